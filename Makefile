@@ -1,0 +1,49 @@
+# One entry point for everything. `make help` lists the targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help install proto demo test check sim bench cluster clean
+
+help:  ## This list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev --editable '.[server]'
+	@touch $@
+
+install: $(VENV)/.installed  ## Make the virtual environment.
+
+proto: install  ## Generate Python from proto/.
+	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. \
+	  $$(cd proto && find . -name '*.proto' | sed 's,^\./,,' | sort)
+
+check: install  ## Lint, types, layers and fast tests; about a minute.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n $(JOBS) tests/unit tests/architecture tests/scenarios
+
+test: install  ## Every test, 300 simulated seeds included.
+	$(BIN)/pytest -n $(JOBS)
+
+demo: install  ## Three nodes, a year of flights, one killed leader; proves that nothing is lost.
+	$(BIN)/python -m examples.flights.demo
+
+sim: install  ## Simulate: SEEDS=300 START=0, or one SEED=17 twice with its trace.
+	$(BIN)/python -m jepsen_like.sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300) --start $(or $(START),0))
+
+bench: install  ## Beside Kafka on this machine; QUICK=1 for three minutes.
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)
+
+cluster: install  ## Three nodes on loopback until Ctrl-C.
+	$(BIN)/streamlog dev --nodes 3
+
+clean:  ## Remove what the targets above made.
+	rm -rf $(VENV) var build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

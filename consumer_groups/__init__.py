@@ -1,0 +1,1 @@
+"""Consumer groups: the coordinator and its assignors, as pure state machines."""

@@ -1,0 +1,122 @@
+"""What can go wrong in replication: one tree, noun phrases, each with the values that matter.
+
+`retriable`: the same call may succeed later, here or elsewhere.
+`indefinite`: the operation may have taken effect all the same.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, NoReturn
+
+from replication.types import GroupId, NodeId, Offset, Term
+
+
+class ReplicationError(Exception):
+    """Root of the tree."""
+
+    retriable: ClassVar[bool] = False
+    indefinite: ClassVar[bool] = False
+
+
+class InvariantViolation(AssertionError):
+    """A programmer's error: something that can not be true is. Survives `python -O`."""
+
+
+def invariant(condition: object, message: str, **values: object) -> None:
+    """Raise InvariantViolation with the values unless the condition holds."""
+    if not condition:
+        violate(message, **values)
+
+
+def violate(message: str, **values: object) -> NoReturn:
+    """Raise InvariantViolation with the values."""
+    detail = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    raise InvariantViolation(f"{message} ({detail})" if detail else message)
+
+
+class NotLeader(ReplicationError):
+    """This replica does not lead the group; `leader` does, as far as is known."""
+
+    retriable = True
+
+    def __init__(self, group_id: GroupId, term: Term, leader: NodeId | None) -> None:
+        self.group_id, self.term, self.leader = group_id, term, leader
+        known = f"node {leader} does" if leader is not None else "no leader is known"
+        super().__init__(f"this node does not lead group {group_id} in term {term}; {known}")
+
+
+class LeadershipLost(ReplicationError):
+    """The leader stepped down before the entry was known to be committed: it may yet be."""
+
+    retriable = True
+    indefinite = True
+
+    def __init__(self, group_id: GroupId, term: Term) -> None:
+        self.group_id, self.term = group_id, term
+        super().__init__(
+            f"leadership of group {group_id} in term {term} was lost before the entry committed"
+        )
+
+
+class UnknownGroup(ReplicationError):
+    """No replica of the group is on this node."""
+
+    retriable = True
+
+    def __init__(self, group_id: GroupId) -> None:
+        self.group_id = group_id
+        super().__init__(f"no replica of group {group_id} is on this node")
+
+
+class Overloaded(ReplicationError):
+    """A bounded queue is full; nothing was taken."""
+
+    retriable = True
+
+    def __init__(self, what: str, size: int, limit: int) -> None:
+        self.what, self.size, self.limit = what, size, limit
+        super().__init__(f"{what} is full: {size} of at most {limit}")
+
+
+class MembershipChangeRefused(ReplicationError):
+    """The change is not allowed now; the reason says why."""
+
+    retriable = True
+
+    def __init__(self, group_id: GroupId, reason: str) -> None:
+        self.group_id, self.reason = group_id, reason
+        super().__init__(f"membership change of group {group_id} refused: {reason}")
+
+
+class OffsetOutOfRange(ReplicationError):
+    """The offset lies outside the log."""
+
+    def __init__(self, offset: Offset, start: Offset, end: Offset) -> None:
+        self.offset, self.start, self.end = offset, start, end
+        super().__init__(f"offset {offset} is out of range: the log holds {start} to {end}")
+
+
+class LogCorrupt(ReplicationError):
+    """Bytes of a log that was durable fail their check: never served, never cut away."""
+
+    def __init__(self, group_id: GroupId, where: str, detail: str) -> None:
+        self.group_id, self.where, self.detail = group_id, where, detail
+        super().__init__(f"log of group {group_id} is corrupt at {where}: {detail}")
+
+
+class StorageFailed(ReplicationError):
+    """The disk failed a write or an fsync: the node stops serving, and never retries."""
+
+    def __init__(self, operation: str, cause: str) -> None:
+        self.operation, self.cause = operation, cause
+        super().__init__(f"{operation} failed: {cause}")
+
+
+class DiskFull(ReplicationError):
+    """No space is left for data; votes and deletions still go through."""
+
+    retriable = True
+
+    def __init__(self, needed_bytes: int, free_bytes: int) -> None:
+        self.needed_bytes, self.free_bytes = needed_bytes, free_bytes
+        super().__init__(f"disk is full: {needed_bytes} bytes needed, {free_bytes} free")

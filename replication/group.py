@@ -1,0 +1,182 @@
+"""What is offered to those who build on replication: a node's groups, and one group.
+
+`replication/multiraft` implements both protocols; the broker, the runtime of state machines and
+the cluster layer use them. All calls are made on the node's event loop.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from replication.log import EntryDraft, ReplicaLog
+from replication.ports import Service
+from replication.raft.effects import Role
+from replication.types import (
+    GroupCreation,
+    GroupId,
+    Membership,
+    NodeId,
+    Offset,
+    ReplicaId,
+    Term,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An entry that the leader appended; it is not committed before `committed` is done.
+
+    `committed` ends with None, with LeadershipLost (indefinite), or with StorageFailed. It belongs
+    to the group: wait through `asyncio.shield`, never cancel it.
+    """
+
+    base: Offset
+    end: Offset
+    term: Term
+    committed: Future[None]
+
+
+class GroupObserver(Protocol):
+    """Hears of a group's changes, in order, synchronously; must not block or raise."""
+
+    def role_changed(self, role: Role, term: Term, leader: NodeId | None) -> None:
+        """Role, term or leader changed."""
+        ...
+
+    def leadership_established(self, term: Term) -> None:
+        """This node leads and an entry of its own term committed: it may serve reads."""
+        ...
+
+    def committed(self, end: Offset) -> None:
+        """The commit moved up to `end`."""
+        ...
+
+    def log_replaced(self) -> None:
+        """A copy was installed: what was derived from the log must be derived anew."""
+        ...
+
+    def membership_changed(self, membership: Membership, committed: bool) -> None:
+        """The configuration in force changed, or became committed."""
+        ...
+
+
+class ReplicatedGroup(Protocol):
+    """One group with a replica on this node."""
+
+    @property
+    def creation(self) -> GroupCreation: ...
+
+    @property
+    def log(self) -> ReplicaLog: ...
+
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def term(self) -> Term: ...
+
+    @property
+    def leader(self) -> NodeId | None:
+        """Node that leads in `term`, as far as is known."""
+        ...
+
+    @property
+    def established(self) -> bool:
+        """This node leads, and an entry of its own term is committed."""
+        ...
+
+    @property
+    def commit_end(self) -> Offset:
+        """Exclusive end of what is known to be committed."""
+        ...
+
+    @property
+    def membership(self) -> Membership: ...
+
+    def propose(self, draft: EntryDraft) -> Proposal:
+        """Append as the leader, at once. Raises NotLeader, Overloaded (uncommitted bytes over
+        their bound), DiskFull, StorageFailed; then nothing was appended."""
+        ...
+
+    async def read_barrier(self) -> Offset:
+        """A commit end that was the group's at some moment after the call began (ReadIndex).
+        Raises NotLeader; callers bound the wait with a timeout."""
+        ...
+
+    async def transfer_leadership(self, to: NodeId) -> None:
+        """Hand over; returns when another leads or the transfer expired (then raises)."""
+        ...
+
+    async def change_membership(self, target: Membership) -> None:
+        """Returns when the new configuration is committed. Raises MembershipChangeRefused."""
+        ...
+
+    async def move_log_start(self, start: Offset) -> None:
+        """Propose and await a control entry that moves the log's start."""
+        ...
+
+    def add_observer(self, observer: GroupObserver) -> None:
+        """It hears of what happens from now on."""
+        ...
+
+    def replica_progress(self) -> Mapping[ReplicaId, Offset]:
+        """As leader: fsynced match end of each member; else empty."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLeader:
+    """What a node was told of a group's leader."""
+
+    term: Term
+    node_id: NodeId
+
+
+class AddressBook(Protocol):
+    """Where nodes are."""
+
+    def address_of(self, node_id: NodeId) -> str | None:
+        """host:port for other nodes, or None when the node is not known (yet)."""
+        ...
+
+    def nodes(self) -> Sequence[NodeId]:
+        """Every other node that is known, ascending."""
+        ...
+
+
+class GroupHost(Protocol):
+    """All groups of a node."""
+
+    async def start(self) -> None:
+        """Open every recovered log and take part."""
+        ...
+
+    async def stop(self) -> None:
+        """Take part no more; the logs are stopped by their owner."""
+        ...
+
+    def services(self) -> Sequence[Service]:
+        """What the node must listen to for its peers."""
+        ...
+
+    @property
+    def groups(self) -> Mapping[GroupId, ReplicatedGroup]: ...
+
+    async def create(self, creation: GroupCreation, *, campaign: bool) -> ReplicatedGroup:
+        """Create the replica and take part; `campaign`: try to lead at once."""
+        ...
+
+    async def remove(self, group_id: GroupId) -> None:
+        """Stop the replica and delete its log."""
+        ...
+
+    def leader_of(self, group_id: GroupId) -> KnownLeader | None:
+        """Of any group of the cluster: local knowledge or the newest announcement."""
+        ...
+
+    def live_nodes(self) -> frozenset[NodeId]:
+        """Nodes heard of within the failure detection time, this one included."""
+        ...

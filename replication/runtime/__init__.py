@@ -1,0 +1,1 @@
+"""Runs replicated state machines on Raft groups."""

@@ -1,0 +1,1 @@
+"""What nodes say to each other: wire forms and the three streams per node pair."""

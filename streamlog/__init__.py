@@ -1,0 +1,1 @@
+"""A partitioned, replicated event-streaming log."""

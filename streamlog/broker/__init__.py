@@ -1,0 +1,1 @@
+"""What clients call: produce, fetch, offsets, metadata, administration."""

@@ -1,0 +1,1 @@
+"""The real world behind the four ports: asyncio, threads, files, gRPC."""

@@ -1,0 +1,1 @@
+"""A node's logs on disk: journal, segments, indexes, recovery."""

@@ -31,7 +31,7 @@ def test_the_bytes_are_the_public_wire_format() -> None:
     assert status_details.encode(Reason.UNKNOWN_TOPIC, "no") == expected
 
 
-@pytest.mark.parametrize("details", [b"", b"\xff\xff\xff", b"\x0a\x02ab"])
+@pytest.mark.parametrize("details", [b"", b"\xff\xff\xff", b"\x12\x05ab"])
 def test_bytes_that_are_no_status_are_none(details: bytes) -> None:
     """A proxy may put anything into the trailer; that must not hide the status code."""
     assert status_details.decode(details) is None

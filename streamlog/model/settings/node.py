@@ -1,0 +1,323 @@
+"""Settings of a node: who it is, where it listens, and the bounds of everything in it.
+
+Sources in falling order of precedence are the command line, the environment and a file; whoever
+reads them hands text by key to `NodeConfig.from_text`, or builds a NodeConfig of values.
+
+Invariant: NODE_SETTINGS and the fields of NodeConfig name the same things (a test compares).
+Invariant: a NodeConfig that exists is valid, cross-checks included.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from streamlog.model.settings.address import AddressSetting, ControllersSetting, host_of
+from streamlog.model.settings.setting import (
+    BooleanSetting,
+    IntegerSetting,
+    Setting,
+    TextSetting,
+    field_of,
+    parse_settings,
+    refusal,
+)
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+NODE_ID_MAX = 2**31 - 1
+ELECTION_HEARTBEATS_MIN = 3
+"""An election timeout spans at least this many heartbeats: one may be lost, one late."""
+
+
+def _number(  # noqa: PLR0917 - a row of the table below
+    key: str, default: int, low: int, high: int, unit: str, text: str
+) -> Setting:
+    return IntegerSetting(key, default, low, high, unit, text)
+
+
+_LIST: tuple[Setting, ...] = (
+    # Identity and place.
+    _number("node.id", 1, 1, NODE_ID_MAX, "", "Identity of the node; unique in the cluster."),
+    AddressSetting(
+        "bind", "127.0.0.1:9092", "Where the node listens, for clients and for other nodes."
+    ),
+    AddressSetting(
+        "advertised",
+        "",
+        "Where clients and other nodes reach the node; empty: the bound address.",
+        optional=True,
+    ),
+    TextSetting("rack", "", "Failure domain; replicas of a partition go to different racks."),
+    ControllersSetting(
+        "controllers",
+        (),
+        "The nodes that keep the metadata, the same list on every node; empty: this node alone.",
+    ),
+    BooleanSetting(
+        "bootstrap",
+        False,
+        "Form a new cluster of the controllers when all of them are blank. Does nothing on a node"
+        " that belongs to a cluster.",
+    ),
+    BooleanSetting(
+        "insecure",
+        False,
+        "Allow a bind address that other machines reach although traffic is not encrypted.",
+    ),
+    # Replication.
+    _number(
+        "heartbeat.interval.ms", 100, 5, 10_000, "ms", "Pause between heartbeats to another node."
+    ),
+    _number(
+        "election.timeout.ms",
+        800,
+        20,
+        120_000,
+        "ms",
+        "A node that was silent for so long is taken for dead; elections of its groups follow.",
+    ),
+    _number(
+        "replication.inflight.bytes",
+        8 * MIB,
+        64 * KIB,
+        GIB,
+        "bytes",
+        "Entries on their way to one replica and not yet answered.",
+    ),
+    _number(
+        "replication.message.bytes",
+        MIB,
+        4 * KIB,
+        32 * MIB,
+        "bytes",
+        "Entries in one message to one replica; a larger entry goes alone.",
+    ),
+    _number(
+        "replication.uncommitted.bytes",
+        64 * MIB,
+        MIB,
+        GIB,
+        "bytes",
+        "Appended and not yet committed entries of one partition; beyond it, produce is refused.",
+    ),
+    _number(
+        "replication.elections.concurrent",
+        64,
+        1,
+        10_000,
+        "",
+        "Elections that a node starts at the same time after another one died.",
+    ),
+    # Journal and checkpoints.
+    _number("journal.file.bytes", 64 * MIB, MIB, GIB, "bytes", "Size of one journal file."),
+    _number(
+        "journal.files",
+        8,
+        3,
+        1_024,
+        "",
+        "Journal files; when all hold bytes that no checkpoint covers, produce waits.",
+    ),
+    _number(
+        "journal.direct.bytes",
+        256 * KIB,
+        4 * KIB,
+        32 * MIB,
+        "bytes",
+        "An append of at least this size goes straight to its segment file and the journal gets"
+        " a reference.",
+    ),
+    _number(
+        "checkpoint.interval.ms",
+        5_000,
+        10,
+        600_000,
+        "ms",
+        "Longest pause between checkpoints while there is something to write.",
+    ),
+    _number(
+        "snapshot.bytes",
+        8 * MIB,
+        4 * KIB,
+        GIB,
+        "bytes",
+        "Log of a state machine after which a snapshot replaces it.",
+    ),
+    _number(
+        "snapshot.records",
+        50_000,
+        10,
+        10_000_000,
+        "records",
+        "Records of a state machine after which a snapshot replaces them.",
+    ),
+    # Topics that say nothing themselves.
+    _number("default.partitions", 1, 1, 10_000, "", "Partitions of a topic that names no number."),
+    _number(
+        "default.replication.factor",
+        3,
+        1,
+        7,
+        "",
+        "Replicas of a topic that names no number; with fewer nodes, as many as there are.",
+    ),
+    # Limits.
+    _number(
+        "message.bytes",
+        33 * MIB,
+        64 * KIB,
+        256 * MIB,
+        "bytes",
+        "Largest message that the node takes or sends.",
+    ),
+    _number(
+        "connection.inflight.bytes",
+        16 * MIB,
+        64 * KIB,
+        GIB,
+        "bytes",
+        "Produce requests of one stream that are not yet answered; beyond it, the node reads no"
+        " more of the stream.",
+    ),
+    _number(
+        "node.inflight.bytes",
+        64 * MIB,
+        MIB,
+        16 * GIB,
+        "bytes",
+        "Produce requests of all streams that are not yet answered.",
+    ),
+    _number(
+        "fetch.buffer.bytes",
+        32 * MIB,
+        MIB,
+        16 * GIB,
+        "bytes",
+        "Responses to fetches of all streams that are not yet handed to the network.",
+    ),
+    _number(
+        "open.files",
+        512,
+        32,
+        1_000_000,
+        "",
+        "Descriptors of segment and index files that are kept open.",
+    ),
+    _number(
+        "request.timeout.ms",
+        30_000,
+        100,
+        600_000,
+        "ms",
+        "Longest time that a change of metadata or a produce request waits for a majority.",
+    ),
+)
+
+NODE_SETTINGS: Mapping[str, Setting] = MappingProxyType({s.key: s for s in _LIST})
+"""By key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """The settings in force for a node; see NODE_SETTINGS for meaning, units and ranges."""
+
+    node_id: int = 1
+    bind: str = "127.0.0.1:9092"
+    advertised: str = ""
+    rack: str = ""
+    controllers: tuple[tuple[int, str], ...] = ()
+    """(node id, address), by node id."""
+    bootstrap: bool = False
+    insecure: bool = False
+    heartbeat_interval_ms: int = 100
+    election_timeout_ms: int = 800
+    replication_inflight_bytes: int = 8 * MIB
+    replication_message_bytes: int = MIB
+    replication_uncommitted_bytes: int = 64 * MIB
+    replication_elections_concurrent: int = 64
+    journal_file_bytes: int = 64 * MIB
+    journal_files: int = 8
+    journal_direct_bytes: int = 256 * KIB
+    checkpoint_interval_ms: int = 5_000
+    snapshot_bytes: int = 8 * MIB
+    snapshot_records: int = 50_000
+    default_partitions: int = 1
+    default_replication_factor: int = 3
+    message_bytes: int = 33 * MIB
+    connection_inflight_bytes: int = 16 * MIB
+    node_inflight_bytes: int = 64 * MIB
+    fetch_buffer_bytes: int = 32 * MIB
+    open_files: int = 512
+    request_timeout_ms: int = 30_000
+
+    def __post_init__(self) -> None:
+        """Raises StreamlogError(INVALID_CONFIG) for a value that is not allowed."""
+        for key, setting in NODE_SETTINGS.items():
+            checked = setting.check(getattr(self, field_of(key)))
+            object.__setattr__(self, field_of(key), checked)
+        self._check_addresses()
+        if self.election_timeout_ms < ELECTION_HEARTBEATS_MIN * self.heartbeat_interval_ms:
+            raise refusal(
+                "election.timeout.ms",
+                self.election_timeout_ms,
+                f"at least {ELECTION_HEARTBEATS_MIN} times heartbeat.interval.ms"
+                f" ({self.heartbeat_interval_ms})",
+            )
+
+    def _check_addresses(self) -> None:
+        """Refuse what is open to the world or can not be reached; fill in what was left out."""
+        if not self.insecure and not is_loopback(host_of(self.bind)):
+            raise refusal(
+                "bind",
+                self.bind,
+                "a loopback address (127.0.0.0/8, ::1, localhost) while traffic is not encrypted;"
+                " set insecure to allow any other",
+            )
+        if not self.advertised:
+            object.__setattr__(self, "advertised", self.bind)
+        if is_unspecified(host_of(self.advertised)):
+            raise refusal(
+                "advertised", self.advertised, "an address that others can reach, not a wildcard"
+            )
+        if not self.controllers:
+            object.__setattr__(self, "controllers", ((self.node_id, self.advertised),))
+        if self.bootstrap and not self.is_controller:
+            listed = ", ".join(str(node_id) for node_id, _ in self.controllers)
+            raise refusal(
+                "bootstrap", "true", f"only on a controller; node {self.node_id} is not of {listed}"
+            )
+
+    @property
+    def is_controller(self) -> bool:
+        """The node is one of the controllers."""
+        return any(node_id == self.node_id for node_id, _ in self.controllers)
+
+    @classmethod
+    def from_text(cls, values: Mapping[str, str]) -> NodeConfig:
+        """Defaults, changed by text values by key. Raises StreamlogError(INVALID_CONFIG)."""
+        parsed = parse_settings(values, NODE_SETTINGS, "a node")
+        fields: dict[str, Any] = {field_of(key): value for key, value in parsed.items()}
+        return cls(**fields)
+
+
+def is_loopback(host: str) -> bool:
+    """The host can be reached from this machine only; a name other than localhost is not."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_unspecified(host: str) -> bool:
+    """The host stands for every address of the machine."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

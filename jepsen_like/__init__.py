@@ -1,0 +1,1 @@
+"""Tries to break the platform: a deterministic simulator, nemeses and checkers of histories."""

@@ -1,0 +1,181 @@
+"""The one owner of virtual time: picks what happens next over all loops.
+
+Three kinds of events wait in one heap: a timer of a loop, a turn of a loop that has callbacks
+ready, and a global event (a message that arrives, a nemesis that strikes) that belongs to no
+loop. A turn runs what was ready when it began, as asyncio's own loop does, and takes a little
+virtual time, drawn from the seed: so the turns of different loops interleave differently in each
+seed, and code that never waits can not stop time.
+
+Invariant: virtual time never goes back, and everything random comes from the seed.
+
+What crashed is kept here until the end of the run, so that no `finally` of a dead process runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import heapq
+import random
+import sys
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
+
+from jepsen_like.sim.loop import SimLoop
+
+T = TypeVar("T")
+
+TURN_COST_SECONDS_MAX: Final = 30e-6
+"""A turn begins within this time after its loop has something to do."""
+
+HeapEntry: TypeAlias = tuple[
+    float, int, SimLoop | None, asyncio.TimerHandle | Callable[[], None] | None
+]
+"""When, sequence (unique), loop (None: global event), timer or event (None: turn)."""
+
+
+class Scheduler:
+    """Virtual time, all loops and global events of one simulation."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.now = 0.0
+        """Seconds since the simulation began, as no node's clock shows them."""
+        self.events = 0
+        """Callbacks run and global events carried out."""
+        self.after_turn: Callable[[SimLoop], None] | None = None
+        """Called after every turn of a loop: the invariants look here."""
+        self._heap: list[HeapEntry] = []
+        self._sequence = 0
+        self._jitter = self.random("scheduler").random
+        self._graveyard: list[object] = []
+
+    def random(self, name: str) -> random.Random:
+        """A source of randomness for one purpose; the same for the same seed and name."""
+        return random.Random(f"{self.seed}/{name}")
+
+    def new_loop(self, name: str, *, rate: float = 1.0, offset: float = 0.0) -> SimLoop:
+        """A loop whose clock shows `offset` at time 0 and runs `rate` times as fast."""
+        return SimLoop(self, name, rate=rate, offset=offset)
+
+    # What loops ask for.
+
+    def call_at(self, when: float, event: Callable[[], None]) -> None:
+        """A global event at a moment of global time (now, if that is past)."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (max(when, self.now), self._sequence, None, event))
+
+    def call_later(self, delay: float, event: Callable[[], None]) -> None:
+        """A global event after a delay in seconds of global time."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (self.now + max(delay, 0.0), self._sequence, None, event))
+
+    def push_timer(self, loop: SimLoop, when: float, handle: asyncio.TimerHandle) -> None:
+        """A timer of a loop, at a moment of global time."""
+        self._sequence += 1
+        heapq.heappush(self._heap, (max(when, self.now), self._sequence, loop, handle))
+
+    def push_turn(self, loop: SimLoop) -> None:
+        """The loop has callbacks ready."""
+        self._sequence += 1
+        when = self.now + TURN_COST_SECONDS_MAX * self._jitter()
+        heapq.heappush(self._heap, (when, self._sequence, loop, None))
+
+    # Running.
+
+    def run(self, until: float, stop: Callable[[], bool] | None = None) -> bool:
+        """Carry out events up to a moment; True when `stop` said so before.
+
+        `stop` is asked after global events and turns.
+        """
+        heap = self._heap
+        pop = heapq.heappop
+        set_running_loop = asyncio._set_running_loop  # noqa: SLF001  # what run_forever does
+        previous = asyncio._get_running_loop()  # noqa: SLF001
+        try:
+            while heap and heap[0][0] <= until:
+                entry = pop(heap)
+                loop, action = entry[2], entry[3]
+                if loop is None:
+                    self.now = entry[0]
+                    self.events += 1
+                    assert callable(action)
+                    action()
+                else:
+                    if loop.held is not None:
+                        if loop.alive:
+                            loop.held.append((loop, action))
+                        continue
+                    if action is not None:
+                        assert isinstance(action, asyncio.TimerHandle)
+                        if action.cancelled():
+                            continue
+                        loop.take_timer(action)
+                    self.now = entry[0]
+                    if action is None or not loop.turn_pending:
+                        set_running_loop(loop)
+                        self.events += loop.turn()
+                        set_running_loop(previous)
+                        if self.after_turn is not None:
+                            self.after_turn(loop)
+                if stop is not None and stop():
+                    return True
+        finally:
+            set_running_loop(previous)
+        self.now = max(self.now, until) if not heap or heap[0][0] > until else self.now
+        return stop is not None and stop()
+
+    def complete(self, task: asyncio.Task[T], seconds: float) -> T:
+        """Run until a task has ended; its result or exception. TimeoutError after `seconds`."""
+        if not self.run(self.now + seconds, task.done):
+            raise TimeoutError(f"{task.get_coro()!r} took longer than {seconds} s")
+        return task.result()
+
+    # Pauses and crashes.
+
+    def pause(self, loop: SimLoop) -> None:
+        """Do not step the loop; its clock goes on."""
+        if loop.held is None:
+            loop.held = []
+
+    def resume(self, loop: SimLoop) -> None:
+        """Step it again: everything that came due meanwhile comes now."""
+        held, loop.held = loop.held, None
+        if not loop.alive:
+            loop.held = []
+            return
+        for _, action in held or ():
+            self._sequence += 1
+            heapq.heappush(self._heap, (self.now, self._sequence, loop, action))
+
+    def drop(self, loop: SimLoop) -> None:
+        """The process is gone: none of its code runs again, not even a `finally`."""
+        self.bury([loop, *asyncio.all_tasks(loop)])
+        loop.die()
+
+    def bury(self, things: list[object]) -> None:
+        """Keep objects of a dead process until the end of the run."""
+        self._graveyard.extend(things)
+
+    def dispose(self, loops: list[SimLoop]) -> None:
+        """End the run: forget everything, silently.
+
+        Coroutines that never finished are closed here, which runs their `finally` blocks; by
+        now all loops are dead, so whatever those do has no effect.
+        """
+        for loop in loops:
+            if loop.alive:
+                self.drop(loop)
+        self._heap.clear()
+        self.after_turn = None
+        hook = sys.unraisablehook
+        sys.unraisablehook = _silent
+        try:
+            self._graveyard.clear()
+            gc.collect()
+        finally:
+            sys.unraisablehook = hook
+
+
+def _silent(unraisable: object) -> None:
+    """What a dead process still complains about is of no interest."""

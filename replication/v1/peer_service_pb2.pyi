@@ -79,12 +79,14 @@ class TimeoutNow(_message.Message):
     def __init__(self, group_id: _Optional[int] = ..., from_replica_id: _Optional[int] = ..., to_replica_id: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
 
 class LedGroup(_message.Message):
-    __slots__ = ("group_id", "term")
+    __slots__ = ("group_id", "term", "leader_replica_id")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
+    LEADER_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     term: int
-    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ...) -> None: ...
+    leader_replica_id: int
+    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., leader_replica_id: _Optional[int] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("boot_id", "set_version", "set_hash", "groups", "full")

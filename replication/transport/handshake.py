@@ -1,0 +1,69 @@
+"""The first message each way on every stream: who are you, and do we belong together?
+
+A peer of another cluster, under a node id that memberships bind to another data directory (a
+blank disk under an old id), of another protocol version, or not the node that was called, is
+refused with the reason. A cluster id of 0 (a node that has not joined yet) fits every cluster.
+"""
+
+from __future__ import annotations
+
+from replication.transport.identity import NodeIdentity
+from replication.types import DirectoryId, NodeId
+from replication.v1 import peer_service_pb2 as pb
+
+PROTOCOL_VERSION = 1
+_HALF = (1 << 64) - 1
+
+
+def hello_of(identity: NodeIdentity) -> pb.Hello:
+    """How this node introduces itself."""
+    return pb.Hello(
+        protocol_version=PROTOCOL_VERSION,
+        cluster_id_high=identity.cluster_id >> 64,
+        cluster_id_low=identity.cluster_id & _HALF,
+        node_id=identity.node_id,
+        directory_id_high=identity.directory_id >> 64,
+        directory_id_low=identity.directory_id & _HALF,
+        boot_id=identity.boot_id,
+    )
+
+
+def refusal(
+    hello: pb.Hello,
+    identity: NodeIdentity,
+    expected_node: NodeId | None,
+    known_directories: tuple[DirectoryId, ...],
+) -> str | None:
+    """Why this node will not talk to the sender of `hello`; None when it will.
+
+    Args:
+        hello: What the peer said.
+        identity: This node.
+        expected_node: The node that was called; None on the side that was called.
+        known_directories: Data directories that memberships name for the peer; empty: unknown.
+    """
+    if hello.protocol_version != PROTOCOL_VERSION:
+        return (
+            f"protocol version {hello.protocol_version} is not spoken by node "
+            f"{identity.node_id}: it speaks {PROTOCOL_VERSION}"
+        )
+    if not 1 <= hello.node_id < 1 << 31:
+        return f"node id {hello.node_id} is out of range: 1 to {(1 << 31) - 1}"
+    if hello.node_id == identity.node_id:
+        return f"node id {hello.node_id} is this node's own: two nodes were given one id"
+    if expected_node is not None and hello.node_id != expected_node:
+        return f"node {expected_node} was called and node {hello.node_id} answered"
+    cluster_id = hello.cluster_id_high << 64 | hello.cluster_id_low
+    if cluster_id and identity.cluster_id and cluster_id != identity.cluster_id:
+        return (
+            f"node {hello.node_id} belongs to cluster {cluster_id:032x}, "
+            f"node {identity.node_id} to cluster {identity.cluster_id:032x}"
+        )
+    directory_id = hello.directory_id_high << 64 | hello.directory_id_low
+    if known_directories and directory_id not in known_directories:
+        known = ", ".join(f"{directory:032x}" for directory in known_directories)
+        return (
+            f"node {hello.node_id} came with data directory {directory_id:032x}, but its replicas "
+            f"are in {known}: a blank or foreign disk under an old node id"
+        )
+    return None

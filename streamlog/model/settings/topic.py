@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from streamlog.model.errors import StreamlogError
 from streamlog.model.settings.setting import (
     ChoiceSetting,
     IntegerSetting,
@@ -122,6 +123,24 @@ class TopicConfig:
         parsed = parse_settings(overrides, TOPIC_SETTINGS, "a topic")
         fields: dict[str, Any] = {field_of(key): value for key, value in parsed.items()}
         return cls(**fields)
+
+    @classmethod
+    def from_stored(cls, overrides: Mapping[str, str]) -> TopicConfig:
+        """As from_overrides, for what was accepted once, maybe by another version: never raises.
+
+        What this version does not know or no longer allows counts as not given.
+        """
+        taken: dict[str, str] = {}
+        for key, text in overrides.items():
+            setting = TOPIC_SETTINGS.get(key)
+            if setting is None:
+                continue
+            try:
+                setting.parse(text)
+            except StreamlogError:
+                continue
+            taken[key] = text
+        return cls.from_overrides(taken)
 
     def overrides(self) -> dict[str, str]:
         """Text of every setting that differs from its default, by key."""

@@ -1,0 +1,239 @@
+from replication.v1 import membership_pb2 as _membership_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Founding(_message.Message):
+    __slots__ = ("cluster_id_high", "cluster_id_low", "membership")
+    CLUSTER_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_LOW_FIELD_NUMBER: _ClassVar[int]
+    MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
+    cluster_id_high: int
+    cluster_id_low: int
+    membership: _membership_pb2.Membership
+    def __init__(self, cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ..., membership: _Optional[_Union[_membership_pb2.Membership, _Mapping]] = ...) -> None: ...
+
+class NodeRegistration(_message.Message):
+    __slots__ = ("node_id", "address", "rack", "directory_id_high", "directory_id_low", "boot_id", "registered_at_ms", "metadata_replica_id")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    RACK_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ID_LOW_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    address: str
+    rack: str
+    directory_id_high: int
+    directory_id_low: int
+    boot_id: int
+    registered_at_ms: int
+    metadata_replica_id: int
+    def __init__(self, node_id: _Optional[int] = ..., address: _Optional[str] = ..., rack: _Optional[str] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., boot_id: _Optional[int] = ..., registered_at_ms: _Optional[int] = ..., metadata_replica_id: _Optional[int] = ...) -> None: ...
+
+class PartitionPlacement(_message.Message):
+    __slots__ = ("group_id", "replicas", "created_offset")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    group_id: int
+    replicas: _containers.RepeatedCompositeFieldContainer[_membership_pb2.Replica]
+    created_offset: int
+    def __init__(self, group_id: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[_membership_pb2.Replica, _Mapping]]] = ..., created_offset: _Optional[int] = ...) -> None: ...
+
+class Override(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class NodeRegistered(_message.Message):
+    __slots__ = ("node",)
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    node: NodeRegistration
+    def __init__(self, node: _Optional[_Union[NodeRegistration, _Mapping]] = ...) -> None: ...
+
+class TopicCreated(_message.Message):
+    __slots__ = ("topic_id", "name", "partitions", "overrides", "request_id")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    name: str
+    partitions: _containers.RepeatedCompositeFieldContainer[PartitionPlacement]
+    overrides: _containers.RepeatedCompositeFieldContainer[Override]
+    request_id: int
+    def __init__(self, topic_id: _Optional[int] = ..., name: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., request_id: _Optional[int] = ...) -> None: ...
+
+class TopicConfigured(_message.Message):
+    __slots__ = ("topic_id", "overrides")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    overrides: _containers.RepeatedCompositeFieldContainer[Override]
+    def __init__(self, topic_id: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ...) -> None: ...
+
+class PartitionsAdded(_message.Message):
+    __slots__ = ("topic_id", "partitions")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    partitions: _containers.RepeatedCompositeFieldContainer[PartitionPlacement]
+    def __init__(self, topic_id: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ...) -> None: ...
+
+class TopicDeleted(_message.Message):
+    __slots__ = ("topic_id",)
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    def __init__(self, topic_id: _Optional[int] = ...) -> None: ...
+
+class ProducerIdsAllocated(_message.Message):
+    __slots__ = ("node_id", "next_producer_id")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    next_producer_id: int
+    def __init__(self, node_id: _Optional[int] = ..., next_producer_id: _Optional[int] = ...) -> None: ...
+
+class MetadataRecord(_message.Message):
+    __slots__ = ("node_registered", "topic_created", "topic_configured", "partitions_added", "topic_deleted", "producer_ids_allocated")
+    NODE_REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_CREATED_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_CONFIGURED_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_ADDED_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_DELETED_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_IDS_ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+    node_registered: NodeRegistered
+    topic_created: TopicCreated
+    topic_configured: TopicConfigured
+    partitions_added: PartitionsAdded
+    topic_deleted: TopicDeleted
+    producer_ids_allocated: ProducerIdsAllocated
+    def __init__(self, node_registered: _Optional[_Union[NodeRegistered, _Mapping]] = ..., topic_created: _Optional[_Union[TopicCreated, _Mapping]] = ..., topic_configured: _Optional[_Union[TopicConfigured, _Mapping]] = ..., partitions_added: _Optional[_Union[PartitionsAdded, _Mapping]] = ..., topic_deleted: _Optional[_Union[TopicDeleted, _Mapping]] = ..., producer_ids_allocated: _Optional[_Union[ProducerIdsAllocated, _Mapping]] = ...) -> None: ...
+
+class TopicSnapshot(_message.Message):
+    __slots__ = ("topic_id", "name", "partitions", "overrides", "routing_epoch", "request_id")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    name: str
+    partitions: _containers.RepeatedCompositeFieldContainer[PartitionPlacement]
+    overrides: _containers.RepeatedCompositeFieldContainer[Override]
+    routing_epoch: int
+    request_id: int
+    def __init__(self, topic_id: _Optional[int] = ..., name: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., routing_epoch: _Optional[int] = ..., request_id: _Optional[int] = ...) -> None: ...
+
+class MetadataSnapshot(_message.Message):
+    __slots__ = ("format_version", "founding", "nodes", "topics", "next_topic_id", "next_group_id", "next_producer_id", "next_metadata_replica_id")
+    FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FOUNDING_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
+    NEXT_METADATA_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
+    format_version: int
+    founding: Founding
+    nodes: _containers.RepeatedCompositeFieldContainer[NodeRegistration]
+    topics: _containers.RepeatedCompositeFieldContainer[TopicSnapshot]
+    next_topic_id: int
+    next_group_id: int
+    next_producer_id: int
+    next_metadata_replica_id: int
+    def __init__(self, format_version: _Optional[int] = ..., founding: _Optional[_Union[Founding, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeRegistration, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[TopicSnapshot, _Mapping]]] = ..., next_topic_id: _Optional[int] = ..., next_group_id: _Optional[int] = ..., next_producer_id: _Optional[int] = ..., next_metadata_replica_id: _Optional[int] = ...) -> None: ...
+
+class RegisterNode(_message.Message):
+    __slots__ = ("cluster_id_high", "cluster_id_low", "node")
+    CLUSTER_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_LOW_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    cluster_id_high: int
+    cluster_id_low: int
+    node: NodeRegistration
+    def __init__(self, cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ..., node: _Optional[_Union[NodeRegistration, _Mapping]] = ...) -> None: ...
+
+class CreateTopic(_message.Message):
+    __slots__ = ("name", "partition_count", "replication_factor", "overrides", "request_id", "validate_only", "avoided_node_ids")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REPLICATION_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    AVOIDED_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    partition_count: int
+    replication_factor: int
+    overrides: _containers.RepeatedCompositeFieldContainer[Override]
+    request_id: int
+    validate_only: bool
+    avoided_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., partition_count: _Optional[int] = ..., replication_factor: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., avoided_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class AlterTopic(_message.Message):
+    __slots__ = ("name", "set", "unset", "validate_only")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    UNSET_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    set: _containers.RepeatedCompositeFieldContainer[Override]
+    unset: _containers.RepeatedScalarFieldContainer[str]
+    validate_only: bool
+    def __init__(self, name: _Optional[str] = ..., set: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., unset: _Optional[_Iterable[str]] = ..., validate_only: bool = ...) -> None: ...
+
+class AddPartitions(_message.Message):
+    __slots__ = ("name", "partition_count", "validate_only", "avoided_node_ids")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    AVOIDED_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    partition_count: int
+    validate_only: bool
+    avoided_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., partition_count: _Optional[int] = ..., validate_only: bool = ..., avoided_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class DeleteTopic(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class AllocateProducerIds(_message.Message):
+    __slots__ = ("node_id", "count")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    count: int
+    def __init__(self, node_id: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class MetadataCommand(_message.Message):
+    __slots__ = ("register_node", "create_topic", "alter_topic", "add_partitions", "delete_topic", "allocate_producer_ids")
+    REGISTER_NODE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TOPIC_FIELD_NUMBER: _ClassVar[int]
+    ALTER_TOPIC_FIELD_NUMBER: _ClassVar[int]
+    ADD_PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    DELETE_TOPIC_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATE_PRODUCER_IDS_FIELD_NUMBER: _ClassVar[int]
+    register_node: RegisterNode
+    create_topic: CreateTopic
+    alter_topic: AlterTopic
+    add_partitions: AddPartitions
+    delete_topic: DeleteTopic
+    allocate_producer_ids: AllocateProducerIds
+    def __init__(self, register_node: _Optional[_Union[RegisterNode, _Mapping]] = ..., create_topic: _Optional[_Union[CreateTopic, _Mapping]] = ..., alter_topic: _Optional[_Union[AlterTopic, _Mapping]] = ..., add_partitions: _Optional[_Union[AddPartitions, _Mapping]] = ..., delete_topic: _Optional[_Union[DeleteTopic, _Mapping]] = ..., allocate_producer_ids: _Optional[_Union[AllocateProducerIds, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,104 @@
+"""A follower's half of replication: AppendEntries (Raft thesis sections 3.5 and 3.6).
+
+Everything below the commit is in the log of every later leader (leader completeness), so it is
+taken as matching without a look. Above it, a position matches when this log has an entry of that
+term ending there (log matching), and an entry is here already when its first offset holds its
+term: one leader a term assigned each offset once.
+"""
+
+from __future__ import annotations
+
+from replication.errors import invariant
+from replication.raft.effects import AppendReceived
+from replication.raft.messages import AppendEntries, AppendEntriesResponse
+from replication.raft.replica_state import ReplicaState
+from replication.types import EntryMeta, LogPosition, Offset
+
+
+def receive_entries(state: ReplicaState, message: AppendEntries) -> None:
+    """Take what the leader of the current term sent, and answer."""
+    if state.needs_install:
+        _refuse(state, message, LogPosition(state.terms.start.term, state.terms.start.end))
+        return
+    terms = state.terms
+    previous, end = message.previous, terms.end
+    entries = message.entries
+    if previous.end == end.end and previous.term == end.term:
+        first = 0
+    elif previous.end < state.commit_end or terms.holds(previous):
+        first = _skip_known(state, entries)
+    else:
+        hint = terms.latest_at_or_below(previous)
+        invariant(
+            hint is not None, "a leader's log parts below the commit", append=message, end=end
+        )
+        _refuse(state, message, hint or terms.start)
+        return
+    match_end = entries[-1].end if entries else previous.end
+    match_end = max(match_end, state.commit_end)
+    if first < len(entries):
+        _append(state, entries, first)
+    writes = state.writes
+    # The later of two writes covers both: durability is a prefix.
+    after = max(writes.covering(match_end), state.hard_state_write)
+    state.send(
+        AppendEntriesResponse(state.replica_id, message.sender, state.term, True, match_end), after
+    )
+    commit_end = min(message.commit_end, match_end)
+    if commit_end > state.commit_end:
+        state.advance_commit(commit_end)
+
+
+def _skip_known(state: ReplicaState, entries: tuple[EntryMeta, ...]) -> int:
+    """Index of the first entry that is not here; what conflicts with it is cut away."""
+    terms, commit_end = state.terms, state.commit_end
+    for index, entry in enumerate(entries):
+        if entry.end <= commit_end:
+            continue
+        if entry.base >= terms.end.end:
+            return index
+        if terms.term_at(Offset(entry.base + 1)) != entry.term:
+            state.truncate(entry.base)
+            return index
+    return len(entries)
+
+
+def _append(state: ReplicaState, entries: tuple[EntryMeta, ...], first: int) -> None:
+    terms = state.terms
+    invariant(
+        entries[first].base == terms.end.end,
+        "entries do not connect to the log",
+        entry=entries[first],
+        end=terms.end,
+    )
+    term, controls = entries[first].term, False
+    for index in range(first, len(entries)):
+        entry = entries[index]
+        if entry.term != term:
+            terms.append(term, entry.base)
+            term = entry.term
+        controls = controls or entry.control
+    last = entries[-1].end
+    terms.append(term, last)
+    state.effects.append(AppendReceived(state.writes.append(last), first))
+    if controls:
+        for entry in entries[first:]:
+            if entry.membership is not None:
+                state.take_membership(entry.base, entry.membership)
+            if entry.log_start is not None:
+                state.take_log_start(entry.base, entry.log_start)
+
+
+def _refuse(state: ReplicaState, message: AppendEntries, hint: LogPosition) -> None:
+    state.send(
+        AppendEntriesResponse(
+            state.replica_id,
+            message.sender,
+            state.term,
+            accepted=False,
+            hint=hint,
+            refused_end=message.previous.end,
+            needs_install=state.needs_install,
+        ),
+        state.hard_state_write,
+    )

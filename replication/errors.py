@@ -120,3 +120,30 @@ class DiskFull(ReplicationError):
     def __init__(self, needed_bytes: int, free_bytes: int) -> None:
         self.needed_bytes, self.free_bytes = needed_bytes, free_bytes
         super().__init__(f"disk is full: {needed_bytes} bytes needed, {free_bytes} free")
+
+
+class CommitTimedOut(ReplicationError):
+    """The command was appended, but not known to be committed in time: it may yet be."""
+
+    retriable = True
+    indefinite = True
+
+    def __init__(self, group_id: GroupId, timeout_ms: float) -> None:
+        self.group_id, self.timeout_ms = group_id, timeout_ms
+        super().__init__(
+            f"a command to group {group_id} was not known to be committed within {timeout_ms:g} ms"
+        )
+
+
+class StateMachineFailed(ReplicationError):
+    """The state machine of a group can not go on here: its log or snapshot is unreadable, or a
+    committed record does not replay. Other replicas may serve."""
+
+    retriable = True
+
+    def __init__(self, group_id: GroupId, offset: Offset, cause: Exception) -> None:
+        self.group_id, self.offset, self.cause = group_id, offset, cause
+        super().__init__(
+            f"the state machine of group {group_id} stopped at offset {offset}:"
+            f" {type(cause).__name__}: {cause}"
+        )

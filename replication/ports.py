@@ -183,7 +183,10 @@ class ServerStream(Protocol):
         ...
 
     async def receive(self) -> bytes | None:
-        """The next message; None when the client has no more. Raises CallFailed when it broke."""
+        """The next message; None when the client has no more. Raises CallFailed when it broke.
+
+        Cancelling the wait loses no message.
+        """
         ...
 
     async def send(self, message: bytes) -> None:
@@ -210,11 +213,17 @@ class ClientStream(Protocol):
     """The client's side of one streaming call."""
 
     async def send(self, message: bytes) -> None:
-        """Send; returns when the transport has taken it (flow control). One sender at a time."""
+        """Send; returns when the transport has taken it (flow control). One sender at a time.
+
+        Cancelling it gives the call up.
+        """
         ...
 
     async def receive(self) -> bytes | None:
-        """The next message; None when the server ended with OK. Raises CallFailed otherwise."""
+        """The next message; None when the server ended with OK. Raises CallFailed otherwise.
+
+        Cancelling the wait loses no message.
+        """
         ...
 
     async def done_sending(self) -> None:

@@ -31,8 +31,6 @@ WRITE_THREADS = 2
 SYNC_THREADS = 2
 READ_THREADS = 4
 HOUSEKEEPING_THREADS = 2
-RESERVE_BYTES = 64 << 20
-"""Space that `free_bytes` keeps back, for votes, membership changes and deletions."""
 LOCK_FILE = "lock"
 JOIN_TIMEOUT_SECONDS = 5.0
 
@@ -70,13 +68,14 @@ class RealDisk:
     """`replication.ports.Disk` on a directory; used from one event loop, closed by its owner."""
 
     def __init__(
-        self, root: Path, *, reserve_bytes: int = RESERVE_BYTES, calls: FileCalls | None = None
+        self, root: Path, *, reserve_bytes: int = 0, calls: FileCalls | None = None
     ) -> None:
         """Nothing is touched yet.
 
         Args:
             root: the data directory; made, with its parents, when it is first needed.
-            reserve_bytes: space kept back from `free_bytes`, from 0.
+            reserve_bytes: space kept back from `free_bytes`, from 0; what the store keeps free
+                for votes and deletions is its own matter.
             calls: the platform's calls; by default those of this platform.
         """
         self._root = root

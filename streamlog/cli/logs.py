@@ -11,12 +11,15 @@ from __future__ import annotations
 import logging
 import queue
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any
 
 import structlog
 
 EVENTS_WAITING_MAX = 10_000
+STOP_TIMEOUT_SECONDS = 5.0
 
 
 class _DroppingHandler(QueueHandler):
@@ -36,6 +39,28 @@ class _DroppingHandler(QueueHandler):
             self.dropped += 1
 
 
+class _PatientListener(QueueListener):
+    """Ends also when the queue is full, as long as the output moves at all."""
+
+    def __init__(self, waiting: queue.Queue[Any], output: logging.Handler) -> None:
+        super().__init__(waiting, output)
+        self._waiting = waiting
+
+    def enqueue_sentinel(self) -> None:
+        self._waiting.put(None, timeout=STOP_TIMEOUT_SECONDS)
+
+
+def _of_node(node_id: int) -> Callable[[Any, str, dict[str, Any]], dict[str, Any]]:
+    """Adds the node; leaves out what another handler may have left in the record."""
+
+    def process(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        event.pop("message", None)
+        event["node"] = node_id
+        return event
+
+    return process
+
+
 class Logs:
     """Logging that was set up; `close` writes what is waiting."""
 
@@ -48,7 +73,7 @@ class Logs:
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            lambda _logger, _method, event: {**event, "node": node_id},
+            _of_node(node_id),
         ]
         if format_ == "json":
             processors.append(structlog.processors.format_exc_info)
@@ -66,7 +91,7 @@ class Logs:
         )
         waiting: queue.Queue[Any] = queue.Queue(EVENTS_WAITING_MAX)
         self._handler = _DroppingHandler(waiting)
-        self._listener = QueueListener(waiting, output)
+        self._listener = _PatientListener(waiting, output)
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(level.upper())
@@ -80,4 +105,6 @@ class Logs:
                 "log_events_dropped", extra={"dropped": self._handler.dropped}
             )
         root.removeHandler(self._handler)
-        self._listener.stop()
+        # An output that does not move at all keeps what waits; the process ends without it.
+        with suppress(queue.Full):
+            self._listener.stop()

@@ -1,0 +1,54 @@
+from streamlog.cluster.v1 import metadata_pb2 as _metadata_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DescribeNodeRequest(_message.Message):
+    __slots__ = ("node_id",)
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    def __init__(self, node_id: _Optional[int] = ...) -> None: ...
+
+class DescribeNodeResponse(_message.Message):
+    __slots__ = ("node_id", "directory_id_high", "directory_id_low", "founding", "controllers", "metadata_leader_node_id", "metadata_leader_address")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ID_LOW_FIELD_NUMBER: _ClassVar[int]
+    FOUNDING_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLERS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_LEADER_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    METADATA_LEADER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    directory_id_high: int
+    directory_id_low: int
+    founding: _metadata_pb2.Founding
+    controllers: str
+    metadata_leader_node_id: int
+    metadata_leader_address: str
+    def __init__(self, node_id: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ..., controllers: _Optional[str] = ..., metadata_leader_node_id: _Optional[int] = ..., metadata_leader_address: _Optional[str] = ...) -> None: ...
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("command", "cluster_id_high", "cluster_id_low")
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_LOW_FIELD_NUMBER: _ClassVar[int]
+    command: _metadata_pb2.MetadataCommand
+    cluster_id_high: int
+    cluster_id_low: int
+    def __init__(self, command: _Optional[_Union[_metadata_pb2.MetadataCommand, _Mapping]] = ..., cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ...) -> None: ...
+
+class ExecuteResponse(_message.Message):
+    __slots__ = ("metadata_offset", "topic", "node", "first_producer_id", "founding")
+    METADATA_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
+    FOUNDING_FIELD_NUMBER: _ClassVar[int]
+    metadata_offset: int
+    topic: _metadata_pb2.TopicSnapshot
+    node: _metadata_pb2.NodeRegistration
+    first_producer_id: int
+    founding: _metadata_pb2.Founding
+    def __init__(self, metadata_offset: _Optional[int] = ..., topic: _Optional[_Union[_metadata_pb2.TopicSnapshot, _Mapping]] = ..., node: _Optional[_Union[_metadata_pb2.NodeRegistration, _Mapping]] = ..., first_producer_id: _Optional[int] = ..., founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ...) -> None: ...

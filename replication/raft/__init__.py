@@ -67,4 +67,27 @@ Departures from the thesis
   is true. What is *not* harmless is to match a completion to a log by offset: `pending_writes`.
 - A replica whose log was damaged (`needs_install`) neither votes, acknowledges nor echoes.
 - New voters must be learners that follow the log first (4.2.1); a removed leader names a successor.
+
+Scenarios
+---------
+What each section of the Raft thesis asks for is told, step by step, in tests/scenarios/raft:
+
+| section | scenario |
+|---|---|
+| 3.4 leader election | `election.txt`, `single_voter.txt` |
+| 3.5 log replication, consistency check | `replication.txt`, `stale_answers.txt` |
+| 3.6.1 election restriction | `election_restriction.txt` |
+| 3.6.2 entries of earlier terms (figure 3.7) | `earlier_term_commit.txt` |
+| 3.8 persisted state | `persistence.txt`, `truncated_writes.txt` |
+| 3.10 leadership transfer | `transfer.txt` |
+| 4.1, 4.3 membership, joint consensus | `joint_consensus.txt`, `joint_leader_change.txt` |
+| 4.2.1 learners | `learners.txt` |
+| 4.2.2 removing the leader | `removed_leader.txt` |
+| 4.2.3 disruptive servers | `disruptive_servers.txt` |
+| 5 copying a log | `install.txt`, `log_start.txt` |
+| 6.2 CheckQuorum | `check_quorum.txt` |
+| 6.4 linearizable reads | `read_index.txt` |
+| 9.6 PreVote | `pre_vote.txt` |
+| 10.2.1 pipelining, writing in parallel | `pipelining.txt` |
+| news of the commit without heartbeats | `commit_news.txt` |
 """

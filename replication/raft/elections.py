@@ -72,14 +72,14 @@ def _ask(state: ReplicaState, campaign: Campaign, *, transfer: bool) -> None:
             state.send(request, campaign.own_write)
 
 
+def log_is_enough(state: ReplicaState, request: VoteRequest) -> bool:
+    """The candidate's log holds all that may be committed here (section 3.6.1)."""
+    return not state.needs_install and request.last >= state.terms.end
+
+
 def answer_pre_vote(state: ReplicaState, request: VoteRequest, *, leader_live: bool) -> None:
     """Say whether the vote would be given; term and vote stay as they are."""
-    granted = (
-        request.term > state.term
-        and not leader_live
-        and not state.needs_install
-        and request.last >= state.terms.end
-    )
+    granted = request.term > state.term and not leader_live and log_is_enough(state, request)
     term = request.term if granted else state.term
     response = VoteResponse(state.replica_id, request.sender, term, granted, pre_vote=True)
     state.send(response, SENT_AT_ONCE if granted else state.hard_state_write)
@@ -90,8 +90,7 @@ def answer_vote(state: ReplicaState, request: VoteRequest) -> None:
     granted = (
         request.term == state.term
         and (state.vote == request.sender or (state.vote is None and state.leader is None))
-        and not state.needs_install
-        and request.last >= state.terms.end
+        and log_is_enough(state, request)
     )
     if granted and state.vote is None:
         state.persist(state.term, request.sender)

@@ -135,7 +135,11 @@ class Leadership:
         memberships = state.memberships
         if memberships.settled and memberships.current.joint:
             self._append_membership(leave_joint(memberships.current))
-        if membership_committed and not memberships.current.is_voter(state.replica_id):
+        if (
+            membership_committed
+            and memberships.settled
+            and not memberships.current.is_voter(state.replica_id)
+        ):
             self._retire()
         else:
             self.flow.ask_flush()

@@ -31,6 +31,7 @@ from replication.raft.elections import (
     answer_vote,
     ask_pre_votes,
     ask_votes,
+    log_is_enough,
     may_campaign,
     refuse_vote,
 )
@@ -267,13 +268,13 @@ class RaftReplica:
 
     # Roles and terms --------------------------------------------------------------------------
 
-    def _follow(self, term: Term, leader: ReplicaId | None) -> None:
-        """Be a follower in `term`, the own or a later one."""
+    def _follow(self, term: Term, leader: ReplicaId | None, vote: ReplicaId | None = None) -> None:
+        """Be a follower in `term`, the own or a later one; `vote` is given in a later one."""
         state = self._state
         self._campaign = None
         leadership, self._leadership = self._leadership, None
         if term > state.term:
-            state.persist(term, None)
+            state.persist(term, vote)
         state.become(Role.FOLLOWER, leader)
         if leadership is not None:
             leadership.refuse_reads()
@@ -432,7 +433,8 @@ class RaftReplica:
             refuse_vote(state, request)
         else:
             if request.term > state.term:
-                self._follow(request.term, None)
+                vote = request.sender if log_is_enough(state, request) else None
+                self._follow(request.term, None, vote)
             answer_vote(state, request)
 
     def _vote_response(self, response: VoteResponse) -> None:

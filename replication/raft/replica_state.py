@@ -56,6 +56,7 @@ class ReplicaState:
     """
 
     __slots__ = (
+        "_announced",
         "_hard_state_write",
         "_log_starts",
         "commit_end",
@@ -90,6 +91,7 @@ class ReplicaState:
         self.vote: ReplicaId | None = hard_state.vote
         self.role = Role.FOLLOWER
         self.leader: ReplicaId | None = None
+        self._announced = RoleChanged(self.role, self.term, self.leader)
         self.live: frozenset[ReplicaId] = frozenset()
         """Peers whose nodes answered lately, as the driver said last."""
         self.needs_install = needs_install
@@ -137,7 +139,10 @@ class ReplicaState:
             term=self.term,
         )
         self.role, self.leader = role, leader
-        self.effects.append(RoleChanged(role, self.term, leader))
+        changed = RoleChanged(role, self.term, leader)
+        if changed != self._announced:
+            self._announced = changed
+            self.effects.append(changed)
 
     def send(self, message: Message, after: WriteSequence = SENT_AT_ONCE) -> None:
         """Send a message once a write is durable."""

@@ -1,0 +1,420 @@
+"""One node's part in the cluster: belongs to it, keeps its metadata, holds what it is given.
+
+Composed of (each knows only what is above it):
+
+| module | does |
+|---|---|
+| `view` | what this node knows: nodes, topics, partitions |
+| `local_state` | what it must remember over a restart |
+| `formation` | founds or finds the cluster |
+| `executor`, `forwarding` | brings commands to the metadata leader |
+| `local_replicas` | creates and removes this node's replicas |
+| `learners` | as metadata leader: lets the other nodes follow |
+
+The order of a start, for the composition root: store, group host, listener (with `services()`),
+then `start()`, which on a blank node returns only when the node belongs to a cluster. On a node
+that does already, it returns at once, and registers in the background.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import Task
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from replication.group import GroupHost, ReplicatedGroup
+from replication.log import EntryCodec
+from replication.ports import Clock, Disk, Network, Random, Service
+from replication.runtime.limits import RuntimeLimits
+from replication.runtime.runtime import StateMachineRuntime
+from replication.types import (
+    METADATA_GROUP,
+    GroupCreation,
+    Membership,
+    Offset,
+    Replica,
+    ReplicaId,
+)
+from streamlog.cluster.calls import PeerChannels
+from streamlog.cluster.executor import Executed, Executor, MetadataRuntime
+from streamlog.cluster.formation import Formation, Identity
+from streamlog.cluster.forwarding import Forwarding
+from streamlog.cluster.learners import Learners
+from streamlog.cluster.local_replicas import LocalReplicas
+from streamlog.cluster.local_state import LocalStateFile
+from streamlog.cluster.metadata.checks import check_topic_name
+from streamlog.cluster.metadata.machine import MetadataMachine
+from streamlog.cluster.metadata.records import (
+    AddPartitions,
+    AlterTopic,
+    Command,
+    CreateTopic,
+    DeleteTopic,
+    Record,
+    RegisterNode,
+)
+from streamlog.cluster.metadata.state import Founding, MetadataState, Partition, Topic
+from streamlog.cluster.producer_ids import ProducerIds
+from streamlog.cluster.view import ClusterView
+from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.settings.node import NodeConfig
+
+KIND: Final = "metadata"
+REGISTRATION_TIMEOUT_MS: Final = 5_000
+REGISTRATION_PAUSE_MS: Final = 200
+VIEW_WAIT_MS: Final = 5_000
+"""Longest that a change waits for this node's own view to show it."""
+
+_REFUSALS: Final = frozenset(
+    {Reason.CLUSTER_MISMATCH, Reason.NODE_ID_TAKEN, Reason.INVALID_REQUEST, Reason.INVALID_CONFIG}
+)
+"""Answers to a registration after which the node must not go on."""
+
+_log = logging.getLogger(__name__)
+
+
+class Cluster:
+    """The node's part in the cluster. All calls are made on the node's event loop."""
+
+    def __init__(
+        self,
+        *,
+        config: NodeConfig,
+        identity: Identity,
+        view: ClusterView,
+        group_host: GroupHost,
+        codec: EntryCodec,
+        disk: Disk,
+        network: Network,
+        clock: Clock,
+        random: Random,
+        on_joined: Callable[[int], None] | None = None,
+        on_failure: Callable[[Exception], None] | None = None,
+    ) -> None:
+        """`on_joined` hears the cluster id before any group is created or registered; `on_failure`
+        hears after the start why this node must stop (its registration was refused, its metadata
+        can not be read)."""
+        self._config, self._identity, self.view = config, identity, view
+        self._host, self._codec, self._clock, self._random = group_host, codec, clock, random
+        self._on_joined, self._on_failure = on_joined, on_failure
+        self._boot_id = random.getrandbits(64) or 1
+        self._channels = PeerChannels(network)
+        self._local = LocalStateFile(disk)
+        self._formation = Formation(config, identity, self._local, self._channels, random)
+        self._executor = Executor(config, identity, view, group_host, self._local)
+        self._forwarding = Forwarding(
+            config,
+            view=view,
+            host=group_host,
+            executor=self._executor,
+            channels=self._channels,
+            clock=clock,
+            random=random,
+        )
+        self._replicas = LocalReplicas(identity, group_host, self._local)
+        self._producer_ids = ProducerIds(identity.node_id, self._forwarding)
+        self._runtime: MetadataRuntime | None = None
+        self._tasks: list[Task[None]] = []
+        self.failure: Exception | None = None
+
+    def services(self) -> Sequence[Service]:
+        """What the node must listen to for its peers, from before `start`."""
+        return [self._executor.service()]
+
+    @property
+    def runtime(self) -> MetadataRuntime | None:
+        """The local replica of the metadata; None before the node joined."""
+        return self._runtime
+
+    @property
+    def lost_replicas(self) -> Sequence[Partition]:
+        """Partitions whose replica was on this node and is gone."""
+        return self._replicas.lost
+
+    def on_replicas_changed(self, listener: Callable[[], None]) -> None:
+        """It is called after replicas were created or removed on this node."""
+        self._replicas.on_changed(listener)
+
+    async def start(self) -> None:
+        """Belong to the cluster: found it, find it, or go on in it.
+
+        A blank node returns when it has registered. Raises StreamlogError: CLUSTER_MISMATCH,
+        NODE_ID_TAKEN, INVALID_CONFIG (blank, alone, and not told to bootstrap), CORRUPT_LOG
+        (the metadata was here and is gone).
+        """
+        await self._local.load()
+        # A directory may have joined and yet never registered: a crash came between.
+        member = self._local.state.metadata_group_created
+        founding = await self._formation.find()
+        self.view.joined(founding.cluster_id)
+        if self._on_joined is not None:
+            self._on_joined(founding.cluster_id)
+        joins = self._local.state.founding is None
+        registered = await self._join(founding) if joins else None
+        group = await self._metadata_group(founding)
+        await self._start_runtime(founding, group)
+        if member:
+            self._spawn(self._keep_registering())
+            return
+        if registered is None:
+            registered = await self._register_until_done(founding)
+        await self._await_view(registered.metadata_offset)
+
+    async def stop(self) -> None:
+        """End what runs; groups and store are stopped by their owners."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._runtime is not None:
+            await self._runtime.stop()
+        await self._channels.close()
+
+    # Changes of metadata.
+
+    async def create_topic(
+        self,
+        name: str,
+        *,
+        partition_count: int = 0,
+        replication_factor: int = 0,
+        overrides: Mapping[str, str] | None = None,
+        validate_only: bool = False,
+        timeout_ms: float | None = None,
+    ) -> Topic:
+        """Create a topic; committed when it returns. Zeros stand for the node's defaults.
+
+        Raises StreamlogError: INVALID_TOPIC_NAME, INVALID_PARTITION_COUNT,
+        INVALID_REPLICATION_FACTOR, INVALID_CONFIG, TOPIC_EXISTS, METADATA_UNAVAILABLE,
+        METADATA_OUTCOME_UNKNOWN.
+        """
+        check_topic_name(name)
+        # Controllers count although one may not have registered yet: the first topic of a young
+        # cluster must not get fewer replicas than it will have nodes.
+        nodes = len(self.view.other_nodes()) + 1
+        command = CreateTopic(
+            name,
+            partition_count or self._config.default_partitions,
+            replication_factor or min(self._config.default_replication_factor, nodes),
+            dict(overrides or {}),
+            self._random.getrandbits(64) or 1,
+            validate_only,
+        )
+        # The request id makes a repetition harmless.
+        return await self._change_topic(command, timeout_ms, repeatable=True)
+
+    async def alter_topic(
+        self,
+        name: str,
+        *,
+        overrides: Mapping[str, str] | None = None,
+        unset: Sequence[str] = (),
+        validate_only: bool = False,
+        timeout_ms: float | None = None,
+    ) -> Topic:
+        """Change a topic's settings. Raises StreamlogError as create_topic, and UNKNOWN_TOPIC."""
+        check_topic_name(name)
+        command = AlterTopic(name, dict(overrides or {}), tuple(unset), validate_only)
+        return await self._change_topic(command, timeout_ms, repeatable=validate_only)
+
+    async def add_partitions(
+        self,
+        name: str,
+        *,
+        partition_count: int,
+        validate_only: bool = False,
+        timeout_ms: float | None = None,
+    ) -> Topic:
+        """Give a topic `partition_count` partitions in all. Raises as alter_topic."""
+        check_topic_name(name)
+        command = AddPartitions(name, partition_count, validate_only)
+        return await self._change_topic(command, timeout_ms, repeatable=validate_only)
+
+    async def delete_topic(self, name: str, *, timeout_ms: float | None = None) -> None:
+        """Delete a topic; committed when it returns, the files follow. Raises as alter_topic."""
+        check_topic_name(name)
+        await self._change(DeleteTopic(name), timeout_ms, repeatable=False)
+
+    async def allocate_producer_id(self, *, timeout_ms: float | None = None) -> int:
+        """A producer id that nobody else has or had."""
+        return await self._producer_ids.take(timeout_ms or self._config.request_timeout_ms)
+
+    async def wait_for_topic(self, name: str, timeout_ms: float) -> Topic:
+        """The topic, as soon as this node knows it. Raises UNKNOWN_TOPIC when the time is up."""
+        try:
+            async with asyncio.timeout(timeout_ms / 1_000):
+                while (topic := self.view.topic(name)) is None:
+                    await self.view.changed()
+                return topic
+        except TimeoutError:
+            raise StreamlogError(
+                Reason.UNKNOWN_TOPIC, f"there is no topic {name!r} after {timeout_ms:g} ms"
+            ) from None
+
+    async def _change_topic(
+        self, command: Command, timeout_ms: float | None, *, repeatable: bool
+    ) -> Topic:
+        executed = await self._change(command, timeout_ms, repeatable=repeatable)
+        if executed.topic is None:
+            raise StreamlogError(Reason.INTERNAL_ERROR, "the metadata leader named no topic")
+        return executed.topic
+
+    async def _change(
+        self, command: Command, timeout_ms: float | None, *, repeatable: bool
+    ) -> Executed:
+        if self._runtime is None:
+            raise StreamlogError(
+                Reason.METADATA_UNAVAILABLE, "this node has not joined its cluster yet"
+            )
+        executed = await self._forwarding.execute(
+            command, timeout_ms or self._config.request_timeout_ms, repeatable=repeatable
+        )
+        await self._await_view(executed.metadata_offset)
+        return executed
+
+    async def _await_view(self, offset: Offset) -> None:
+        """Whoever changed something shall see it here; but the change is made even if that takes
+        long, so the wait is bounded and its end no error."""
+        try:
+            async with asyncio.timeout(VIEW_WAIT_MS / 1_000):
+                while self.view.metadata_offset < offset:
+                    await self.view.changed()
+        except TimeoutError:
+            _log.warning("this node's view of the metadata is %d ms behind", VIEW_WAIT_MS)
+
+    # Starting.
+
+    async def _join(self, founding: Founding) -> Executed:
+        """A blank node that the founding does not name: register, then remember."""
+        executed = await self._register_until_done(founding)
+        node = executed.node
+        if node is None or executed.founding != founding:
+            raise StreamlogError(
+                Reason.CLUSTER_MISMATCH,
+                f"the controllers tell of cluster {founding.cluster_id:032x}, the metadata leader"
+                f" of {executed.founding.cluster_id:032x}",
+            )
+        await self._local.save(founding=founding, metadata_replica_id=node.metadata_replica_id)
+        return executed
+
+    async def _metadata_group(self, founding: Founding) -> ReplicatedGroup:
+        """This node's replica of group 0; made once in the life of the directory."""
+        group = self._host.groups.get(METADATA_GROUP)
+        local = self._local.state
+        if group is None and local.metadata_group_created:
+            raise StreamlogError(
+                Reason.CORRUPT_LOG,
+                f"the metadata of cluster {founding.cluster_id:032x} was on this disk and is gone:"
+                " start the node with an empty data directory and a node id that was never used",
+            )
+        if group is None:
+            replica_id = local.metadata_replica_id
+            assert replica_id is not None
+            creation, campaign = self._metadata_creation(founding, replica_id)
+            group = await self._host.create(creation, campaign=campaign)
+        await self._local.save(metadata_group_created=True)
+        return group
+
+    def _metadata_creation(
+        self, founding: Founding, replica_id: ReplicaId
+    ) -> tuple[GroupCreation, bool]:
+        voters = founding.membership.voters
+        if founding.membership.is_voter(replica_id):
+            membership = founding.membership
+        else:
+            own = Replica(replica_id, self._identity.node_id, self._identity.directory_id)
+            membership = Membership(voters, learners=(own,))
+        campaign = voters[0].replica_id == replica_id
+        return GroupCreation(METADATA_GROUP, membership, replica_id, KIND), campaign
+
+    async def _start_runtime(self, founding: Founding, group: ReplicatedGroup) -> None:
+        runtime: MetadataRuntime = StateMachineRuntime(
+            group,
+            MetadataMachine(founding),
+            self._codec,
+            self._clock,
+            limits=RuntimeLimits(
+                snapshot_bytes=self._config.snapshot_bytes,
+                snapshot_records=self._config.snapshot_records,
+            ),
+            on_failure=self._fail,
+        )
+        learners = Learners(group)
+        group.add_observer(learners)
+        # The view first: whoever hears of a change later finds it there.
+        for listener in (_ViewFeeder(self.view), self._replicas, learners):
+            runtime.subscribe(listener)
+        self._runtime = runtime
+        await runtime.start()
+        self._executor.attach(runtime)
+        self._spawn(self._replicas.run())
+        self._spawn(learners.run())
+
+    async def _register_until_done(self, founding: Founding) -> Executed:
+        """Register, as long as it takes. Raises StreamlogError when it is refused."""
+        while True:
+            command = RegisterNode(
+                founding.cluster_id,
+                self._identity.node_id,
+                self._config.advertised,
+                self._config.rack,
+                self._identity.directory_id,
+                self._boot_id,
+                self._clock.wall_ms(),
+            )
+            try:
+                return await self._forwarding.execute(
+                    command, REGISTRATION_TIMEOUT_MS, repeatable=True
+                )
+            except StreamlogError as error:
+                if error.reason in _REFUSALS:
+                    raise
+                _log.info("node %d can not register yet: %s", self._identity.node_id, error)
+            await asyncio.sleep(REGISTRATION_PAUSE_MS / 1_000)
+
+    async def _keep_registering(self) -> None:
+        founding = self._local.state.founding
+        assert founding is not None
+        try:
+            await self._register_until_done(founding)
+        except StreamlogError as error:
+            self._fail(error)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._task_ended)
+        self._tasks.append(task)
+
+    def _task_ended(self, task: Task[None]) -> None:
+        """None of the tasks may end by an error: without it the node would go on half alive."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, Exception):
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self.failure is not None:
+            return
+        self.failure = error
+        _log.error("node %d can not go on: %s", self._identity.node_id, error)
+        if self._on_failure is not None:
+            self._on_failure(error)
+
+
+class _ViewFeeder:
+    """Hands what was applied to the view."""
+
+    def __init__(self, view: ClusterView) -> None:
+        self._view = view
+
+    def records_applied(
+        self, records: Sequence[tuple[Offset, Record]], state: MetadataState, end: Offset
+    ) -> None:
+        del records
+        self._view.update(state, end)
+
+    def state_replaced(self, state: MetadataState, end: Offset) -> None:
+        self._view.update(state, end)

@@ -1,0 +1,215 @@
+"""Makes this node hold what the metadata puts on it: creates and removes replicas of partitions.
+
+Rules:
+1. A replica that was created here once and is gone has lost data: it is not made anew (it would
+   vote with a blank memory) but reported, and stays out. `LocalState.created_through` tells.
+2. A replica is removed only because of a committed deletion: no topic holds its group, and its id
+   was given out by a record that is applied here. A group the metadata has not heard of is left
+   alone and reported.
+3. Until the metadata is replayed up to `created_through`, nothing is done: everything below was
+   carried out before the restart, deletions included.
+
+Creations run CREATIONS_CONCURRENT at a time, so that they share journal flushes, and the mark is
+saved once a round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+from replication.group import GroupHost
+from replication.types import GroupCreation, GroupId, Offset
+from streamlog.cluster.formation import Identity
+from streamlog.cluster.local_state import LocalStateFile
+from streamlog.cluster.metadata.records import (
+    PartitionsAdded,
+    Record,
+    TopicCreated,
+    TopicDeleted,
+)
+from streamlog.cluster.metadata.state import MetadataState, Partition
+
+CREATIONS_CONCURRENT: Final = 128
+RETRY_PAUSE_MS: Final = 500
+KIND: Final = "partition"
+
+_log = logging.getLogger(__name__)
+
+
+class LocalReplicas:
+    """Follows the applied metadata. Implements replication.runtime.applied.AppliedListener."""
+
+    def __init__(self, identity: Identity, host: GroupHost, local: LocalStateFile) -> None:
+        self._identity, self._host, self._local = identity, host, local
+        self._state: MetadataState | None = None
+        self._end = Offset(0)
+        self._touched: dict[int, None] = {}
+        self._everything = True
+        self._wake = asyncio.Event()
+        self._by_topic: dict[int, dict[GroupId, None]] = {}
+        self._lost: dict[GroupId, Partition] = {}
+        self._unknown: dict[GroupId, None] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def lost(self) -> Sequence[Partition]:
+        """Partitions whose replica was here and is gone; they stay out."""
+        return tuple(self._lost.values())
+
+    def on_changed(self, listener: Callable[[], None]) -> None:
+        """It is called after replicas were created or removed here."""
+        self._listeners.append(listener)
+
+    def records_applied(
+        self, records: Sequence[tuple[Offset, Record]], state: MetadataState, end: Offset
+    ) -> None:
+        self._state, self._end = state, end
+        for _, record in records:
+            if isinstance(record, TopicCreated | PartitionsAdded | TopicDeleted):
+                self._touched[record.topic_id] = None
+        if self._touched or self._everything:
+            self._wake.set()
+
+    def state_replaced(self, state: MetadataState, end: Offset) -> None:
+        self._state, self._end = state, end
+        self._everything = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Carries out what is due, until cancelled."""
+        for group_id, group in self._host.groups.items():
+            if group.creation.kind == KIND:
+                self._by_topic.setdefault(group.creation.topic_id, {})[group_id] = None
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._state is None or self._end < self._local.state.created_through:
+                continue
+            if not await self._round(self._state, self._end):
+                await asyncio.sleep(RETRY_PAUSE_MS / 1_000)
+                self._wake.set()
+
+    async def _round(self, state: MetadataState, end: Offset) -> bool:
+        """Bring the touched topics to what `state` says; False when something is left to do."""
+        touched, everything = self._touched, self._everything
+        self._touched, self._everything = {}, False
+        if everything:
+            touched = dict.fromkeys((*state.topics, *self._by_topic))
+        creations, removals = self._due(state, touched)
+        for group_id in list(self._lost):
+            if not _holds(state, self._lost[group_id]):
+                del self._lost[group_id]
+        if not creations and not removals:
+            return True
+        failures = await self._carry_out([partial(self._create, each) for each in creations])
+        failures += await self._carry_out([partial(self._remove, *each) for each in removals])
+        for listener in self._listeners:
+            listener()
+        if failures:
+            _log.error(
+                "%d of %d replicas could not be created or removed, the first because of: %s",
+                len(failures),
+                len(creations) + len(removals),
+                failures[0],
+            )
+            self._touched.update(touched)
+            self._everything = self._everything or everything
+            return False
+        await self._local.save(created_through=end)
+        return True
+
+    def _due(
+        self, state: MetadataState, touched: dict[int, None]
+    ) -> tuple[list[Partition], list[tuple[int, GroupId]]]:
+        """What to create, and what to remove, for these topics."""
+        creations: list[Partition] = []
+        removals: list[tuple[int, GroupId]] = []
+        through = self._local.state.created_through
+        for topic_id in touched:
+            topic = state.topics.get(topic_id)
+            wanted: dict[GroupId, None] = {}
+            for partition in topic.partitions if topic else ():
+                replica = partition.replica_on(self._identity.node_id)
+                if replica is None or replica.directory_id != self._identity.directory_id:
+                    continue
+                wanted[partition.group_id] = None
+                if partition.group_id in self._host.groups:
+                    continue
+                if partition.created_offset < through:
+                    self._report_lost(partition)
+                else:
+                    creations.append(partition)
+            for group_id in self._by_topic.get(topic_id, {}):
+                if group_id in wanted:
+                    continue
+                # A topic that is there and does not name the group: not ours to judge yet.
+                if topic is None and group_id < state.next_group_id:
+                    removals.append((topic_id, group_id))
+                else:
+                    self._report_unknown(group_id)
+        return creations, removals
+
+    async def _carry_out(self, actions: Sequence[Callable[[], Awaitable[None]]]) -> list[Exception]:
+        """Run all, a bounded number at a time; what failed."""
+        queue = deque(actions)
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            while queue:
+                action = queue.popleft()
+                try:
+                    await action()
+                except Exception as error:
+                    failures.append(error)
+
+        await asyncio.gather(*(work() for _ in range(min(len(queue), CREATIONS_CONCURRENT))))
+        return failures
+
+    async def _create(self, partition: Partition) -> None:
+        local = partition.replica_on(self._identity.node_id)
+        assert local is not None
+        creation = GroupCreation(
+            partition.group_id,
+            partition.membership(),
+            local.replica_id,
+            KIND,
+            partition.topic_id,
+            partition.number,
+        )
+        preferred = partition.preferred_leader == self._identity.node_id
+        await self._host.create(creation, campaign=preferred)
+        self._by_topic.setdefault(partition.topic_id, {})[partition.group_id] = None
+
+    async def _remove(self, topic_id: int, group_id: GroupId) -> None:
+        await self._host.remove(group_id)
+        groups = self._by_topic[topic_id]
+        del groups[group_id]
+        if not groups:
+            del self._by_topic[topic_id]
+
+    def _report_lost(self, partition: Partition) -> None:
+        if partition.group_id in self._lost:
+            return
+        self._lost[partition.group_id] = partition
+        _log.error(
+            "the replica of partition %d of topic %d (group %d) was on this node and is gone: its"
+            " data was lost; it is not made anew, because a blank replica must not vote",
+            partition.number,
+            partition.topic_id,
+            partition.group_id,
+        )
+
+    def _report_unknown(self, group_id: GroupId) -> None:
+        if group_id not in self._unknown:
+            self._unknown[group_id] = None
+            _log.error("group %d is here, but the metadata does not name it: left alone", group_id)
+
+
+def _holds(state: MetadataState, partition: Partition) -> bool:
+    topic = state.topics.get(partition.topic_id)
+    return topic is not None and partition.number < len(topic.partitions)

@@ -408,7 +408,7 @@ class RaftReplica:
         self._state.replace_log(TermTable(event.start, event.end, event.terms), event.memberships)
 
     def _log_released(self, event: LogReleased) -> None:
-        self._state.release(event.start)
+        self._state.release(event.start.end)
         if self._leadership is not None:
             self._leadership.flow.log_trimmed()
 

@@ -31,7 +31,6 @@ from replication.raft.pending_writes import SENT_AT_ONCE, PendingWrites
 from replication.raft.term_table import TermTable
 from replication.types import (
     HardState,
-    LogPosition,
     Membership,
     Offset,
     ReplicaId,
@@ -204,33 +203,23 @@ class ReplicaState:
         while self._log_starts and self._log_starts[0][0] < end:
             _, start = self._log_starts.popleft()
             if start > self.terms.start.end:
-                self._release(start)
+                self.release(start)
                 self.effects.append(LogStartCommitted(start))
         if self.memberships.settled or not self.memberships.commit(end):
             return False
         self.effects.append(MembershipChanged(self.memberships.committed, committed=True))
         return True
 
-    def release(self, start: LogPosition) -> None:
-        """The log was trimmed below a committed position; an older one changes nothing."""
-        if start.end > self.terms.start.end:
+    def release(self, start: Offset) -> None:
+        """The log begins at a committed offset now; an older one changes nothing."""
+        if start > self.terms.start.end:
             invariant(
-                start.end <= self.commit_end,
+                start <= self.commit_end,
                 "uncommitted entries are trimmed",
                 start=start,
                 commit_end=self.commit_end,
             )
-            self.terms.release(start)
-
-    def _release(self, start: Offset) -> None:
-        term = self.terms.term_at(start)
-        invariant(
-            term is not None and start <= self.commit_end,
-            "a log's start moves beyond its commit",
-            start=start,
-            commit_end=self.commit_end,
-        )
-        self.release(LogPosition(term or Term(0), start))
+            self.terms = self.terms.released(start)
 
     def replace_log(
         self, terms: TermTable, memberships: Iterable[tuple[Offset, Membership]]

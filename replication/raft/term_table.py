@@ -17,7 +17,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from itertools import pairwise
 
-from replication.errors import invariant
+from replication.errors import invariant, violate
 from replication.types import LogPosition, Offset, Term
 
 
@@ -99,16 +99,12 @@ class TermTable:
         del self._terms[keep:], self._firsts[keep:]
         self.end = LogPosition(self._terms[-1], cut) if keep else self.start
 
-    def release(self, start: LogPosition) -> None:
-        """Forget [..., start.end)."""
-        invariant(
-            self.term_at(start.end) == start.term,
-            "a log is released at a position it does not hold",
-            start=start,
-            log_start=self.start,
-            log_end=self.end,
-        )
-        self.__init__(start, self.end, self.runs)  # type: ignore[misc]
+    def released(self, start: Offset) -> TermTable:
+        """The table of what is left when [..., start) is forgotten."""
+        term = self.term_at(start)
+        if term is None:
+            violate("a start lies outside the log", start=start, log=(self.start, self.end))
+        return TermTable(LogPosition(term, start), self.end, self.runs)
 
     def term_at(self, end: Offset) -> Term | None:
         """Term of the entry that holds offset `end - 1`; `start.term` at the start; None

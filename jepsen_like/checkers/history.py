@@ -5,7 +5,7 @@ knows). Invocation and end share an `op`. A history is written as JSON lines.
 
 | what | invoke | ok |
 |---|---|---|
-| `send` | partition, value, producer, number, idempotent | offset |
+| `send` | partition, value, number, idempotent | offset; -1: stored, but where is not known |
 | `assign` | – | partition, offset: the consumer goes on from there |
 | `poll` | – | partition, records |
 | `drain` | – | partition, records: everything from the log's start to its committed end |

@@ -135,7 +135,7 @@ def _against_real_time(group: Sequence[Send]) -> list[Violation]:
             position += 1
         if send.acknowledged:
             assert send.ended is not None
-            if send.ended.offset <= highest:
+            if 0 <= send.ended.offset <= highest:
                 violations.append(
                     Violation(
                         "reordered_writes",

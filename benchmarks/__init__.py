@@ -1,0 +1,1 @@
+"""The same work on this platform and its peers, side by side on one machine."""

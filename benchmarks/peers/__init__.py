@@ -1,0 +1,1 @@
+"""Peers that the benchmark starts on this machine."""

@@ -1,0 +1,147 @@
+"""The systems under test: how each does the same work. Clients run in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.peers.kafka import KafkaCluster, resident_mb
+from streamlog.cli.local_cluster import LocalCluster
+from streamlog.client import Admin
+
+CLIENT_TIMEOUT_S = 300
+FAILOVER_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much work."""
+
+    events: int
+    blobs: int
+    singles: int
+    failover_partitions: int
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a system reached; the names are those of the metrics."""
+
+    values: dict[str, float] = field(default_factory=dict)
+
+
+def client(module: str, what: str, bootstrap: str, topic: str, count: int) -> dict[str, float]:
+    """Run a client process; what it printed. Raises RuntimeError with its words."""
+    command = [sys.executable, "-m", f"benchmarks.clients.{module}"]
+    done = subprocess.run(
+        [*command, what, bootstrap, topic, str(count)],
+        capture_output=True,
+        text=True,
+        timeout=CLIENT_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{module} {what} failed: {done.stderr[-2_000:]}")
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert isinstance(answer, dict)
+    return answer
+
+
+def _expect(what: str, got: float, wanted: int) -> None:
+    if got != wanted:
+        raise RuntimeError(f"{what}: {got:.0f} records were read back, {wanted} were written")
+
+
+async def _create(bootstrap: str, topic: str, partitions: int) -> None:
+    async with Admin(bootstrap) as admin:
+        await admin.create_topic(topic, partitions=partitions, replication_factor=3)
+        await _await_leaders(admin, topic, without=0)
+
+
+async def _await_leaders(admin: Admin, topic: str, without: int) -> float:
+    """Seconds until every partition has a leader other than node `without`."""
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < FAILOVER_WITHIN_S:
+        description = await admin.describe_topic(topic)
+        if all(p.leader_node_id not in {0, without} for p in description.partitions):
+            return time.perf_counter() - begin
+        await asyncio.sleep(0.02)
+    raise RuntimeError(f"{topic} had no leaders within {FAILOVER_WITHIN_S:.0f} s")
+
+
+async def measure_platform(directory: Path, amounts: Amounts) -> Figures:
+    """Three nodes, replication 3, fsync on a majority before each acknowledgement."""
+    figures = Figures()
+    found = figures.values
+    cluster = LocalCluster(directory, nodes=3)
+    try:
+        await cluster.start()
+        bootstrap = cluster.bootstrap
+
+        async def work(what: str, topic: str, count: int) -> dict[str, float]:
+            return await asyncio.to_thread(client, "platform", what, bootstrap, topic, count)
+
+        await _create(bootstrap, "events", 6)
+        produced = await work("produce-events", "events", amounts.events)
+        consumed = await work("consume", "events", amounts.events + 1)
+        _expect("events", consumed["records"], amounts.events + 1)
+        found["produce"] = produced["records_per_s"]
+        found["consume"] = consumed["records_per_s"]
+        await _create(bootstrap, "blobs", 6)
+        produced = await work("produce-blobs", "blobs", amounts.blobs)
+        consumed = await work("consume", "blobs", amounts.blobs + 1)
+        _expect("blobs", consumed["records"], amounts.blobs + 1)
+        found["blobs"] = produced["mb_per_s"]
+        await _create(bootstrap, "singles", 1)
+        single = await work("single", "singles", amounts.singles)
+        consumed = await work("consume", "singles", amounts.singles + 50)
+        _expect("singles", consumed["records"], amounts.singles + 50)
+        found["single_p50"], found["single_p99"] = single["p50_ms"], single["p99_ms"]
+        found["memory"] = max(resident_mb(pid) for pid in cluster.pids())
+        await _create(bootstrap, "many", amounts.failover_partitions)
+        async with Admin(bootstrap) as admin:
+            await admin.describe_topic("many")
+            begin = time.perf_counter()
+            cluster.kill(2)
+            await _await_leaders(admin, "many", without=2)
+            found["failover"] = time.perf_counter() - begin
+    finally:
+        cluster.kill_all()
+    return figures
+
+
+def measure_kafka(libs: Path, directory: Path, payload: Path, amounts: Amounts) -> Figures:
+    """Three brokers, replication 3, acks from all in-sync replicas, no fsync (its default)."""
+    figures = Figures()
+    found = figures.values
+    with KafkaCluster(libs, directory) as kafka:
+        bootstrap = kafka.bootstrap
+        kafka.create_topic("events", 6)
+        found["produce"], _ = kafka.produce_with_java(
+            "events", amounts.events, payload=payload, record_bytes=0, codec="zstd"
+        )
+        consumed = client("kafka", "consume", bootstrap, "events", amounts.events)
+        _expect("Kafka events", consumed["records"], amounts.events)
+        found["consume"] = consumed["records_per_s"]
+        kafka.create_topic("blobs", 6)
+        _, mebibytes = kafka.produce_with_java(
+            "blobs", amounts.blobs, payload=None, record_bytes=1_024, codec="none"
+        )
+        found["blobs"] = mebibytes * 1.048576
+        consumed = client("kafka", "consume", bootstrap, "blobs", amounts.blobs)
+        _expect("Kafka blobs", consumed["records"], amounts.blobs)
+        kafka.create_topic("singles", 1)
+        single = client("kafka", "single", bootstrap, "singles", amounts.singles)
+        found["single_p50"], found["single_p99"] = single["p50_ms"], single["p99_ms"]
+        found["memory"] = kafka.memory_mb()
+        kafka.create_topic("many", amounts.failover_partitions)
+        begin = time.perf_counter()
+        kafka.kill(2)
+        kafka.await_leaders("many", amounts.failover_partitions, without=2)
+        found["failover"] = time.perf_counter() - begin
+    return figures

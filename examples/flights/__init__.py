@@ -1,0 +1,1 @@
+"""A year of flights through a three-node cluster that loses a leader half-way."""

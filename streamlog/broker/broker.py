@@ -1,0 +1,175 @@
+"""The broker of one node: binds the public services to the parts that do the work.
+
+Until the node has joined its cluster (`start`), calls end with METADATA_UNAVAILABLE, which
+clients retry: the listener must be up before, because nodes find each other through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from replication.group import GroupHost
+from replication.ports import Clock, ServerStream, Service, StreamHandler, UnaryHandler
+from streamlog.broker.admin import AdminService
+from streamlog.broker.budget import ByteBudget
+from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
+from streamlog.broker.fetch import FetchService
+from streamlog.broker.metadata import MetadataService
+from streamlog.broker.offsets import list_offsets
+from streamlog.broker.partitions import Partitions
+from streamlog.broker.produce import ProduceService
+from streamlog.cluster.cluster import Cluster
+from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.settings.node import NodeConfig
+from streamlog.storage.validation import BatchValidator
+from streamlog.v1 import admin_service_pb2, log_service_pb2
+
+RequestT = TypeVar("RequestT", bound=Message)
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class Broker:
+    """The public services of one node."""
+
+    def __init__(
+        self,
+        metadata: MetadataService,
+        admin: AdminService,
+        produce: ProduceService,
+        fetch: FetchService,
+        partitions: Partitions,
+        cluster: Cluster,
+    ) -> None:
+        self._metadata = metadata
+        self._admin = admin
+        self._produce = produce
+        self._fetch = fetch
+        self._partitions = partitions
+        self._cluster = cluster
+        self._open = False
+
+    async def start(self) -> None:
+        """Take calls from now on."""
+        self._cluster.on_replicas_changed(self._partitions.drop_removed)
+        self._open = True
+
+    async def stop(self) -> None:
+        """Take no more calls; streams end with the listener."""
+        self._open = False
+
+    def services(self) -> list[Service]:
+        """For the listener."""
+        log = log_service_pb2
+        admin = admin_service_pb2
+        return [
+            Service(
+                name="streamlog.v1.LogService",
+                unary={
+                    "Handshake": self._sync(log.HandshakeRequest, self._metadata.handshake),
+                    "GetMetadata": self._sync(log.GetMetadataRequest, self._metadata.get_metadata),
+                    "InitProducer": self._unary(log.InitProducerRequest, self._init_producer),
+                    "ListOffsets": self._unary(log.ListOffsetsRequest, self._list_offsets),
+                },
+                streams={
+                    "Produce": self._stream(self._produce.serve),
+                    "Fetch": self._stream(self._fetch.serve),
+                },
+            ),
+            Service(
+                name="streamlog.v1.AdminService",
+                unary={
+                    "CreateTopic": self._unary(admin.CreateTopicRequest, self._admin.create_topic),
+                    "AlterTopic": self._unary(admin.AlterTopicRequest, self._admin.alter_topic),
+                    "AddPartitions": self._unary(
+                        admin.AddPartitionsRequest, self._admin.add_partitions
+                    ),
+                    "DeleteTopic": self._unary(admin.DeleteTopicRequest, self._admin.delete_topic),
+                    "ListTopics": self._unary(admin.ListTopicsRequest, self._admin.list_topics),
+                    "DescribeTopic": self._unary(
+                        admin.DescribeTopicRequest, self._admin.describe_topic
+                    ),
+                    "DescribeCluster": self._unary(
+                        admin.DescribeClusterRequest, self._admin.describe_cluster
+                    ),
+                },
+                streams={},
+            ),
+        ]
+
+    async def _init_producer(
+        self, request: log_service_pb2.InitProducerRequest
+    ) -> log_service_pb2.InitProducerResponse:
+        del request
+        producer_id = await self._cluster.allocate_producer_id()
+        return log_service_pb2.InitProducerResponse(producer_id=producer_id, producer_epoch=0)
+
+    async def _list_offsets(
+        self, request: log_service_pb2.ListOffsetsRequest
+    ) -> log_service_pb2.ListOffsetsResponse:
+        return await list_offsets(self._partitions, request)
+
+    # Handlers of bytes.
+
+    def _unary(
+        self, kind: type[RequestT], handler: Callable[[RequestT], Awaitable[ResponseT]]
+    ) -> UnaryHandler:
+        async def handle(data: bytes) -> bytes:
+            try:
+                self._check_open()
+                response = await handler(parse(kind, data))
+            except Exception as error:
+                raise to_call_failed(to_streamlog_error(error)) from error
+            return response.SerializeToString()
+
+        return handle
+
+    def _sync(self, kind: type[RequestT], handler: Callable[[RequestT], ResponseT]) -> UnaryHandler:
+        async def call(request: RequestT) -> ResponseT:
+            return handler(request)
+
+        return self._unary(kind, call)
+
+    def _stream(self, handler: StreamHandler) -> StreamHandler:
+        async def handle(stream: ServerStream) -> None:
+            try:
+                self._check_open()
+            except StreamlogError as error:
+                raise to_call_failed(error) from error
+            await handler(stream)
+
+        return handle
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StreamlogError(
+                Reason.METADATA_UNAVAILABLE,
+                "the node has not joined its cluster yet, or is stopping",
+                retry_after_ms=200,
+            )
+
+
+def build_broker(
+    config: NodeConfig, group_host: GroupHost, cluster: Cluster, clock: Clock
+) -> Broker:
+    """Compose the broker of a node."""
+    partitions = Partitions(cluster.view, group_host)
+    metadata = MetadataService(config, cluster.view, group_host)
+    produce = ProduceService(
+        cluster.view,
+        partitions,
+        BatchValidator(),
+        clock,
+        ByteBudget(config.node_inflight_bytes),
+        config.connection_inflight_bytes,
+    )
+    return Broker(
+        metadata,
+        AdminService(cluster, metadata),
+        produce,
+        FetchService(partitions),
+        partitions,
+        cluster,
+    )

@@ -1,0 +1,261 @@
+"""The Fetch stream: the server pushes committed batches within the client's credit.
+
+A client names partitions and positions once and grants bytes of credit; from then on data comes
+as it commits. What is sent are the stored bytes: a slice of the segment on batch boundaries is a
+run of `batches` fields, and the other fields of FetchResponse are appended after it.
+
+Invariants:
+- Only committed bytes leave, and none whose checksum failed (the log checks what it reads).
+- Without credit nothing is read and nothing is sent; one batch may overdraw it, so that a batch
+  larger than what is left can not block a stream for ever.
+- A partition whose leader moved, or whose position is out of range, gets one error and leaves the
+  stream; the others go on.
+- A session holds no timer and runs no code while its partitions are idle, apart from the one that
+  ends a wait for `min_bytes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from replication.errors import OffsetOutOfRange, ReplicationError
+from replication.ports import ServerStream
+from replication.raft.effects import Role
+from replication.types import Offset
+from streamlog.broker.error_mapping import parse, to_call_failed, to_proto
+from streamlog.broker.partition import Partition
+from streamlog.broker.partitions import Partitions
+from streamlog.model.batch import read_place
+from streamlog.model.errors import Reason, StreamlogError
+from streamlog.v1 import log_service_pb2
+
+PARTITIONS_PER_STREAM_MAX = 10_000
+RESPONSE_BYTES_DEFAULT = 1024 * 1024
+RESPONSE_BYTES_MAX = 16 * 1024 * 1024
+MIN_BYTES_MAX = 64 * 1024 * 1024
+MAX_WAIT_MS_DEFAULT = 500
+MAX_WAIT_MS_MAX = 60_000
+CREDIT_BYTES_MAX = 2**62
+
+PartitionKey = tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Cursor:
+    """One partition of a stream."""
+
+    key: PartitionKey
+    partition: Partition
+    offset: int
+    epoch: int
+    max_bytes: int
+    queued: bool = False
+    """It is in the session's ready queue."""
+    overdue: bool = False
+    """Its wait for `min_bytes` is over."""
+    timer: asyncio.TimerHandle | None = field(default=None, repr=False)
+
+
+class FetchService:
+    """Serves Fetch streams."""
+
+    def __init__(self, partitions: Partitions) -> None:
+        self.partitions = partitions
+
+    async def serve(self, stream: ServerStream) -> None:
+        """Handle one stream until the client ends it."""
+        await _FetchSession(self.partitions, stream).run()
+
+
+class _FetchSession:
+    def __init__(self, partitions: Partitions, stream: ServerStream) -> None:
+        self._partitions = partitions
+        self._stream = stream
+        self._cursors: dict[PartitionKey, _Cursor] = {}
+        self._by_partition: dict[Partition, _Cursor] = {}
+        self._ready: deque[_Cursor] = deque()
+        self._failures: deque[log_service_pb2.FetchResponse] = deque()
+        self._credit = 0
+        self._min_bytes = 0
+        self._max_wait_ms = MAX_WAIT_MS_DEFAULT
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        sender = asyncio.ensure_future(self._send_loop())
+        try:
+            while not sender.done():
+                data = await self._stream.receive()
+                if data is None:
+                    return
+                self._apply(parse(log_service_pb2.FetchRequest, data))
+            await sender
+        except StreamlogError as error:
+            raise to_call_failed(error) from error
+        finally:
+            for cursor in list(self._cursors.values()):
+                self._drop(cursor)
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+
+    # What the client asks for.
+
+    def _apply(self, request: log_service_pb2.FetchRequest) -> None:
+        if request.HasField("min_bytes"):
+            self._min_bytes = _in_range("min_bytes", request.min_bytes, 0, MIN_BYTES_MAX)
+        if request.HasField("max_wait_ms"):
+            self._max_wait_ms = _in_range("max_wait_ms", request.max_wait_ms, 0, MAX_WAIT_MS_MAX)
+        for removal in request.removals:
+            cursor = self._cursors.get((removal.topic_id, removal.partition))
+            if cursor is not None:
+                self._drop(cursor)
+        for wanted in request.partitions:
+            self._add(wanted)
+        self._credit = min(self._credit + request.credit_bytes, CREDIT_BYTES_MAX)
+        self._wake.set()
+
+    def _add(self, wanted: log_service_pb2.FetchPartition) -> None:
+        key = (wanted.topic_id, wanted.partition)
+        old = self._cursors.get(key)
+        if old is not None:
+            self._drop(old)
+        if len(self._cursors) >= PARTITIONS_PER_STREAM_MAX:
+            raise StreamlogError(
+                Reason.INVALID_REQUEST,
+                f"a Fetch stream takes at most {PARTITIONS_PER_STREAM_MAX} partitions",
+            )
+        try:
+            max_bytes = RESPONSE_BYTES_DEFAULT
+            if wanted.max_bytes:
+                max_bytes = _in_range("max_bytes", wanted.max_bytes, 1, RESPONSE_BYTES_MAX)
+            partition = self._partitions.find_leader(*key)
+        except StreamlogError as error:
+            self._fail(key, wanted.session_epoch, error)
+            return
+        cursor = _Cursor(key, partition, wanted.offset, wanted.session_epoch, max_bytes)
+        self._cursors[key] = cursor
+        self._by_partition[partition] = cursor
+        partition.watch(self._partition_changed)
+        self._queue(cursor)
+
+    def _drop(self, cursor: _Cursor) -> None:
+        self._cursors.pop(cursor.key, None)
+        if self._by_partition.pop(cursor.partition, None) is not None:
+            cursor.partition.unwatch(self._partition_changed)
+        if cursor.timer is not None:
+            cursor.timer.cancel()
+            cursor.timer = None
+
+    # What happens to the partitions.
+
+    def _partition_changed(self, partition: Partition) -> None:
+        cursor = self._by_partition.get(partition)
+        if cursor is not None:
+            self._queue(cursor)
+
+    def _queue(self, cursor: _Cursor) -> None:
+        if not cursor.queued:
+            cursor.queued = True
+            self._ready.append(cursor)
+            self._wake.set()
+
+    def _overdue(self, cursor: _Cursor) -> None:
+        cursor.timer = None
+        cursor.overdue = True
+        self._queue(cursor)
+
+    # What is sent.
+
+    async def _send_loop(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._failures:
+                await self._stream.send(self._failures.popleft().SerializeToString())
+            while self._ready and self._credit > 0:
+                cursor = self._ready.popleft()
+                cursor.queued = False
+                if self._cursors.get(cursor.key) is cursor:
+                    await self._serve(cursor)
+            # Failures that came up meanwhile set the event again.
+
+    async def _serve(self, cursor: _Cursor) -> None:
+        """Send the next response of one partition, if there is one to send."""
+        group = cursor.partition.group
+        try:
+            if cursor.partition.removed or group.role is not Role.LEADER:
+                raise self._partitions.not_leading(cursor.partition)
+            end = group.commit_end
+            if cursor.offset >= end:
+                if group.established and cursor.offset > group.log.end.end:
+                    start = cursor.partition.log.start.end
+                    raise OffsetOutOfRange(Offset(cursor.offset), start, end)
+                return  # A later commit wakes it; a new leader may not know how far it is yet.
+            limit = min(cursor.max_bytes, max(self._credit, 1))
+            frames = cursor.partition.log.read_nowait(Offset(cursor.offset), end, limit)
+            if frames is None:
+                frames = await cursor.partition.log.read(Offset(cursor.offset), end, limit)
+                if self._cursors.get(cursor.key) is not cursor:
+                    return
+        except (StreamlogError, ReplicationError) as error:
+            self._drop(cursor)
+            self._fail(cursor.key, cursor.epoch, self._partitions.explain(cursor.partition, error))
+            return
+        if not frames or self._waits_for_more(cursor, len(frames)):
+            return
+        next_offset = _end_of(frames)
+        response = log_service_pb2.FetchResponse(
+            topic_id=cursor.key[0],
+            partition=cursor.key[1],
+            session_epoch=cursor.epoch,
+            high_watermark=end,
+            log_start_offset=cursor.partition.log.start.end,
+            next_offset=next_offset,
+            leader_term=group.term,
+        )
+        message = frames + response.SerializeToString()
+        self._credit -= len(message)
+        cursor.offset = next_offset
+        cursor.overdue = False
+        await self._stream.send(message)
+        if self._cursors.get(cursor.key) is cursor and next_offset < group.commit_end:
+            self._queue(cursor)
+
+    def _waits_for_more(self, cursor: _Cursor, size: int) -> bool:
+        """Whether to wait for `min_bytes`; starts the clock that ends the wait."""
+        enough = min(self._min_bytes, cursor.max_bytes)
+        if size >= enough or cursor.overdue or self._max_wait_ms == 0:
+            if cursor.timer is not None:
+                cursor.timer.cancel()
+                cursor.timer = None
+            return False
+        if cursor.timer is None:
+            loop = asyncio.get_running_loop()
+            cursor.timer = loop.call_later(self._max_wait_ms / 1_000, self._overdue, cursor)
+        return True
+
+    def _fail(self, key: PartitionKey, epoch: int, error: StreamlogError) -> None:
+        self._failures.append(
+            log_service_pb2.FetchResponse(
+                topic_id=key[0], partition=key[1], session_epoch=epoch, error=to_proto(error)
+            )
+        )
+        self._wake.set()
+
+
+def _end_of(frames: bytes) -> int:
+    """Exclusive end offset of the last of a run of frames."""
+    position = end = 0
+    while position < len(frames):
+        length, _, end = read_place(frames, position)
+        position += length
+    return end
+
+
+def _in_range(name: str, value: int, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise StreamlogError(
+            Reason.INVALID_REQUEST, f"{name} is {value}, it must be {low} to {high}"
+        )
+    return value

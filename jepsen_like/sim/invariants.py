@@ -155,6 +155,15 @@ class Invariants:
             for watch in process.watches.values():
                 self._check(watch)
 
+    def leaders(self) -> list[NodeId]:
+        """Nodes that lead a group now, once for each."""
+        return [
+            process.node_id
+            for process in self._processes.values()
+            for watch in process.watches.values()
+            if watch.group.role is Role.LEADER
+        ]
+
     def process_dies(self, loop: SimLoop) -> None:
         """Remember what must be there after the restart."""
         process = self._processes.pop(loop, None)

@@ -96,6 +96,16 @@ class OffsetOutOfRange(ReplicationError):
         super().__init__(f"offset {offset} is out of range: the log holds {start} to {end}")
 
 
+class LeadershipTransferFailed(ReplicationError):
+    """Leadership was not handed over; the reason says why."""
+
+    retriable = True
+
+    def __init__(self, group_id: GroupId, to: NodeId, reason: str) -> None:
+        self.group_id, self.to, self.reason = group_id, to, reason
+        super().__init__(f"leadership of group {group_id} was not handed to node {to}: {reason}")
+
+
 class LogCorrupt(ReplicationError):
     """Bytes of a log that was durable fail their check: never served, never cut away."""
 

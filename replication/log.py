@@ -115,6 +115,12 @@ class ReplicaLog(Protocol):
         below start or above end."""
         ...
 
+    def check_room(self, size_bytes: int) -> None:
+        """Raises DiskFull or Overloaded when an append of so many bytes of data entries would:
+        asked before the core gives an entry its place, because afterwards it can not be refused.
+        """
+        ...
+
     def append(
         self, write: WriteSequence, frames: Sequence[bytes], entries: Sequence[EntryMeta]
     ) -> None:

@@ -149,6 +149,11 @@ class Peers:
         if link is not None and link.appends_up:
             link.appends.put(group_id, message, frames)
 
+    def appends_up(self, node_id: NodeId) -> bool:
+        """The append stream to the peer stands."""
+        link = self._links.get(node_id)
+        return link is not None and link.appends_up
+
     def has_room(self, node_id: NodeId) -> bool:
         """The peer's append queue is below its bound (a stream that is down swallows)."""
         link = self._links.get(node_id)

@@ -37,6 +37,7 @@ from streamlog.cluster.metadata.state import (
     Node,
     Partition,
     Topic,
+    changed_loads,
     initial_state,
 )
 from streamlog.cluster.v1 import metadata_pb2 as pb
@@ -337,6 +338,7 @@ def decode_snapshot(data: bytes) -> MetadataState:
         message.next_group_id,
         message.next_producer_id,
         sum(len(topic.partitions) for topic in topics),
+        changed_loads({}, (partition for topic in topics for partition in topic.partitions)),
     )
 
 

@@ -17,7 +17,6 @@ Invariant: `replay` is total: it takes any record that `decide` once produced, i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -55,10 +54,12 @@ from streamlog.cluster.metadata.records import (
 )
 from streamlog.cluster.metadata.state import (
     Founding,
+    Load,
     MetadataState,
     Node,
     Partition,
     Topic,
+    changed_loads,
     initial_state,
 )
 from streamlog.model.errors import Reason, StreamlogError
@@ -287,16 +288,16 @@ def _place(
     """Place `count` partitions more, with group ids from the next one on."""
     preferred = [node for node in state.nodes.values() if node.node_id not in avoided]
     nodes = preferred if len(preferred) >= replication_factor else list(state.nodes.values())
-    total, leading = _loads(p for t in state.topics.values() for p in t.partitions)
-    topic_total, topic_leading = _loads(topic.partitions if topic else ())
+    none = Load(0, 0)
+    of_topic = changed_loads({}, topic.partitions if topic else ())
     candidates = [
         Candidate(
             node.node_id,
             node.rack,
-            topic_total.get(node.node_id, 0),
-            topic_leading.get(node.node_id, 0),
-            total.get(node.node_id, 0),
-            leading.get(node.node_id, 0),
+            of_topic.get(node.node_id, none).replicas,
+            of_topic.get(node.node_id, none).leaders,
+            state.loads.get(node.node_id, none).replicas,
+            state.loads.get(node.node_id, none).leaders,
         )
         for node in nodes
     ]
@@ -313,18 +314,6 @@ def _place(
             replicas.append(made[key])
         placed.append(Placed(GroupId(state.next_group_id + index), tuple(replicas)))
     return tuple(placed)
-
-
-def _loads(partitions: Iterable[Partition]) -> tuple[dict[NodeId, int], dict[NodeId, int]]:
-    """Replicas and preferred leaderships by node."""
-    total: dict[NodeId, int] = {}
-    leading: dict[NodeId, int] = {}
-    for partition in partitions:
-        leader = partition.replicas[0].node_id
-        leading[leader] = leading.get(leader, 0) + 1
-        for replica in partition.replicas:
-            total[replica.node_id] = total.get(replica.node_id, 0) + 1
-    return total, leading
 
 
 def _partitions(
@@ -389,14 +378,16 @@ def replay(state: MetadataState, record: Record, offset: Offset) -> MetadataStat
 def _with_topic(state: MetadataState, topic: Topic) -> MetadataState:
     before = state.topics.get(topic.topic_id)
     present = len(before.partitions) if before else 0
-    new_groups = (partition.group_id for partition in topic.partitions[present:])
+    more = topic.partitions[present:]
+    new_groups = (partition.group_id for partition in more)
     return replace(
         state,
         topics={**state.topics, topic.topic_id: topic},
         topics_by_name={**state.topics_by_name, topic.name: topic},
         next_topic_id=max(state.next_topic_id, topic.topic_id + 1),
         next_group_id=max(state.next_group_id, max(new_groups, default=0) + 1),
-        partition_count=state.partition_count + len(topic.partitions) - present,
+        partition_count=state.partition_count + len(more),
+        loads=changed_loads(state.loads, more),
     )
 
 
@@ -412,4 +403,5 @@ def _without_topic(state: MetadataState, topic_id: int) -> MetadataState:
         topics=topics,
         topics_by_name=by_name,
         partition_count=state.partition_count - len(topic.partitions),
+        loads=changed_loads(state.loads, topic.partitions, -1),
     )

@@ -7,11 +7,12 @@ copy is below 0.1 ms, and with one topic of 10,000 partitions next to nothing.
 Invariant: `topics` and `topics_by_name` hold the same Topic objects.
 Invariant: every topic id is below `next_topic_id` and every group id below `next_group_id`; an id
 below that no topic holds was deleted by a committed record, and is never given again.
+Invariant: `partition_count` and `loads` are what counting over all topics gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from replication.types import DirectoryId, GroupId, Membership, NodeId, Offset, Replica, ReplicaId
@@ -90,6 +91,14 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """How many replicas a node holds, and of how many it is the preferred leader."""
+
+    replicas: int
+    leaders: int
+
+
+@dataclass(frozen=True, slots=True)
 class MetadataState:
     """Everything; see the module's invariants."""
 
@@ -102,9 +111,31 @@ class MetadataState:
     next_group_id: int = 1
     next_producer_id: int = 0
     partition_count: int = 0
+    loads: Mapping[NodeId, Load] = field(default_factory=dict)
+    """What each node holds of all topics; nodes that hold nothing are left out."""
 
 
 def initial_state(founding: Founding) -> MetadataState:
     """The state of an empty log of the cluster."""
     voters = founding.membership.voters
     return MetadataState(founding, max(replica.replica_id for replica in voters) + 1)
+
+
+def changed_loads(
+    before: Mapping[NodeId, Load], partitions: Iterable[Partition], sign: int = 1
+) -> dict[NodeId, Load]:
+    """Loads with these partitions more (`sign` 1) or fewer (-1)."""
+    replicas: dict[NodeId, int] = {}
+    leaders: dict[NodeId, int] = {}
+    for partition in partitions:
+        leader = partition.preferred_leader
+        leaders[leader] = leaders.get(leader, 0) + sign
+        for replica in partition.replicas:
+            replicas[replica.node_id] = replicas.get(replica.node_id, 0) + sign
+    after = dict(before)
+    for node_id, change in replicas.items():
+        load = after.get(node_id, Load(0, 0))
+        after[node_id] = Load(load.replicas + change, load.leaders + leaders.get(node_id, 0))
+        if after[node_id].replicas == 0:
+            del after[node_id]
+    return after

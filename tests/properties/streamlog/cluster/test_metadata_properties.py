@@ -18,7 +18,7 @@ from streamlog.cluster.metadata.records import (
     Record,
     RegisterNode,
 )
-from streamlog.cluster.metadata.state import Founding
+from streamlog.cluster.metadata.state import Founding, changed_loads
 from streamlog.model.errors import StreamlogError
 
 FOUNDING = Founding(5, Membership((Replica(ReplicaId(1), NodeId(1), DirectoryId(11)),)))
@@ -134,6 +134,8 @@ class MetadataLives(RuleBasedStateMachine):
         } == self.topics
         assert {t.name: t for t in state.topics.values()} == dict(state.topics_by_name)
         assert state.partition_count == sum(count for count, _ in self.topics.values())
+        every = [p for topic in state.topics.values() for p in topic.partitions]
+        assert dict(state.loads) == changed_loads({}, every)
         replica_ids = [node.metadata_replica_id for node in state.nodes.values()]
         assert len(set(replica_ids)) == len(replica_ids)
         for topic in state.topics.values():

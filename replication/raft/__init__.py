@@ -30,7 +30,8 @@ The driver's duties
 4. `SendEntries` is carried out when the stream to the peer is up, at once or later, and is then
    answered by EntriesSent in the same turn. The AppendEntries carries `term`, `commit_end` and
    `start.end` of the core at that moment. Where there is nothing to read, send nothing and answer
-   `last == previous`. Forget it when the term changed meanwhile, or the replica leads no more.
+   `last == previous`. Forget it when the term changed meanwhile, the replica leads no more, or the
+   peer left `membership`; BeginInstall too.
 5. AppendEntries and their answers travel in order, and arrive, or the stream breaks: then step
    PeerDisconnected and forget the SendEntries that was waiting (the step may ask anew; that one
    waits for the next stream). Also when the peer's node could not take an AppendEntries.

@@ -36,8 +36,15 @@ class Campaign:
 
 
 def may_campaign(state: ReplicaState) -> bool:
-    """The replica is a voter, as far as it knows, and its log is whole."""
-    return not state.needs_install and state.memberships.current.is_voter(state.replica_id)
+    """The replica's log is whole, and it is a voter or may still be needed as one.
+
+    A replica that holds the entry that removes it, while the others do not, is the only one that
+    can be elected; so it campaigns until that entry is known to be committed (section 4.2.2).
+    """
+    memberships, own = state.memberships, state.replica_id
+    return not state.needs_install and (
+        memberships.current.is_voter(own) or memberships.before_current.is_voter(own)
+    )
 
 
 def ask_pre_votes(state: ReplicaState) -> Campaign:

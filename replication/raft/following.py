@@ -8,7 +8,7 @@ term: one leader a term assigned each offset once.
 
 from __future__ import annotations
 
-from replication.errors import invariant
+from replication.errors import invariant, violate
 from replication.raft.effects import AppendReceived
 from replication.raft.messages import AppendEntries, AppendEntriesResponse
 from replication.raft.replica_state import ReplicaState
@@ -29,10 +29,14 @@ def receive_entries(state: ReplicaState, message: AppendEntries) -> None:
         first = _skip_known(state, entries)
     else:
         hint = terms.latest_at_or_below(previous)
-        invariant(
-            hint is not None, "a leader's log parts below the commit", append=message, end=end
-        )
-        _refuse(state, message, hint or terms.start)
+        if hint is None or hint.end < state.commit_end:
+            violate(
+                "a leader's log parts from this one below the commit",
+                append=message,
+                commit_end=state.commit_end,
+                end=end,
+            )
+        _refuse(state, message, hint)
         return
     match_end = entries[-1].end if entries else previous.end
     match_end = max(match_end, state.commit_end)

@@ -77,6 +77,12 @@ class MembershipHistory:
         """The configuration in force is committed."""
         return len(self._history) == 1
 
+    @property
+    def before_current(self) -> Membership:
+        """The one that the configuration in force replaces, while that may be taken back; the one
+        in force itself when it is committed."""
+        return self._history[-2][1] if len(self._history) > 1 else self.current
+
     def append(self, offset: Offset, membership: Membership) -> None:
         """An entry at `offset` puts `membership` in force."""
         self._history.append((offset, membership))

@@ -14,8 +14,8 @@ Who acts on what (rows: events; a dash: ignored; "adopt": take a higher term, fo
 | own removal commits| –               | –               | –               | follower          |
 
 Higher terms are adopted from every message except a pre-vote (asked or granted), and except a
-VoteRequest while the leader lives. Replicas that are not voters, or need an install, never
-campaign.
+VoteRequest while the leader lives. A replica campaigns while it is a voter, or its removal is not
+known to be committed; never when it needs an install.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ class Checker:
         self._seen: dict[int, RaftReplica] = {}
         self.committed: dict[Offset, EntryMeta] = {}
         """Every entry that any replica ever held committed, by base."""
+        self._committed_in: dict[Offset, Term] = {}
+        """The term in which each of them was committed, which may be above its own."""
         self.committed_end = Offset(0)
         self.reads: dict[int, Offset] = {}
         """Commit that was known anywhere when a read was asked for."""
@@ -86,7 +88,7 @@ class Checker:
         require(known == node.replica_id, f"replicas {known} and {node.replica_id} lead {term}")
         held = {entry.base: entry for entry in node.log.entries}
         for base, entry in self.committed.items():
-            if base >= node.log.start.end:
+            if base >= node.log.start.end and self._committed_in[base] < term:
                 require(held.get(base) == entry, f"leader of {term} lacks committed {entry}")
 
     def _commit(self, node: Node, end: Offset) -> None:
@@ -95,6 +97,7 @@ class Checker:
             if before <= entry.base < end:
                 known = self.committed.setdefault(entry.base, entry)
                 require(known == entry, f"{entry} is committed where {known} was")
+                self._committed_in.setdefault(entry.base, node.core.term)
         self._commits[node.replica_id] = max(before, end)
         if end > self.committed_end:
             self.committed_end = end
@@ -131,9 +134,7 @@ class Checker:
                 ours = [e for e in left.log.entries if e.base >= start]
                 theirs = [e for e in right.log.entries if e.base >= start]
                 same = [(e.end, e.term) for e in theirs]
-                shared = max(
-                    (k for k, e in enumerate(ours) if (e.end, e.term) in same), default=-1
-                )
+                shared = max((k for k, e in enumerate(ours) if (e.end, e.term) in same), default=-1)
                 require(
                     ours[: shared + 1] == theirs[: shared + 1],
                     f"logs of {left.replica_id} and {right.replica_id} do not match",
@@ -158,24 +159,24 @@ class Life:
         self._context = 0
         self._link_sizes: dict[tuple[int, int], int] = {}
         self._actions: list[tuple[int, Callable[[Node], None]]] = [
-            (60, self._deliver),
-            (24, self._fsync),
-            (24, self._send),
-            (8, self._propose),
-            (3, self._heartbeat),
-            (3, self._flush),
-            (2, self._timeout),
-            (2, self._read),
-            (2, self._live),
-            (2, self._partition),
+            (240, self._deliver),
+            (100, self._fsync),
+            (100, self._send),
+            (40, self._propose),
+            (10, self._change),
+            (10, self._install),
+            (8, self._heartbeat),
+            (8, self._flush),
+            (6, self._leader_live),
+            (5, self._log_start),
+            (5, self._read),
+            (4, self._double),
+            (4, self._partition),
+            (3, self._timeout),
             (2, self._drop),
-            (2, self._install),
-            (1, self._double),
-            (1, self._crash),
-            (1, self._transfer),
-            (1, self._change),
-            (1, self._log_start),
-            (1, self._leader_live),
+            (2, self._transfer),
+            (2, self._live),
+            (2, self._crash),
         ]
         self._weights = [weight for weight, _ in self._actions]
 
@@ -210,8 +211,12 @@ class Life:
 
     def _deliver(self, node: Node) -> None:
         links = self._links_of(node)
-        if not links:
-            return
+        while not links:
+            if not any(self._links_of(other) for other in self.cluster.nodes.values()):
+                return
+            links = self._links_of(
+                self.cluster.nodes[self.random.choice(sorted(self.cluster.nodes))]
+            )
         source, target = self.random.choice(links)
         link = self.cluster.network.link(source, target)
         if self.random.random() < 0.1:
@@ -267,12 +272,9 @@ class Life:
         if core.role is not Role.LEADER or core.membership.find(other.replica_id) is None:
             return
         if other.core.term > core.term:
-            term = core.term
             leader.step(HigherTermSeen(other.core.term))
-            leader.forget_asked_of_old_term(term)
         else:
             other.step(LeaderHeard(leader.replica_id, core.term))
-            other.forget_asked_of_old_term(core.term)
 
     def _flush(self, node: Node) -> None:
         if node.flush_wanted:
@@ -288,9 +290,7 @@ class Life:
     def _live(self, node: Node) -> None:
         me = node.replica_id
         live = [n for n in self.cluster.nodes if n != me and (n, me) not in self._blocked]
-        term = node.core.term
         node.step(LivePeersChanged(frozenset(ReplicaId(n) for n in live)))
-        node.forget_asked_of_old_term(term)
 
     def _leader_live(self, node: Node) -> None:
         node.leader_live = node.core.leader is not None and self.random.random() < 0.5
@@ -306,8 +306,6 @@ class Life:
                 other.disconnected(node.replica_id)
 
     def _install(self, node: Node) -> None:
-        if node.core.role is not Role.LEADER:
-            node.installs.clear()
         for peer in sorted(node.installs):
             target = self.cluster.nodes[peer]
             if self.random.random() < 0.3 or not target.install_from(node):

@@ -19,11 +19,13 @@ from replication.raft.effects import (
     Effect,
     LogStartCommitted,
     LogStartMoved,
+    MembershipChanged,
     MembershipChangeRejected,
     NotifyCommit,
     PersistHardState,
     ReadReady,
     ReadRefused,
+    Role,
     Send,
     SendEntries,
     TruncateLog,
@@ -224,6 +226,9 @@ class Node:
         self.journal.extend(effects)
         for effect in effects:
             self._carry_out(effect)
+        if self.core.role is not Role.LEADER:
+            self.asked.clear()
+            self.installs.clear()
         return effects
 
     def propose(self, span: int, size_bytes: int, token: int = 0) -> list[Effect]:
@@ -276,6 +281,10 @@ class Node:
         elif isinstance(effect, BeginInstall):
             assert effect.to not in self.installs, "one install for a peer at a time"
             self.installs[effect.to] = None
+        elif isinstance(effect, MembershipChanged):
+            present = [r.replica_id for r in effect.membership.replicas()]
+            self.asked = {to: asked for to, asked in self.asked.items() if to in present}
+            self.installs = {to: None for to in self.installs if to in present}
         elif isinstance(effect, NotifyCommit):
             self.flush_wanted = True
         elif isinstance(effect, LogStartCommitted):
@@ -312,7 +321,8 @@ class Node:
         if asked is None:
             return False
         core = self.core
-        entries = self.log.read(asked.previous.end, asked.max_bytes)
+        trimmed = asked.previous.end < self.log.start.end
+        entries = () if trimmed else self.log.read(asked.previous.end, asked.max_bytes)
         if entries:
             self.network.put(
                 AppendEntries(
@@ -330,20 +340,13 @@ class Node:
         self.step(EntriesSent(asked.to, asked.previous, last, size))
         return True
 
-    def forget_asked_of_old_term(self, term: Term) -> None:
-        """The replica leads no more, or in another term."""
-        if self.core.term != term or self.core.leader != self.replica_id:
-            self.asked.clear()
-
     def disconnected(self, peer: int) -> None:
         """The stream to the peer broke."""
         self.asked.pop(ReplicaId(peer), None)
         self.step(PeerDisconnected(ReplicaId(peer)))
 
     def receive(self, message: Message) -> None:
-        term = self.core.term
         self.step(MessageReceived(message, self.leader_live))
-        self.forget_asked_of_old_term(term)
 
     def install_from(self, leader: Node) -> bool:
         """Take a copy of the leader's committed log; False when it is of no use any more."""

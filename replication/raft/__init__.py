@@ -6,6 +6,7 @@ in `effects`, what replicas say to each other in `messages`. Everything else is 
 | module | its one idea |
 |---|---|
 | `replica` | who acts on which event; changes of role |
+| `readable` | what can be read between steps |
 | `replica_state` | term, vote, log, commit: what every role shares |
 | `elections` | who gets a vote, who has won |
 | `following` | a follower takes entries |

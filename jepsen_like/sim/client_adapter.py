@@ -1,0 +1,80 @@
+"""The world of a simulated client: the simulated network behind the client library's protocols."""
+
+from __future__ import annotations
+
+import random
+
+from jepsen_like.sim.clock import SimClock
+from jepsen_like.sim.network import SimNetwork
+from replication.ports import CallFailed, Channel, ClientStream
+from streamlog.client.transport import Environment, TransportError
+
+
+def _transport_error(failure: CallFailed) -> TransportError:
+    return TransportError(int(failure.code), failure.message, failure.details)
+
+
+class _Stream:
+    """`streamlog.client.transport.ClientStream`."""
+
+    def __init__(self, stream: ClientStream) -> None:
+        self._stream = stream
+
+    async def send(self, message: bytes) -> None:
+        try:
+            await self._stream.send(message)
+        except CallFailed as failure:
+            raise _transport_error(failure) from None
+
+    async def receive(self) -> bytes | None:
+        try:
+            return await self._stream.receive()
+        except CallFailed as failure:
+            raise _transport_error(failure) from None
+
+    async def done_sending(self) -> None:
+        try:
+            await self._stream.done_sending()
+        except CallFailed as failure:
+            raise _transport_error(failure) from None
+
+    def cancel(self) -> None:
+        self._stream.cancel()
+
+
+class _Channel:
+    """`streamlog.client.transport.Channel`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def unary(self, method: str, request: bytes, timeout_ms: float) -> bytes:
+        try:
+            return await self._channel.unary(method, request, timeout_ms)
+        except CallFailed as failure:
+            raise _transport_error(failure) from None
+
+    def stream(self, method: str) -> _Stream:
+        try:
+            return _Stream(self._channel.stream(method))
+        except CallFailed as failure:
+            raise _transport_error(failure) from None
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+class SimConnector:
+    """`streamlog.client.transport.Connector`."""
+
+    def __init__(self, network: SimNetwork) -> None:
+        self._network = network
+
+    def connect(self, address: str) -> _Channel:
+        """A channel; nothing is sent yet."""
+        return _Channel(self._network.connect(address))
+
+
+def client_environment(network: SimNetwork, clock: SimClock, rng: random.Random) -> Environment:
+    """All of the world that a simulated client sees."""
+    return Environment(SimConnector(network), clock, rng)

@@ -1,0 +1,102 @@
+"""Writes a history while the simulation runs, and makes the values that clients send.
+
+A value tells what it is, `producer-partition-number-size`, and is padded to that size, so that a
+reader sees any change of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from jepsen_like.checkers.history import Operation, What
+from jepsen_like.sim.scheduler import Scheduler
+
+
+class Recorder:
+    """One history for all clients.
+
+    Invariant: operation numbers are unique; an invocation and its end share one.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.history: list[Operation] = []
+        self._scheduler = scheduler
+        self._operations = 0
+
+    def invoke(
+        self,
+        process: str,
+        what: What,
+        partition: int,
+        *,
+        value: str = "",
+        number: int = -1,
+        idempotent: bool = False,
+    ) -> Operation:
+        """An operation begins."""
+        self._operations += 1
+        operation = Operation(
+            index=len(self.history),
+            time_ms=round(self._scheduler.now * 1000, 3),
+            process=process,
+            kind="invoke",
+            what=what,
+            op=self._operations,
+            partition=partition,
+            value=value,
+            number=number,
+            idempotent=idempotent,
+        )
+        self.history.append(operation)
+        return operation
+
+    def ok(
+        self,
+        invoked: Operation,
+        *,
+        offset: int = -1,
+        records: tuple[tuple[int, str], ...] = (),
+        node: int = -1,
+        end: int = -1,
+    ) -> None:
+        """It succeeded."""
+        self._end(replace(invoked, kind="ok", offset=offset, records=records, node=node, end=end))
+
+    def fail(self, invoked: Operation, error: str) -> None:
+        """It certainly did not happen."""
+        self._end(replace(invoked, kind="fail", error=error))
+
+    def info(self, invoked: Operation, error: str) -> None:
+        """Nobody knows whether it happened."""
+        self._end(replace(invoked, kind="info", error=error))
+
+    def _end(self, ended: Operation) -> None:
+        self.history.append(
+            replace(ended, index=len(self.history), time_ms=round(self._scheduler.now * 1000, 3))
+        )
+
+
+def make_value(producer: str, partition: int, number: int, size: int) -> tuple[str, bytes]:
+    """A value's name and its bytes, at least `size` of them."""
+    name = f"{producer}-{partition}-{number}-{size}"
+    return name, _padded(name, size)
+
+
+def _padded(name: str, size: int) -> bytes:
+    head = name.encode() + b"|"
+    missing = size - len(head)
+    if missing <= 0:
+        return head
+    pattern = name.encode()
+    return head + (pattern * (missing // len(pattern) + 1))[:missing]
+
+
+def name_of(value: bytes | None) -> str:
+    """The name of a value that was read; a changed one gets a name that nobody sent."""
+    if value is None:
+        return "ALTERED: null"
+    name = value.partition(b"|")[0].decode(errors="replace")
+    size = name.rpartition("-")[2]
+    if not size.isdecimal() or _padded(name, int(size)) != value:
+        return f"ALTERED: {value[:60]!r}"
+    return name

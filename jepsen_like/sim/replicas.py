@@ -1,0 +1,67 @@
+"""What the replicas of a settled cluster hold, read from the nodes' own logs."""
+
+from __future__ import annotations
+
+import zlib
+
+from jepsen_like.sim.cluster import SimCluster
+from jepsen_like.sim.recorder import Recorder
+from jepsen_like.sim.scheduler import Scheduler
+from replication.group import ReplicatedGroup
+from replication.types import GroupId
+from streamlog.model.batch import iterate_frames
+
+READ_BYTES_MAX = 1 << 22
+READ_WITHIN_S = 60.0
+
+
+def settled(cluster: SimCluster) -> str | None:
+    """None when every replica of every group is committed up to its log's end, and they agree;
+    else what is still missing."""
+    ends: dict[GroupId, tuple[int, int]] = {}
+    for node in cluster.nodes.values():
+        life = node.life
+        if life is None or not life.started:
+            return f"node {node.node_id} is not up"
+        for group_id, group in life.node.groups.items():
+            end = int(group.log.end.end)
+            if group.commit_end != end:
+                return (
+                    f"group {group_id} on node {node.node_id} is committed up to"
+                    f" {group.commit_end} of {end}"
+                )
+            other = ends.setdefault(group_id, (end, node.node_id))
+            if other[0] != end:
+                return (
+                    f"group {group_id} ends at {end} on node {node.node_id} and at {other[0]} on"
+                    f" node {other[1]}"
+                )
+    return None
+
+
+def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorder) -> None:
+    """Read the log of every partition on every node into the history."""
+    for node in cluster.nodes.values():
+        life = node.life
+        assert life is not None
+        for group in life.node.groups.values():
+            if group.creation.kind != "partition":
+                continue
+            invoked = recorder.invoke(f"node{node.node_id}", "replica", group.creation.partition)
+            task = life.loop.create_task(_read_all(group))
+            records = scheduler.complete(task, READ_WITHIN_S)
+            recorder.ok(invoked, records=records, node=node.node_id, end=int(group.log.end.end))
+
+
+async def _read_all(group: ReplicatedGroup) -> tuple[tuple[int, str], ...]:
+    """(base offset, digest) of every frame."""
+    log = group.log
+    records: list[tuple[int, str]] = []
+    position, end = log.start.end, log.end.end
+    while position < end:
+        frames = await log.read(position, end, READ_BYTES_MAX)
+        for at, header in iterate_frames(frames):
+            frame = memoryview(frames)[at : at + header.frame_bytes]
+            records.append((header.base_offset, f"{zlib.crc32(frame):08x}"))
+            position = type(end)(header.end_offset)
+    return tuple(records)

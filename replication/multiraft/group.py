@@ -202,12 +202,23 @@ class Group(ReplicaDriver):
         await asyncio.shield(done)
 
     async def move_log_start(self, start: Offset) -> None:
-        """Propose and await a control entry that moves the log's start."""
+        """Propose and await a control entry that moves the log's start, down to the base of the
+        entry that holds `start`: a log begins at an entry's boundary. Raises OffsetOutOfRange
+        above the commit."""
         self._check_leading()
-        if start <= self.core.start.end:
+        if start <= self.log.start.end:
             return
         if start > self.commit_end:
             raise OffsetOutOfRange(start, self.log.start.end, self.commit_end)
+        term = self.term
+        if start < self.commit_end:
+            frames = await self.log.read(start, self.commit_end, 1)
+            entries, _ = self.node.codec.split(self.creation, frames)
+            start = entries[0].base
+        if not self.leads(term):
+            raise self._not_leader()
+        if start <= self.core.start.end:
+            return
         done = self._requests.begin_log_start(start)
         self.step(ProposeLogStart(start))
         await asyncio.shield(done)

@@ -93,9 +93,10 @@ class Cluster:
         on_joined: Callable[[int], None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
-        """`on_joined` hears the cluster id before any group is created or registered; `on_failure`
-        hears after the start why this node must stop (its registration was refused, its metadata
-        can not be read)."""
+        """`on_joined` is called in `start` with the cluster id, when it is on this node's disk
+        and before any group is created (what it raises, `start` raises); `on_failure` hears after
+        the start why this node must stop (its registration was refused, its metadata can not be
+        read)."""
         self._config, self._identity, self.view = config, identity, view
         self._host, self._codec, self._clock, self._random = group_host, codec, clock, random
         self._on_joined, self._on_failure = on_joined, on_failure
@@ -149,10 +150,10 @@ class Cluster:
         member = self._local.state.metadata_group_created
         founding = await self._formation.find()
         self.view.joined(founding.cluster_id)
-        if self._on_joined is not None:
-            self._on_joined(founding.cluster_id)
         joins = self._local.state.founding is None
         registered = await self._join(founding) if joins else None
+        if self._on_joined is not None:
+            self._on_joined(founding.cluster_id)
         group = await self._metadata_group(founding)
         await self._start_runtime(founding, group)
         if member:

@@ -72,9 +72,13 @@ class Node:
             network=self.network,
             clock=SimClock(self.loop),
             random=self.world.random,
-            on_joined=self.joined.append,
+            on_joined=self._joined,
             on_failure=self.failures.append,
         )
+
+    def _joined(self, cluster_id: int) -> None:
+        assert not self.host.created
+        self.joined.append(cluster_id)
 
     def run(self, work: Coroutine[Any, Any, T], seconds: float = 60) -> T:
         """Complete work on this node's loop."""

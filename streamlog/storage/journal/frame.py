@@ -37,7 +37,7 @@ Content by kind:
 
 | kind | content |
 |---|---|
-| 1 APPEND | u64 base, u64 end, u64 term before, u64 term of the last entry, then the entries |
+| 1 APPEND | u64 base, u64 end, u64 term before, u64 term of the last entry, u64 flags (bit 0: some entry is a membership), then the entries |
 | 2 TRUNCATE | u64 end |
 | 3 HARD_STATE | u64 term, u64 vote (0: none) |
 | 4 CREATED | a serialized replication.v1.GroupCreation |
@@ -67,14 +67,15 @@ BLOCK_BYTES: Final = 4096
 FORMAT_VERSION: Final = 1
 MAGIC: Final = b"SLJOURNL"
 FRAME_HEADER_BYTES: Final = 32
-APPEND_PREFIX_BYTES: Final = 32
+APPEND_PREFIX_BYTES: Final = 40
 
 _HEADER: Final = struct.Struct("<IIBBHIQQ")
 _AFTER_CRC: Final = struct.Struct("<IBBHIQQ")
 _FILE_HEADER: Final = struct.Struct("<8sII16sQQ")
 _SALT: Final = struct.Struct("<16sQ")
 _MARK: Final = struct.Struct("<QII")
-_APPEND: Final = struct.Struct("<QQQQ")
+_APPEND: Final = struct.Struct("<QQQQQ")
+_HOLDS_MEMBERSHIP: Final = 1
 _U64: Final = struct.Struct("<Q")
 _HARD_STATE: Final = struct.Struct("<QQ")
 
@@ -130,6 +131,7 @@ class AppendHead:
     end: int
     term_before: int
     term: int
+    holds_membership: bool
 
 
 def padded(size_bytes: int) -> int:
@@ -196,12 +198,14 @@ def decode_mark(content: bytes) -> Mark | None:
 
 def encode_append_head(head: AppendHead) -> bytes:
     """The first part of an APPEND's content."""
-    return _APPEND.pack(head.base, head.end, head.term_before, head.term)
+    flags = _HOLDS_MEMBERSHIP if head.holds_membership else 0
+    return _APPEND.pack(head.base, head.end, head.term_before, head.term, flags)
 
 
 def decode_append_head(content: bytes) -> AppendHead:
     """From the first bytes of an APPEND's content."""
-    return AppendHead(*_APPEND.unpack_from(content))
+    base, end, term_before, term, flags = _APPEND.unpack_from(content)
+    return AppendHead(base, end, term_before, term, bool(flags & _HOLDS_MEMBERSHIP))
 
 
 def encode_truncate(end: int) -> bytes:

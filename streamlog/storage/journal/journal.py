@@ -157,15 +157,20 @@ class Journal:
 
     # Life.
 
-    async def open(self, *, next_lsn: int, old_sequences: Sequence[int]) -> int:
+    async def open(
+        self, *, next_lsn: int, previous_crc32c: int, old_sequences: Sequence[int]
+    ) -> int:
         """Begin a fresh file after `old_sequences`; returns its sequence, durable.
 
+        The chain goes on from the last frame that was read (`previous_crc32c`), so that an older
+        checkpoint can still be replayed across this start.
         The old files stay as they are until `release_below` names them. Nothing is flushed
         before `begin`. Raises OSError.
         """
         await self._disk.make_directory(journal_file.DIRECTORY)
         await self._disk.sync_directory("")
         self._last_lsn = self._durable_lsn = self._marked_lsn = next_lsn - 1
+        self._previous_crc = previous_crc32c
         self._live = [_LiveFile(sequence, 0) for sequence in old_sequences]
         self._next_sequence = max(old_sequences, default=0) + 1
         self._use(await self._make_file())
@@ -249,6 +254,10 @@ class Journal:
             if live.first_lsn <= lsn:
                 found = live.sequence
         return found
+
+    def first_lsn_of(self, sequence: int) -> int:
+        """LSN of the first frame that is or will be in a file of this process's."""
+        return next(live.first_lsn for live in self._live if live.sequence == sequence)
 
     def release_below(self, sequence: int) -> None:
         """The files below are covered by a durable checkpoint: they may be recycled."""

@@ -130,6 +130,11 @@ class JournalScan:
         """LSN after the last frame that was read."""
         return self._expected_lsn
 
+    @property
+    def last_crc32c(self) -> int:
+        """Checksum of the last frame that was read; 0 when there was none."""
+        return self._previous_crc or 0
+
     async def header(self, sequence: int) -> FileHeader | None:
         """Header of a file, None when it is damaged or of another life of the file."""
         block = await self._files.read(sequence, 0, BLOCK_BYTES)

@@ -1,0 +1,196 @@
+"""One group's file work, a step at a time, off the way of the flushes.
+
+All that touches the group's segment files goes through one task, which lives only while there is
+something to do, so that an idle group costs nothing. The order of its work:
+
+1. While a truncation is not durable in the journal, nothing: newer bytes must not be written over
+   older ones that may still count.
+2. Cut the files back to what the truncation left.
+3. Large appends (the direct path): write, fsync, then their references go to the journal.
+4. Jobs that need the files alone: checkpoint, trim, install.
+5. Write what is pending, when it is much or somebody asked.
+
+Invariant: at most one call into the segment log that waits is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
+
+from replication.errors import LogCorrupt, StorageFailed
+from replication.types import GroupId
+from streamlog.storage.interfaces import SegmentLog
+from streamlog.storage.write_queue import WriteQueue
+
+Job = Callable[[], Awaitable[None]]
+
+
+class FileHost(Protocol):
+    """What the store does for its groups."""
+
+    def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run as a task that the store owns and awaits."""
+        ...
+
+    def fail(self, error: StorageFailed) -> None:
+        """The disk failed: stop everything."""
+        ...
+
+    def segments_written(self, group_id: GroupId, pending_bytes: int) -> None:
+        """So many appended bytes of the group are not in its files yet."""
+        ...
+
+    def direct_written(self, size_bytes: int) -> None:
+        """A large append went straight to its segment."""
+        ...
+
+
+class GroupFiles:
+    """Owns the segment log of one group, and the order of the work on it."""
+
+    def __init__(
+        self,
+        group_id: GroupId,
+        queue: WriteQueue,
+        host: FileHost,
+        *,
+        write_bytes: int,
+    ) -> None:
+        self._group_id = group_id
+        self._queue = queue
+        self._host = host
+        self._write_bytes = write_bytes
+        self._segments: SegmentLog | None = None
+        self._working = False
+        self._jobs: deque[tuple[Job, asyncio.Future[None]]] = deque()
+        self._truncations = 0
+        self._cut_needed = False
+        self._write_wanted = False
+        self._failure: StorageFailed | None = None
+
+    def use(self, segments: SegmentLog | None) -> None:
+        """Take a segment log in the place of the one before; called before any work, or in a
+        job."""
+        self._segments = segments
+        self._cut_needed = False
+
+    def appended(self) -> None:
+        """The segment log took frames."""
+        assert self._segments is not None
+        pending = self._segments.pending_bytes
+        self._host.segments_written(self._group_id, pending)
+        if pending >= self._write_bytes:
+            self.kick()
+
+    def write_soon(self) -> None:
+        """Write what is pending, however little."""
+        self._write_wanted = True
+        self.kick()
+
+    def truncated(self) -> Callable[[], None]:
+        """The segment log forgot its tail; returns what to call when the journal has it."""
+        self._truncations += 1
+        return self._truncation_durable
+
+    def _truncation_durable(self) -> None:
+        self._truncations -= 1
+        self._cut_needed = True
+        self.kick()
+
+    def kick(self) -> None:
+        """There may be something to do."""
+        if self._working or self._failure is not None or not self._has_work():
+            return
+        self._working = True
+        self._host.spawn(self._work(), f"files of group {self._group_id}")
+
+    async def run_alone(self, job: Job) -> None:
+        """Run a job when the files are free. Raises what the job raises, and StorageFailed.
+
+        A caller that is cancelled leaves the job to be carried out.
+        """
+        if self._failure is not None:
+            raise self._failure
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._jobs.append((job, done))
+        self.kick()
+        await done
+
+    def fail(self, error: StorageFailed) -> None:
+        """Begin nothing any more."""
+        self._failure = error
+        while self._jobs:
+            _, done = self._jobs.popleft()
+            if not done.done():
+                done.set_exception(error)
+
+    def _has_work(self) -> bool:
+        if self._truncations:
+            return False
+        if self._cut_needed or self._jobs or self._queue.direct_appends():
+            return True
+        if self._segments is None:
+            return False
+        pending = self._segments.pending_bytes
+        return pending >= self._write_bytes or (self._write_wanted and pending > 0)
+
+    async def _work(self) -> None:
+        try:
+            while self._failure is None and self._has_work():
+                await self._step()
+        except OSError as error:
+            self._host.fail(StorageFailed(f"segment write of group {self._group_id}", str(error)))
+        except LogCorrupt as error:
+            # A log that can not be read back can not be continued either.
+            self._host.fail(StorageFailed(f"segment write of group {self._group_id}", str(error)))
+        finally:
+            self._working = False
+
+    async def _step(self) -> None:
+        segments = self._segments
+        if self._cut_needed:
+            self._cut_needed = False
+            if segments is not None:
+                await segments.cut_files()
+            return
+        covered = self._queue.direct_appends()
+        if covered:
+            assert segments is not None
+            await segments.write_through()
+            if self._failure is None:
+                for write in covered:
+                    if write.direct is not None:
+                        self._host.direct_written(write.direct.place.length)
+                self._queue.direct_written(covered)
+                self._host.segments_written(self._group_id, segments.pending_bytes)
+            return
+        if self._jobs:
+            await self._run_job()
+            return
+        assert segments is not None
+        self._write_wanted = False
+        await segments.write_pending()
+        self._host.segments_written(self._group_id, segments.pending_bytes)
+
+    async def _run_job(self) -> None:
+        job, done = self._jobs.popleft()
+        try:
+            await job()
+        except (OSError, StorageFailed) as error:
+            failure = (
+                error
+                if isinstance(error, StorageFailed)
+                else StorageFailed(f"file work of group {self._group_id}", str(error))
+            )
+            if not done.done():
+                done.set_exception(failure)
+            self._host.fail(failure)
+        except Exception as error:  # Whoever asked for the job gets it.
+            if not done.done():
+                done.set_exception(error)
+        else:
+            if not done.done():
+                done.set_result(None)

@@ -1,0 +1,522 @@
+"""One group's log on this node: what replication sees of it.
+
+Bytes and log state are the segment log's business, order and durability the write queue's, file
+work that of `group_files`; this class holds what is left (hard state, memberships, start) and ties
+them together. Every call that writes returns at once: durability is told to the store's listener.
+
+Invariants:
+- `start <= end`; `memberships[0]` is the one in force at `start`, and the offsets ascend.
+- The start moves, and files below it go, only when the journal says so durably and a durable
+  checkpoint holds everything below it: recovery never looks for a file that was removed.
+- A log that needs an install refuses every append and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from replication.errors import DiskFull, LogCorrupt, StorageFailed, invariant
+from replication.log import LogInstaller
+from replication.types import (
+    EntryMeta,
+    GroupCreation,
+    GroupId,
+    HardState,
+    LogPosition,
+    Membership,
+    Offset,
+    Term,
+    WriteSequence,
+)
+from streamlog.storage import snapshot_file, storage_codec
+from streamlog.storage.group_files import FileHost, GroupFiles
+from streamlog.storage.install import StagedInstall, remove_file
+from streamlog.storage.interfaces import SegmentCheckpoint
+from streamlog.storage.journal.frame import FrameKind, encode_hard_state, encode_truncate
+from streamlog.storage.journal.journal import Journal, PendingFrame
+from streamlog.storage.log_state import Duplicate, Fresh
+from streamlog.storage.membership_codec import encode_creation
+from streamlog.storage.segment_log import GroupSegmentLog
+from streamlog.storage.segment_logs import SegmentLogs, log_directory, snapshot_path
+from streamlog.storage.storage_codec import MembershipsAt, rebase_memberships
+from streamlog.storage.store_settings import StoreSettings
+from streamlog.storage.v1 import storage_pb2
+from streamlog.storage.write_queue import (
+    DirectAppend,
+    GroupState,
+    Write,
+    WriteQueue,
+    append_frames,
+)
+
+NOTHING = LogPosition(Term(0), Offset(0))
+
+
+class LogHost(FileHost, Protocol):
+    """What the store does for its logs."""
+
+    @property
+    def journal(self) -> Journal: ...
+
+    @property
+    def settings(self) -> StoreSettings: ...
+
+    @property
+    def segment_logs(self) -> SegmentLogs: ...
+
+    def admit(self, size_bytes: int) -> None:
+        """Raises DiskFull or Overloaded when so much data can not be taken."""
+        ...
+
+    def appended(self, size_bytes: int) -> None:
+        """So many bytes were taken; for the counters."""
+        ...
+
+    async def checkpoint_now(self) -> None:
+        """Take a checkpoint; durable when it returns. Raises StorageFailed."""
+        ...
+
+    def changed(self, group_id: GroupId) -> None:
+        """The next checkpoint must take the group up."""
+        ...
+
+    def completed(self, group_id: GroupId, sequence: WriteSequence) -> None:
+        """A write is durable; told to the listener when the flush is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedGroup:
+    """A group as a checkpoint keeps it: durable up to `lsn`."""
+
+    lsn: int
+    end: Offset
+    """Up to here the files are fsynced."""
+    message: bytes
+    """A serialized GroupCheckpoint."""
+
+
+class GroupLog:
+    """Implements replication.log.ReplicaLog, and what the broker wants beside it."""
+
+    def __init__(
+        self,
+        creation: GroupCreation,
+        state: GroupState,
+        segments: GroupSegmentLog | None,
+        host: LogHost,
+        *,
+        lsn: int,
+    ) -> None:
+        """`state` and `segments` as created, recovered or installed; `lsn` covers them."""
+        self._creation = creation
+        self._host = host
+        self._generation = state.generation
+        self._wanted_start = state.start
+        """What the journal says; the segment log follows in `_apply_start`."""
+        self._start_durable = True
+        self._checkpointed_end = segments.end.end if segments is not None else Offset(0)
+        self._hard_state = state.hard_state
+        self._memberships: MembershipsAt = state.memberships
+        self._segments = segments
+        self._frame_bytes_max = host.settings.journal.frame_bytes_max
+        self._direct_bytes = host.settings.direct_bytes_effective
+        self._queue = WriteQueue(
+            creation.group_id, host.journal, self._frame_bytes_max, host.completed
+        )
+        self._files = GroupFiles(
+            creation.group_id,
+            self._queue,
+            host,
+            write_bytes=host.settings.segment_write_bytes,
+        )
+        self._files.use(segments)
+        self._last_write = Write(None, (), lsn=lsn)
+        self._base_lsn = lsn
+        self._history: list[Write] | None = None
+        self._truncations = 0
+        self._applying_start = False
+
+    # What replication reads.
+
+    @property
+    def creation(self) -> GroupCreation:
+        return self._creation
+
+    @property
+    def hard_state(self) -> HardState:
+        return self._hard_state
+
+    @property
+    def start(self) -> LogPosition:
+        return self._segments.start if self._segments is not None else NOTHING
+
+    @property
+    def end(self) -> LogPosition:
+        return self._segments.end if self._segments is not None else NOTHING
+
+    @property
+    def terms(self) -> Sequence[tuple[Term, Offset]]:
+        return self._segments.terms if self._segments is not None else ()
+
+    @property
+    def memberships(self) -> Sequence[tuple[Offset, Membership]]:
+        return self._memberships
+
+    @property
+    def needs_install(self) -> bool:
+        return self._segments is None
+
+    def term_at(self, end: Offset) -> Term | None:
+        if self._segments is None:
+            return Term(0) if end == 0 else None
+        return self._segments.term_at(end)
+
+    def read_nowait(self, start: Offset, end: Offset, max_bytes: int) -> bytes | None:
+        return self.segment_log.read_nowait(start, end, max_bytes)
+
+    async def read(self, start: Offset, end: Offset, max_bytes: int) -> bytes:
+        return await self.segment_log.read(start, end, max_bytes)
+
+    def log_state(self, end: Offset) -> bytes:
+        return self.segment_log.log_state(end)
+
+    # What the broker reads.
+
+    @property
+    def segment_log(self) -> GroupSegmentLog:
+        """The files. Raises LogCorrupt while a whole copy is awaited."""
+        if self._segments is None:
+            raise LogCorrupt(
+                self._creation.group_id, "the log", "damaged; waits for a copy from a peer"
+            )
+        return self._segments
+
+    @property
+    def data_end(self) -> int:
+        """Offset after the last data record, control entries not counted."""
+        return self.segment_log.state.data_end
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all segments."""
+        return self._segments.size_bytes if self._segments is not None else 0
+
+    def check_sequence(
+        self, producer_id: int, epoch: int, base_sequence: int, count: int
+    ) -> Fresh | Duplicate:
+        """Judge a batch of an idempotent producer. Raises StreamlogError."""
+        return self.segment_log.state.check_sequence(producer_id, epoch, base_sequence, count)
+
+    async def offset_for_timestamp(self, timestamp_ms: int) -> tuple[Offset, int] | None:
+        """First offset whose timestamp is at or after, with it; None when all are before."""
+        return await self.segment_log.offset_for_timestamp(timestamp_ms)
+
+    # Writes.
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raises DiskFull or Overloaded when `append` of so many data bytes would; ask before
+        the entry is given its place."""
+        self._host.admit(size_bytes)
+
+    def append(
+        self, write: WriteSequence, frames: Sequence[bytes], entries: Sequence[EntryMeta]
+    ) -> None:
+        segments = self.segment_log
+        begin = segments.end
+        invariant(
+            entries and entries[0].base == begin.end,
+            "an append connects to the end",
+            base=entries[0].base if entries else None,
+            end=begin.end,
+        )
+        size = sum(map(len, frames))
+        place = segments.append(frames, entries)
+        self._host.appended(size)
+        added = tuple((e.base, e.membership) for e in entries if e.membership is not None)
+        if added:
+            self._memberships = (*self._memberships, *added)
+        group_id = self._creation.group_id
+        if size >= self._direct_bytes:
+            direct = DirectAppend(frames, entries, begin, place)
+            self._submit(Write(write, (), direct=direct))
+            self._files.kick()
+        else:
+            pending = append_frames(group_id, frames, entries, begin, self._frame_bytes_max)
+            self._submit(Write(write, pending))
+        self._files.appended()
+
+    def truncate(self, write: WriteSequence, end: Offset) -> None:
+        invariant(
+            self.start.end <= end <= self.end.end,
+            "a truncation lies within the log",
+            start=self.start.end,
+            at=end,
+            end=self.end.end,
+        )
+        self.segment_log.truncate(end)
+        self._truncations += 1
+        self._memberships = tuple(
+            entry for index, entry in enumerate(self._memberships) if index == 0 or entry[0] < end
+        )
+        self._queue.cut(end)
+        frame = self._frame(FrameKind.TRUNCATE, encode_truncate(end))
+        self._submit(Write(write, (frame,), on_durable=self._files.truncated()))
+
+    def save_hard_state(self, write: WriteSequence, state: HardState) -> None:
+        invariant(
+            state.term >= self._hard_state.term,
+            "terms ascend",
+            term=state.term,
+            before=self._hard_state.term,
+        )
+        self._hard_state = state
+        content = encode_hard_state(state.term, state.vote)
+        self._submit(Write(write, (self._frame(FrameKind.HARD_STATE, content),)))
+
+    def log_start_committed(self, start: Offset) -> None:
+        """`start` moves soon: when a checkpoint holds what lies below."""
+        if self._segments is not None and start > self._wanted_start.end:
+            self._want_start(start)
+
+    async def save_snapshot(self, through: LogPosition, data: bytes) -> None:
+        segments, disk = self.segment_log, self._host.segment_logs.disk
+        path = snapshot_path(self._creation.group_id, self._generation)
+        try:
+            if await disk.free_bytes() < len(data):
+                raise DiskFull(len(data), await disk.free_bytes())
+            await snapshot_file.save(disk, path, through, data)
+        except OSError as error:
+            failure = StorageFailed("saving a snapshot", str(error))
+            self._host.fail(failure)
+            raise failure from error
+        if self._segments is not segments:
+            return  # A copy took the log's place meanwhile, and came with a newer snapshot.
+        start = max((b for b in segments.segment_bases if b <= through.end), default=Offset(0))
+        if start > self._wanted_start.end:
+            self._want_start(start)
+            await self._host.checkpoint_now()
+            await self._apply_start()
+
+    async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
+        group_id = self._creation.group_id
+        path = snapshot_path(group_id, self._generation)
+        return await snapshot_file.load(self._host.segment_logs.disk, path, group_id)
+
+    async def begin_install(
+        self,
+        start: LogPosition,
+        membership: Membership,
+        log_state: bytes,
+        snapshot: bytes | None,
+    ) -> LogInstaller:
+        return await StagedInstall.begin(
+            self._host.segment_logs,
+            self._creation,
+            generation=self._generation + 1,
+            start=start,
+            membership=membership,
+            log_state=log_state,
+            snapshot=snapshot,
+            take_over=self._take_over,
+        )
+
+    # For the store.
+
+    @property
+    def generation(self) -> int:
+        """Number of the directory that holds the segments."""
+        return self._generation
+
+    async def capture(self) -> CapturedGroup:
+        """Fsync the files; what a checkpoint may now keep. Raises StorageFailed.
+
+        The segment log answers with the end that it had at some moment of the call; the write
+        after which the log ended there tells which journal frames that covers. When a truncation
+        came in between, that is not clear, and it is done again. All that is covered is durable
+        in the journal when this returns: a checkpoint never runs ahead of it.
+        """
+        captured: list[tuple[SegmentCheckpoint | None, Write]] = []
+
+        async def job() -> None:
+            first = Write(None, (), lsn=self._last_write.lsn, state=self._state())
+            if first.lsn == 0:
+                first = self._last_write  # It is on its way; its LSN comes with its flush.
+                first.state = self._state()
+            self._history = history = [first]
+            segments, truncations = self._segments, self._truncations
+            durable = await segments.checkpoint() if segments is not None else None
+            self._history = None
+            if self._truncations != truncations:
+                return
+            if durable is None:
+                captured.append((None, first))
+                return
+            found = [w for w in history if w.state is not None and w.state.end == durable.end]
+            invariant(found, "a checkpoint ends where some write ended", end=durable.end)
+            captured.append((durable, found[0]))
+
+        while not captured:
+            await self._files.run_alone(job)
+        await self._queue.settled(self._queue.last_index)
+        durable, write = captured[0]
+        state = write.state
+        assert state is not None
+        write.state = None
+        message = storage_pb2.GroupCheckpoint(
+            creation=encode_creation(self._creation),
+            lsn=max(write.lsn, self._base_lsn),
+            generation=state.generation,
+            hard_state=storage_codec.encode_hard_state(state.hard_state),
+            start=storage_codec.encode_position(state.start),
+            memberships=storage_codec.encode_memberships(state.memberships),
+            terms=storage_codec.encode_terms(state.terms),
+            needs_install=durable is None,
+        )
+        end = Offset(0)
+        if durable is not None:
+            end = durable.end.end
+            message.durable.CopyFrom(storage_codec.encode_segment_end(durable))
+        return CapturedGroup(message.lsn, end, message.SerializeToString(deterministic=True))
+
+    def checkpointed(self, captured: CapturedGroup) -> None:
+        """The checkpoint that holds what was captured is durable."""
+        self._checkpointed_end = captured.end
+        self._apply_start_soon()
+
+    def created(self) -> None:
+        """Journal the creation."""
+        content = encode_creation(self._creation).SerializeToString(deterministic=True)
+        self._submit(Write(None, (self._frame(FrameKind.CREATED, content),)))
+
+    async def delete(self) -> None:
+        """Journal the deletion; durable when it returns. Raises StorageFailed."""
+        self._submit(Write(None, (self._frame(FrameKind.DELETED, b""),)))
+        await self.settled()
+
+    def write_soon(self) -> None:
+        """Write what is pending to the segment files."""
+        self._files.write_soon()
+
+    async def settled(self) -> None:
+        """Return when every write so far is durable. Raises StorageFailed."""
+        await self._queue.settled(self._queue.last_index)
+
+    async def close(self) -> None:
+        """Close the files."""
+        if self._segments is not None:
+            await self._segments.close()
+
+    async def close_alone(self) -> None:
+        """Close the files when no work on them is under way: the group is being deleted."""
+        await self._files.run_alone(self.close)
+
+    def fail(self, error: StorageFailed) -> None:
+        """The disk failed: everything afterwards raises."""
+        self._queue.fail(error)
+        self._files.fail(error)
+
+    # Inside.
+
+    def _frame(self, kind: FrameKind, content: bytes) -> PendingFrame:
+        return PendingFrame(kind, self._creation.group_id, (content,))
+
+    def _state(self) -> GroupState:
+        return GroupState(
+            self._generation,
+            self._wanted_start,
+            self.end,
+            self._hard_state,
+            self._memberships,
+            tuple(self.terms),
+        )
+
+    def _submit(self, write: Write) -> None:
+        if self._history is not None:
+            write.state = self._state()
+            self._history.append(write)
+        self._queue.submit(write)
+        self._last_write = write
+        self._host.changed(self._creation.group_id)
+
+    def _want_start(self, start: Offset) -> None:
+        """The log shall begin at `start`: journal it."""
+        term = self.term_at(start)
+        invariant(term is not None, "a start lies within the log", start=start, end=self.end.end)
+        assert term is not None
+        self._wanted_start = LogPosition(term, start)
+        self._start_durable = False
+        message = storage_pb2.LogStartMoved(start=storage_codec.encode_position(self._wanted_start))
+        frame = self._frame(FrameKind.LOG_START, message.SerializeToString())
+        wanted = self._wanted_start
+
+        def durable() -> None:
+            self._start_durable = wanted == self._wanted_start
+            self._apply_start_soon()
+
+        self._submit(Write(None, (frame,), on_durable=durable))
+
+    def _can_apply_start(self) -> bool:
+        return (
+            self._segments is not None
+            and self._start_durable
+            and self.start.end < self._wanted_start.end <= self._checkpointed_end
+            and not self._applying_start
+        )
+
+    def _apply_start_soon(self) -> None:
+        if self._can_apply_start():
+            group_id = self._creation.group_id
+            self._host.spawn(self._apply_start(), f"move the start of group {group_id}")
+
+    async def _apply_start(self) -> None:
+        """Move the start and remove whole segments below it."""
+        if not self._can_apply_start():
+            return
+
+        async def job() -> None:
+            segments = self._segments
+            if segments is None or not self._can_apply_start():
+                return
+            self._applying_start = True
+            try:
+                segments.log_start_committed(self._wanted_start.end)
+                await segments.apply_log_start()
+            finally:
+                self._applying_start = False
+            self._memberships = rebase_memberships(self._memberships, segments.start.end)
+
+        try:
+            await self._files.run_alone(job)
+        except StorageFailed:
+            return  # Told already, by whoever found it.
+
+    async def _take_over(
+        self, message: storage_pb2.InstalledLog, segments: GroupSegmentLog
+    ) -> None:
+        """Use the copy in the place of the log: in memory, then in the journal."""
+        group_id, disk = self._creation.group_id, self._host.segment_logs.disk
+        old_generation = self._generation
+
+        async def job() -> None:
+            old, self._segments = self._segments, segments
+            self._generation = message.generation
+            self._wanted_start = segments.start
+            self._memberships = storage_codec.decode_memberships(message.memberships)
+            self._checkpointed_end = segments.end.end
+            self._files.use(segments)
+            self._submit(
+                Write(None, (self._frame(FrameKind.INSTALLED, message.SerializeToString()),))
+            )
+            if old is not None:
+                await old.close()
+
+        await self._files.run_alone(job)
+        await self._queue.settled(self._queue.last_index)
+        try:
+            await disk.remove_tree(log_directory(group_id, old_generation))
+            await remove_file(disk, snapshot_path(group_id, old_generation))
+        except OSError as error:
+            raise StorageFailed("removing a log that was replaced", str(error)) from error

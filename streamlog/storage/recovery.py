@@ -1,0 +1,318 @@
+"""From what a stop or a crash left to logs that may be used.
+
+1. The newest checkpoint that passes its checks; without any, the journal must begin at its first
+   file. A checkpoint or a journal file that is missing stops the node: it is never guessed.
+2. The journal from the checkpoint's file on (`journal/scan`), replayed on paper group by group
+   (`replay`).
+3. Each group's segment files up to what may be believed, then the journal's entries above,
+   written anew even where the files look equal, and fsynced: what this process reads in the page
+   cache need not be on the disk.
+
+The store then begins a fresh journal file and writes a checkpoint before it says anything, so the
+old journal is not needed again, and a crash during recovery finds everything as before.
+
+Where part of the journal is rotten, every group that the checkpoint does not prove to lie outside
+waits for a whole copy from its peers (`needs_install`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import google_crc32c
+
+from replication.errors import LogCorrupt, StorageFailed
+from replication.ports import Disk
+from replication.types import GroupId, LogPosition, Offset, Term
+from streamlog.storage import checkpoint
+from streamlog.storage.interfaces import SegmentCheckpoint
+from streamlog.storage.journal import journal_file
+from streamlog.storage.journal.frame import FORMAT_VERSION, FrameKind
+from streamlog.storage.journal.scan import Gap, JournalFiles, JournalScan, ScannedFrame
+from streamlog.storage.replay import GroupReplay, Piece, created_of
+from streamlog.storage.sealed_file import UnknownVersion
+from streamlog.storage.segment_log import GroupSegmentLog
+from streamlog.storage.segment_logs import (
+    GROUPS_DIRECTORY,
+    SegmentLogs,
+    group_directory,
+    group_of,
+    log_directory,
+)
+from streamlog.storage.storage_codec import rebase_memberships
+from streamlog.storage.write_queue import GroupState
+
+_WRITE_BYTES: Final = 4 << 20
+_VERIFY_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredGroup:
+    """A group with its log, fsynced; without one when a whole copy is needed."""
+
+    replay: GroupReplay
+    state: GroupState
+    segments: GroupSegmentLog | None
+    damage: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """All of a node's logs."""
+
+    groups: Sequence[RecoveredGroup]
+    """By group id."""
+    deleted: Sequence[GroupId]
+    """Their deletion is journalled; their directories may still be there."""
+    unknown: Sequence[str]
+    """Directories that neither the checkpoint nor the journal names: left alone."""
+    next_lsn: int
+    last_crc32c: int
+    first_file_sequence: int
+    """In which the checkpoint's replay began; the next checkpoint but one no longer needs it."""
+    journal_sequences: Sequence[int]
+    checkpoint_generation: int
+    gaps: Sequence[Gap]
+    damaged_checkpoints: Sequence[str]
+    replayed_frames: int
+
+
+class Recovery:
+    """One recovery."""
+
+    def __init__(self, disk: Disk, journal_id: int, logs: SegmentLogs) -> None:
+        self._disk = disk
+        self._journal_id = journal_id
+        self._logs = logs
+        self._files = JournalFiles(disk)
+        self._groups: dict[GroupId, GroupReplay] = {}
+        self._deleted: dict[GroupId, None] = {}
+        self._frames = 0
+        self._begin_lsn = 0
+
+    async def run(self) -> Recovered:
+        """Recover. Raises StorageFailed when the node must not start, OSError."""
+        try:
+            return await self._run()
+        except UnknownVersion as error:
+            raise StorageFailed("recovery", str(error)) from error
+        finally:
+            await self._files.close()
+
+    async def _run(self) -> Recovered:
+        loaded = await checkpoint.load_newest(self._disk)
+        await journal_file.remove_unfinished(self._disk)
+        sequences = await journal_file.list_sequences(self._disk)
+        message = loaded.message
+        begin_lsn = 0
+        first_sequence, first_lsn = 1, 1
+        if message is not None:
+            begin_lsn = self._begin_lsn = message.begin_lsn
+            first_sequence, first_lsn = message.first_file_sequence, message.first_file_lsn
+            for group in message.groups:
+                replay = GroupReplay.from_checkpoint(group, begin_lsn, self._logs.codec)
+                self._groups[replay.group_id] = replay
+            self._deleted = dict.fromkeys(GroupId(g) for g in message.deleted_groups)
+        await self._check_journal(sequences, first_sequence, known=message is not None)
+        needed = [sequence for sequence in sequences if sequence >= first_sequence]
+        scan = JournalScan(self._files, self._journal_id, needed, first_lsn)
+        while (flush := await scan.next_flush()) is not None:
+            for frame in flush:
+                self._take(frame)
+        gaps = self._all_gaps(scan, begin_lsn)
+        self._mark_damage(gaps)
+        next_lsn = max(
+            [scan.next_lsn, begin_lsn + 1, *(g.covered_lsn + 1 for g in self._groups.values())]
+        )
+        groups = [
+            await self._recover_group(self._groups[group_id])
+            for group_id in sorted(self._groups)
+            if group_id not in self._deleted
+        ]
+        if groups:
+            await self._disk.sync_directory(GROUPS_DIRECTORY)
+            await self._disk.sync_directory("")
+        return Recovered(
+            groups=groups,
+            deleted=tuple(sorted(self._deleted)),
+            unknown=await self._unknown_directories(),
+            next_lsn=next_lsn,
+            last_crc32c=scan.last_crc32c,
+            first_file_sequence=first_sequence,
+            journal_sequences=sequences,
+            checkpoint_generation=loaded.newest_generation,
+            gaps=gaps,
+            damaged_checkpoints=loaded.damaged,
+            replayed_frames=self._frames,
+        )
+
+    async def _check_journal(
+        self, sequences: Sequence[int], first_sequence: int, *, known: bool
+    ) -> None:
+        """Raise StorageFailed when files are missing that recovery can not do without."""
+        if not known:
+            held = await self._disk.list_directory(GROUPS_DIRECTORY)
+            if not sequences and held:
+                raise StorageFailed(
+                    "recovery",
+                    f"{GROUPS_DIRECTORY}/ holds {len(held)} directories, but there is neither a "
+                    f"checkpoint in {checkpoint.DIRECTORY}/ nor a journal in "
+                    f"{journal_file.DIRECTORY}/",
+                )
+            if sequences and sequences[0] != first_sequence:
+                raise StorageFailed(
+                    "recovery",
+                    f"there is no checkpoint in {checkpoint.DIRECTORY}/, and the journal begins at "
+                    f"{journal_file.path_of(sequences[0])}, not at its first file",
+                )
+        elif first_sequence not in sequences:
+            raise StorageFailed(
+                "recovery",
+                f"{journal_file.path_of(first_sequence)} is missing: the checkpoint needs it",
+            )
+        for sequence in sequences:
+            if sequence >= first_sequence:
+                scan = JournalScan(self._files, self._journal_id, (), 0)
+                header = await scan.header(sequence)
+                if header is not None and header.version > FORMAT_VERSION:
+                    raise UnknownVersion(
+                        journal_file.path_of(sequence), header.version, FORMAT_VERSION
+                    )
+
+    def _take(self, frame: ScannedFrame) -> None:
+        group_id = GroupId(frame.header.group_id)
+        self._frames += 1
+        group = self._groups.get(group_id)
+        if group is None:
+            if (
+                group_id in self._deleted
+                or frame.header.lsn <= self._begin_lsn
+                or frame.header.kind is not FrameKind.CREATED
+            ):
+                # Of a group deleted since, or of one whose creation lies in a rotten part: its
+                # directory is reported as unknown.
+                return
+            group = GroupReplay(created_of(frame), frame.header.lsn, self._logs.codec)
+            self._groups[group_id] = group
+            return
+        group.take(frame)
+        if group.deleted:
+            self._deleted[group_id] = None
+
+    def _all_gaps(self, scan: JournalScan, begin_lsn: int) -> list[Gap]:
+        """What was durable and can not be read, the end of the journal included: a checkpoint
+        proves how far the journal reached."""
+        gaps = list(scan.gaps)
+        proven = max([begin_lsn, *(g.covered_lsn for g in self._groups.values())])
+        if proven >= scan.next_lsn:
+            gaps.append(Gap(scan.next_lsn, proven + 1, journal_file.DIRECTORY, 0))
+        return gaps
+
+    def _mark_damage(self, gaps: Sequence[Gap]) -> None:
+        for gap in gaps:
+            for group in self._groups.values():
+                if group.covered_lsn < gap.resumed_lsn - 1:
+                    group.damaged(
+                        f"frames {gap.first_lsn} to {gap.resumed_lsn - 1} of the journal can not "
+                        f"be read ({gap.path}, byte {gap.position})"
+                    )
+
+    async def _recover_group(self, replay: GroupReplay) -> RecoveredGroup:
+        segments: GroupSegmentLog | None = None
+        damage = replay.damage
+        if damage is None:
+            try:
+                segments = await self._open(replay)
+            except (LogCorrupt, FileNotFoundError) as error:
+                damage = str(error)
+        memberships = replay.memberships
+        end = LogPosition(Term(0), Offset(0))
+        if segments is not None:
+            memberships = rebase_memberships(memberships, segments.start.end)
+            end = segments.end
+        state = GroupState(replay.generation, replay.start, end, replay.hard_state, memberships)
+        return RecoveredGroup(replay, state, segments, damage)
+
+    async def _open(self, replay: GroupReplay) -> GroupSegmentLog:
+        """The group's log: what may be believed of its files, then what the journal holds.
+
+        Raises LogCorrupt.
+        """
+        directory = log_directory(replay.group_id, replay.generation)
+        trusted = await self._logs.checkpoint_below(
+            replay.creation, directory, replay.durable, replay.trusted, replay.starts
+        )
+        if replay.trusted == 0:
+            segments = await self._logs.create(replay.creation, directory)
+        else:
+            segments = await self._logs.open(
+                replay.creation,
+                directory,
+                start=_start_below(replay, trusted),
+                checkpoint=trusted,
+            )
+        try:
+            for reference in replay.references:
+                await self._verify(segments, replay, reference.begin, reference.end)
+            for piece in replay.pieces:
+                await self._append(segments, replay, piece)
+            await segments.cut_files()
+            await segments.checkpoint()
+            if replay.trusted == 0:
+                await self._disk.sync_directory(group_directory(replay.group_id))
+        except LogCorrupt:
+            await segments.close()
+            raise
+        return segments
+
+    async def _verify(
+        self, segments: GroupSegmentLog, replay: GroupReplay, begin: Offset, end: Offset
+    ) -> None:
+        """The bytes of a large append are what its reference says."""
+        expected = next(r.message for r in replay.references if r.begin == begin)
+        crc, length, at = 0, 0, begin
+        while at < end:
+            frames = await segments.read(at, end, _VERIFY_BYTES)
+            crc = google_crc32c.extend(crc, frames)
+            length += len(frames)
+            entries, _ = self._logs.codec.split(replay.creation, frames)
+            at = entries[-1].end
+        if (crc, length) != (expected.crc32c, expected.length):
+            raise LogCorrupt(
+                replay.group_id,
+                f"offsets {begin} to {end}",
+                f"CRC32C {crc:08x} of {length} bytes, but the journal says "
+                f"{expected.crc32c:08x} of {expected.length}",
+            )
+
+    async def _append(self, segments: GroupSegmentLog, replay: GroupReplay, piece: Piece) -> None:
+        data = await self._files.read(piece.file_sequence, piece.position, piece.length)
+        entries, frames = self._logs.codec.split(replay.creation, data)
+        kept = sum(1 for entry in entries if entry.end <= piece.kept_end)
+        if not kept:
+            return
+        if entries[0].base != segments.end.end:
+            raise LogCorrupt(
+                replay.group_id,
+                f"journal frame {piece.lsn}",
+                f"appends at {entries[0].base}, but the log ends at {segments.end.end}",
+            )
+        segments.append(frames[:kept], entries[:kept])
+        if segments.pending_bytes >= _WRITE_BYTES:
+            await segments.write_pending()
+
+    async def _unknown_directories(self) -> tuple[str, ...]:
+        unknown: list[str] = []
+        for name in await self._disk.list_directory(GROUPS_DIRECTORY):
+            group_id = group_of(name)
+            if group_id is None or (group_id not in self._groups and group_id not in self._deleted):
+                unknown.append(f"{GROUPS_DIRECTORY}/{name}")
+        return tuple(unknown)
+
+
+def _start_below(replay: GroupReplay, trusted: SegmentCheckpoint) -> LogPosition:
+    """The log's start, unless the start moved above what may be believed of the files: files
+    below it are then still there, because they go only when a checkpoint reaches the start."""
+    return min((replay.start, trusted.end), key=lambda position: position.end)

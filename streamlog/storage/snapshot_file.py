@@ -1,0 +1,38 @@
+"""A state machine's snapshot, one per copy of a group's log.
+
+A sealed file (`sealed_file`, magic `SLSNAPS` and a zero byte) in the directory of the group's segments, so that
+a copy of a log and the snapshot it begins with become valid by one rename. Content, little-endian:
+u64 end offset, u64 term of the entry before it, then the state machine's bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from replication.errors import LogCorrupt
+from replication.ports import Disk
+from replication.types import GroupId, LogPosition, Offset, Term
+from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
+
+_MAGIC: Final = b"SLSNAPS\0"
+_VERSION: Final = 1
+_HEAD: Final = struct.Struct("<QQ")
+
+
+async def save(disk: Disk, path: str, through: LogPosition, data: bytes) -> None:
+    """Replace the snapshot; durable when it returns. Raises OSError."""
+    content = _HEAD.pack(through.end, through.term) + data
+    await write_sealed(disk, path, _MAGIC, _VERSION, content)
+
+
+async def load(disk: Disk, path: str, group_id: GroupId) -> tuple[LogPosition, bytes] | None:
+    """The snapshot; None when there is none. Raises LogCorrupt, OSError."""
+    try:
+        content = await read_sealed(disk, path, _MAGIC, _VERSION)
+    except DamagedFile as error:
+        raise LogCorrupt(group_id, path, error.detail) from error
+    if content is None:
+        return None
+    end, term = _HEAD.unpack_from(content)
+    return LogPosition(Term(term), Offset(end)), content[_HEAD.size :]

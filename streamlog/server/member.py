@@ -1,0 +1,117 @@
+"""The parts of a node that take part in the cluster, wired to each other.
+
+They are made together, of one identity, and go together. A part gets what it needs as arguments
+and knows none of its neighbours' insides; this is the only place that knows all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from replication.multiraft.host import MultiRaft
+from replication.multiraft.settings import ReplicationSettings
+from replication.ports import Ports, Service
+from replication.transport.identity import NodeIdentity as TransportIdentity
+from replication.types import GroupCreation
+from streamlog.broker.broker import Broker, build_broker
+from streamlog.cluster.cluster import Cluster
+from streamlog.cluster.view import ClusterView
+from streamlog.model.settings.node import NodeConfig
+from streamlog.model.settings.topic import TopicConfig
+from streamlog.storage.entry_codec import BatchEntryCodec
+from streamlog.storage.identity import NodeIdentity
+from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.store import NodeStore
+from streamlog.storage.store_settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The parts, lowest first; each uses those above it in this list only."""
+
+    store: NodeStore
+    groups: MultiRaft
+    cluster: Cluster
+    broker: Broker
+
+    def services(self) -> Sequence[Service]:
+        """What other nodes and clients call."""
+        return [*self.groups.services(), *self.cluster.services(), *self.broker.services()]
+
+    @classmethod
+    def composed(
+        cls,
+        config: NodeConfig,
+        ports: Ports,
+        identity: NodeIdentity,
+        *,
+        replication_settings: ReplicationSettings,
+        store_settings: StoreSettings,
+        boot_id: int,
+        on_joined: Callable[[int], None],
+        on_failure: Callable[[Exception], None],
+    ) -> Member:
+        """Make and wire the parts; nothing runs yet.
+
+        Args:
+            config: settings of the node.
+            ports: its world.
+            identity: of its data directory.
+            replication_settings: what `config` means for the groups.
+            store_settings: what it means for the logs on disk.
+            boot_id: 64 random bits, new at each start of the process.
+            on_joined: hears which cluster the node belongs to before it holds anything of it.
+            on_failure: hears why the node can not go on; of several reasons the first counts.
+        """
+        codec = BatchEntryCodec()
+        view = ClusterView(config)
+
+        def segment_settings_of(creation: GroupCreation) -> SegmentSettings:
+            topic = view.topic_by_id(creation.topic_id)
+            settings = TopicConfig() if topic is None else topic.config
+            return SegmentSettings(
+                segment_bytes=settings.segment_bytes, segment_age_ms=settings.segment_ms
+            )
+
+        store = NodeStore(
+            ports.disk,
+            ports.clock,
+            identity,
+            codec=codec,
+            settings=store_settings,
+            resources=SegmentResources.create(
+                ports.disk, ports.clock, open_files_max=config.open_files
+            ),
+            segment_settings_of=segment_settings_of,
+        )
+        groups = MultiRaft(
+            TransportIdentity(
+                node_id=identity.node_id,
+                directory_id=identity.directory_id,
+                cluster_id=identity.cluster_id,
+                boot_id=boot_id,
+            ),
+            store,
+            codec,
+            ports.network,
+            ports.clock,
+            ports.random,
+            view.addresses,
+            replication_settings,
+            on_failed=on_failure,
+        )
+        cluster = Cluster(
+            config=config,
+            identity=identity,
+            view=view,
+            group_host=groups,
+            codec=codec,
+            disk=ports.disk,
+            network=ports.network,
+            clock=ports.clock,
+            random=ports.random,
+            on_joined=on_joined,
+            on_failure=on_failure,
+        )
+        return cls(store, groups, cluster, build_broker(config, groups, cluster, ports.clock))

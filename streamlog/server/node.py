@@ -1,0 +1,200 @@
+"""One node, composed of its parts: the composition root.
+
+`streamlog server` and the simulator run exactly this; they differ in the ports. Nothing here, and
+nothing below, touches the world in another way.
+
+| start | stop, in reverse |
+|---|---|
+| take the data directory | (the port's owner gives it back) |
+| load its identity, or format it | |
+| recover the logs, take part in their groups | stop the groups, flush, mark the stop as clean |
+| listen, answering UNAVAILABLE | close the listener |
+| belong to the cluster | stop the cluster's part |
+| open the public services | refuse calls |
+| healthy | not healthy, first of all |
+
+The listener is up before the cluster is joined, because nodes find each other through it.
+
+Invariant: after a failure (of the disk, of the metadata) the node is not healthy, and `failed`
+returns the reason; whoever owns the process ends it. Nothing is retried here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Final
+
+from replication.group import ReplicatedGroup
+from replication.ports import Listener, Ports
+from replication.types import GroupId, NodeId
+from streamlog.model.settings.node import NodeConfig
+from streamlog.server.health import SERVICE_NAME as HEALTH_SERVICE
+from streamlog.server.health import Health
+from streamlog.server.member import Member
+from streamlog.server.reflection import Reflection
+from streamlog.server.settings import replication_settings, store_settings
+from streamlog.storage.identity import PATH as IDENTITY_PATH
+from streamlog.storage.identity import (
+    IdentityRefused,
+    NodeIdentity,
+    adopt_cluster,
+    format_directory,
+    load_identity,
+)
+
+PUBLIC_SERVICES: Final = ("streamlog.v1.LogService", "streamlog.v1.AdminService")
+LISTENER_GRACE_MS: Final = 500.0
+"""Calls under way get this long to end when the node stops."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class _Joined(Exception):
+    """A node of no cluster has learned which one it belongs to."""
+
+    def __init__(self, cluster_id: int) -> None:
+        self.cluster_id = cluster_id
+        super().__init__(f"{cluster_id:032x}")
+
+
+class Node:
+    """One node, from its start to its stop; it is not started twice."""
+
+    def __init__(self, config: NodeConfig, ports: Ports) -> None:
+        """Nothing is touched yet. Raises StreamlogError(INVALID_CONFIG)."""
+        self._config = config
+        self._ports = ports
+        self._replication_settings = replication_settings(config)
+        self._store_settings = store_settings(config)
+        self._boot_id = ports.random.getrandbits(64) or 1
+        self._health = Health(PUBLIC_SERVICES)
+        self._member: Member | None = None
+        self._listener: Listener | None = None
+        self._undo = AsyncExitStack()
+        """Ends what was started, last first."""
+        self._failure: Exception | None = None
+        self._failure_known = asyncio.Event()
+
+    async def start(self) -> None:
+        """Returns when the node serves, which on a blank one means: when it belongs to a cluster.
+
+        After an exception, or a cancellation, `stop` gives back what was taken.
+
+        Raises:
+            OSError: the data directory is in use (EAGAIN) or can not be written, the address is
+                in use (EADDRINUSE) or can not be bound.
+            IdentityRefused: the data directory is another node's, another cluster's, or not one.
+            StreamlogError: the cluster refuses the node, or its metadata is gone.
+            ReplicationError: the logs can not be recovered.
+        """
+        await self._ports.disk.make_directory("")
+        await self._ports.disk.lock()
+        identity = await self._identity()
+        while True:
+            try:
+                await self._take_part(identity)
+                break
+            except _Joined as joined:
+                # The cluster's id is part of every file and every handshake; so it is written
+                # down, and the node begins anew as a member, before it holds anything.
+                await self._leave()
+                identity = await adopt_cluster(self._ports.disk, identity, joined.cluster_id)
+                _LOG.info("cluster_joined", extra={"cluster_id": f"{joined.cluster_id:032x}"})
+        self._health.set_serving(self._failure is None)
+
+    async def stop(self) -> None:
+        """Serve no more, and leave the data directory as a clean stop leaves it."""
+        self._health.set_serving(False)
+        await self._leave()
+
+    async def failed(self) -> Exception:
+        """Returns, once the node can not go on, the reason."""
+        await self._failure_known.wait()
+        assert self._failure is not None
+        return self._failure
+
+    @property
+    def address(self) -> str:
+        """host:port that is bound; empty while the node does not listen."""
+        return self._listener.address if self._listener is not None else ""
+
+    @property
+    def groups(self) -> Mapping[GroupId, ReplicatedGroup]:
+        """The replicas on this node; empty while it does not take part."""
+        return self._member.groups.groups if self._member is not None else {}
+
+    async def _identity(self) -> NodeIdentity:
+        """Whose directory this is; a blank one becomes this node's."""
+        node_id = NodeId(self._config.node_id)
+        disk, clock = self._ports.disk, self._ports.clock
+        identity = await load_identity(disk)
+        if identity is None:
+            identity = await format_directory(
+                disk, self._ports.random, cluster_id=0, node_id=node_id, wall_ms=clock.wall_ms()
+            )
+            _LOG.info("directory_formatted", extra={"node_id": node_id})
+        if identity.node_id != node_id:
+            raise IdentityRefused(
+                IDENTITY_PATH,
+                f"the data directory belongs to node {identity.node_id}, not to node {node_id}",
+            )
+        return identity
+
+    async def _take_part(self, identity: NodeIdentity) -> None:
+        """Compose and start everything. Raises _Joined when the node has to begin anew."""
+
+        def joined(cluster_id: int) -> None:
+            if cluster_id != identity.cluster_id:
+                raise _Joined(cluster_id)
+
+        member = self._member = Member.composed(
+            self._config,
+            self._ports,
+            identity,
+            replication_settings=self._replication_settings,
+            store_settings=self._store_settings,
+            boot_id=self._boot_id,
+            on_joined=joined,
+            on_failure=self._fail,
+        )
+        undo = self._undo
+        await member.groups.start()
+        # Only a store that was recovered may be stopped: a stop writes a checkpoint of what it
+        # holds. One whose recovery failed is left as it lies.
+        undo.push_async_callback(member.store.stop)
+        undo.push_async_callback(member.groups.stop)
+        listener = self._listener = await self._ports.network.listen(
+            self._config.bind,
+            [
+                *member.services(),
+                self._health.service(),
+                *Reflection((*PUBLIC_SERVICES, HEALTH_SERVICE)).services(),
+            ],
+        )
+        undo.push_async_callback(listener.close, LISTENER_GRACE_MS)
+        undo.push_async_callback(member.cluster.stop)
+        await member.cluster.start()
+        undo.push_async_callback(member.broker.stop)
+        await member.broker.start()
+
+    async def _leave(self) -> None:
+        """Undo `_take_part`, as far as it came, in reverse."""
+        undo, self._undo = self._undo, AsyncExitStack()
+        await undo.aclose()
+        self._member = self._listener = None
+
+    def _fail(self, error: Exception) -> None:
+        """The first reason counts; what follows from it does not."""
+        if self._failure is None:
+            self._failure = error
+            self._health.set_serving(False)
+            _LOG.error("node_failed", extra={"reason": str(error)}, exc_info=error)
+            self._failure_known.set()
+
+
+def build_node(config: NodeConfig, ports: Ports) -> Node:
+    """A node of these settings in this world; nothing runs before its `start`."""
+    return Node(config, ports)

@@ -1,0 +1,135 @@
+"""Nodes as real processes: real files, real fsync, real sockets."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import grpc
+import pytest
+from node_processes import NodeProcess, nodes, until
+
+
+def leaders(node: NodeProcess) -> list[int]:
+    """Leader of each partition of the first topic, as the node knows it; 0 when unknown."""
+    (topic,) = node.metadata().topics
+    return [partition.leader_node_id for partition in topic.partitions]
+
+
+def code_of(error: grpc.RpcError) -> grpc.StatusCode:
+    """Of a failed call."""
+    assert isinstance(error, grpc.Call)
+    return error.code()
+
+
+def test_a_single_node_keeps_what_it_was_told(tmp_path: Path) -> None:
+    """Start, create a topic, stop with SIGTERM, start again: the topic is there, and the log
+    tells of each step."""
+    with nodes(tmp_path, 1) as (node,):
+        for round_ in range(2):
+            node.start()
+            node.until_healthy()
+            if round_ == 0:
+                topic = node.create_topic("orders", 2, 1)
+                assert len(topic.partitions) == 2
+            until(lambda: node.topics() == ["orders"], "the topic is known")
+            until(lambda: leaders(node) == [1, 1], "every partition has a leader")
+            assert node.stop() == 0, node.log.read_text()
+        assert node.events().count("node_started") == 2
+        assert node.events().count("node_stopped") == 2
+
+
+def test_a_single_node_survives_a_kill(tmp_path: Path) -> None:
+    """The same after SIGKILL: what was acknowledged is there."""
+    with nodes(tmp_path, 1) as (node,):
+        node.start()
+        node.until_healthy()
+        node.create_topic("orders", 3, 1)
+        node.kill()
+        node.start()
+        node.until_healthy()
+        assert node.topics() == ["orders"]
+        until(lambda: leaders(node) == [1, 1, 1], "every partition has a leader")
+
+
+def test_three_nodes_form_one_cluster_and_outlive_one(tmp_path: Path) -> None:
+    """Every node tells the same; when one is killed the others serve on, and it comes back."""
+    with nodes(tmp_path, 3) as all_nodes:
+        for node in all_nodes:
+            node.start()
+        for node in all_nodes:
+            node.until_healthy()
+        all_nodes[1].create_topic("orders", 6, 3)
+        for node in all_nodes:
+            until(lambda node=node: node.topics() == ["orders"], "all know the topic")  # type: ignore[misc]
+            until(lambda node=node: 0 not in leaders(node), "all know the leaders")  # type: ignore[misc]
+        assert len({node.metadata().cluster_id for node in all_nodes}) == 1
+        assert leaders(all_nodes[0]) == leaders(all_nodes[2])
+
+        all_nodes[0].kill()
+        survivor = all_nodes[1]
+        until(lambda: not {0, 1} & set(leaders(survivor)), "the others lead everything")
+
+        def creates() -> bool:
+            try:
+                survivor.create_topic("more", 1, 2)
+            except grpc.RpcError as error:
+                return code_of(error) is grpc.StatusCode.ALREADY_EXISTS
+            return True
+
+        until(creates, "metadata changes go through without the killed node")
+        all_nodes[0].start()
+        all_nodes[0].until_healthy()
+        until(lambda: sorted(all_nodes[0].topics()) == ["more", "orders"], "it caught up")
+        for node in all_nodes:
+            assert node.stop() == 0, node.log.read_text()
+
+
+def test_starts_that_are_refused(tmp_path: Path) -> None:
+    """A port in use, a directory in use, and one that can not be written: each is one line with
+    the value, exit code 1, and the node that runs goes on."""
+    with nodes(tmp_path, 2) as (first, second):
+        first = NodeProcess(tmp_path, 1, [first.address])
+        first.start()
+        first.until_healthy()
+        try:
+            same_port = NodeProcess(tmp_path / "other", 1, [first.address])
+            same_directory = NodeProcess(tmp_path, 1, [second.address])
+            (tmp_path / "file").write_text("not a directory")
+            no_directory = NodeProcess(tmp_path / "file", 1, [second.address])
+            for refused, message in (
+                (same_port, f"the address {first.address} is in use by another process"),
+                (same_directory, f"{first.directory} is in use by another process"),
+                (no_directory, f"can not write in the data directory {no_directory.directory}"),
+            ):
+                done = refused.run_to_its_end()
+                assert done.returncode == 1, done.stderr
+                assert message in done.stderr.splitlines()[-1]
+                assert "Traceback" not in done.stderr
+            assert first.serves()
+            assert first.stop() == 0
+        finally:
+            first.kill()
+
+
+@pytest.mark.parametrize("case", ["other id", "foreign files"])
+def test_a_directory_that_is_not_the_nodes(tmp_path: Path, case: str) -> None:
+    """A directory of another node, or one that holds something else, is refused and not touched."""
+    with nodes(tmp_path, 1) as (node,):
+        if case == "other id":
+            node.start()
+            node.until_healthy()
+            assert node.stop() == 0
+            shutil.move(node.directory, tmp_path / "node-2")
+            refused = NodeProcess(tmp_path, 2, [node.address, node.address.replace("1:", "2:")])
+        else:
+            node.directory.mkdir()
+            (node.directory / "holiday.jpg").write_bytes(b"jpg")
+            refused = node
+        before = sorted(path.name for path in refused.directory.iterdir())
+        done = refused.run_to_its_end()
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert ("not empty" if case == "foreign files" else "node 1") in done.stderr
+        after = sorted(path.name for path in refused.directory.iterdir())
+        assert [name for name in after if name != "lock"] == [n for n in before if n != "lock"]

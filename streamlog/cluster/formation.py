@@ -117,7 +117,7 @@ class Formation:
                 await self._take(founding)
                 return founding
             rounds += 1
-            if rounds % REPORT_EVERY == 1:
+            if rounds % REPORT_EVERY == 0:
                 self._report(peers)
             await asyncio.sleep(ASK_PAUSE_MS / 1_000)
 
@@ -223,9 +223,12 @@ class Formation:
 
     def _report(self, peers: Sequence[Peer]) -> None:
         here = {peer.node_id for peer in peers}
-        missing = [node_id for node_id, _ in self._others if node_id not in here]
+        founder = self._config.controllers[0][0]
         _log.info(
-            "node %d waits for its cluster; controllers that do not answer: %s",
+            "node %d waits for its cluster: controllers that do not answer: %s; blank: %s; if it"
+            " is to be formed, node %d must be told to bootstrap and list the same controllers",
             self._identity.node_id,
-            missing or "none, and none has been told to bootstrap",
+            [node_id for node_id, _ in self._others if node_id not in here],
+            sorted(here),
+            founder,
         )

@@ -1,0 +1,52 @@
+"""Renders `docs/configuration.md` from the lists of settings.
+
+python -m streamlog.model.settings.documentation > docs/configuration.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from streamlog.model.settings.node import NODE_SETTINGS
+from streamlog.model.settings.setting import Setting
+from streamlog.model.settings.topic import TOPIC_SETTINGS
+
+_HEAD = """# Configuration
+
+Generated from `streamlog/model/settings`; a test fails when it is stale. A value outside its range
+is refused with an error that names the key, the value and the range; an unknown key with the keys
+that look like it.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    topic = _table("Topics", "Set when a topic is created or altered.", TOPIC_SETTINGS)
+    node = _table(
+        "Nodes", "The same key may come from an option, the environment or a file.", NODE_SETTINGS
+    )
+    return f"{_HEAD}\n{topic}\n{node}"
+
+
+def _table(title: str, preface: str, settings: Mapping[str, Setting]) -> str:
+    rows = [
+        f"| `{key}` | {setting.format(setting.default) or '(empty)'} | {setting.allowed} |"
+        f" {setting.documentation} |"
+        for key, setting in sorted(settings.items())
+    ]
+    return "\n".join(
+        [
+            f"## {title}",
+            preface,
+            "",
+            "| key | default | allowed | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

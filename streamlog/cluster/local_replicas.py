@@ -36,6 +36,9 @@ from streamlog.cluster.metadata.state import MetadataState, Partition
 
 CREATIONS_CONCURRENT: Final = 128
 RETRY_PAUSE_MS: Final = 500
+LEAD_PAUSE_MS: Final = 20
+"""Before the creation of replicas that shall lead: a candidate whose voters are not there yet loses
+an election timeout. Nodes hear of a creation a few ms apart."""
 KIND: Final = "partition"
 
 _log = logging.getLogger(__name__)
@@ -106,7 +109,12 @@ class LocalReplicas:
                 del self._lost[group_id]
         if not creations and not removals:
             return True
-        failures = await self._carry_out([partial(self._create, each) for each in creations])
+        followed = [each for each in creations if not self._shall_lead(each)]
+        led = [each for each in creations if self._shall_lead(each)]
+        failures = await self._carry_out([partial(self._create, each) for each in followed])
+        if any(len(each.replicas) > 1 for each in led):
+            await asyncio.sleep(LEAD_PAUSE_MS / 1_000)
+        failures += await self._carry_out([partial(self._create, each) for each in led])
         failures += await self._carry_out([partial(self._remove, *each) for each in removals])
         for listener in self._listeners:
             listener()
@@ -170,6 +178,9 @@ class LocalReplicas:
         await asyncio.gather(*(work() for _ in range(min(len(queue), CREATIONS_CONCURRENT))))
         return failures
 
+    def _shall_lead(self, partition: Partition) -> bool:
+        return partition.preferred_leader == self._identity.node_id
+
     async def _create(self, partition: Partition) -> None:
         local = partition.replica_on(self._identity.node_id)
         assert local is not None
@@ -181,8 +192,7 @@ class LocalReplicas:
             partition.topic_id,
             partition.number,
         )
-        preferred = partition.preferred_leader == self._identity.node_id
-        await self._host.create(creation, campaign=preferred)
+        await self._host.create(creation, campaign=self._shall_lead(partition))
         self._by_topic.setdefault(partition.topic_id, {})[partition.group_id] = None
 
     async def _remove(self, topic_id: int, group_id: GroupId) -> None:

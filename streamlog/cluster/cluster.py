@@ -200,11 +200,10 @@ class Cluster:
             partition_count or self._config.default_partitions,
             replication_factor or min(self._config.default_replication_factor, nodes),
             dict(overrides or {}),
-            self._random.getrandbits(64) or 1,
+            self._request_id(),
             validate_only,
         )
-        # The request id makes a repetition harmless.
-        return await self._change_topic(command, timeout_ms, repeatable=True)
+        return await self._change_topic(command, timeout_ms)
 
     async def alter_topic(
         self,
@@ -217,8 +216,10 @@ class Cluster:
     ) -> Topic:
         """Change a topic's settings. Raises StreamlogError as create_topic, and UNKNOWN_TOPIC."""
         check_topic_name(name)
-        command = AlterTopic(name, dict(overrides or {}), tuple(unset), validate_only)
-        return await self._change_topic(command, timeout_ms, repeatable=validate_only)
+        command = AlterTopic(
+            name, dict(overrides or {}), tuple(unset), validate_only, self._request_id()
+        )
+        return await self._change_topic(command, timeout_ms)
 
     async def add_partitions(
         self,
@@ -230,13 +231,13 @@ class Cluster:
     ) -> Topic:
         """Give a topic `partition_count` partitions in all. Raises as alter_topic."""
         check_topic_name(name)
-        command = AddPartitions(name, partition_count, validate_only)
-        return await self._change_topic(command, timeout_ms, repeatable=validate_only)
+        command = AddPartitions(name, partition_count, validate_only, request_id=self._request_id())
+        return await self._change_topic(command, timeout_ms)
 
     async def delete_topic(self, name: str, *, timeout_ms: float | None = None) -> None:
         """Delete a topic; committed when it returns, the files follow. Raises as alter_topic."""
         check_topic_name(name)
-        await self._change(DeleteTopic(name), timeout_ms, repeatable=False)
+        await self._change(DeleteTopic(name, self._request_id()), timeout_ms)
 
     async def allocate_producer_id(self, *, timeout_ms: float | None = None) -> int:
         """A producer id that nobody else has or had."""
@@ -254,23 +255,23 @@ class Cluster:
                 Reason.UNKNOWN_TOPIC, f"there is no topic {name!r} after {timeout_ms:g} ms"
             ) from None
 
-    async def _change_topic(
-        self, command: Command, timeout_ms: float | None, *, repeatable: bool
-    ) -> Topic:
-        executed = await self._change(command, timeout_ms, repeatable=repeatable)
+    def _request_id(self) -> int:
+        """Makes the repetition of a change harmless, and so an answer that got lost."""
+        return self._random.getrandbits(64) or 1
+
+    async def _change_topic(self, command: Command, timeout_ms: float | None) -> Topic:
+        executed = await self._change(command, timeout_ms)
         if executed.topic is None:
             raise StreamlogError(Reason.INTERNAL_ERROR, "the metadata leader named no topic")
         return executed.topic
 
-    async def _change(
-        self, command: Command, timeout_ms: float | None, *, repeatable: bool
-    ) -> Executed:
+    async def _change(self, command: Command, timeout_ms: float | None) -> Executed:
         if self._runtime is None:
             raise StreamlogError(
                 Reason.METADATA_UNAVAILABLE, "this node has not joined its cluster yet"
             )
         executed = await self._forwarding.execute(
-            command, timeout_ms or self._config.request_timeout_ms, repeatable=repeatable
+            command, timeout_ms or self._config.request_timeout_ms
         )
         await self._await_view(executed.metadata_offset)
         return executed
@@ -366,9 +367,7 @@ class Cluster:
                 self._clock.wall_ms(),
             )
             try:
-                return await self._forwarding.execute(
-                    command, REGISTRATION_TIMEOUT_MS, repeatable=True
-                )
+                return await self._forwarding.execute(command, REGISTRATION_TIMEOUT_MS)
             except StreamlogError as error:
                 if error.reason in _REFUSALS:
                     raise

@@ -1,8 +1,10 @@
 """Brings a command to the metadata leader, wherever that is, and its answer back.
 
 A definite "not now" (NOT_LEADER, no leader, a full queue) is tried again until the time is up. An
-answer that never came may hide a change that was made: such a command is sent again only when
-repeating it does no harm (`repeatable`), else METADATA_OUTCOME_UNKNOWN says so.
+answer that never came may hide a change that was made; the command is sent again all the same,
+because every command is harmless when it is repeated (topics: `request_id`; registrations are
+idempotent; a block of producer ids at worst is wasted). Only when the time is up with no answer
+after one that got lost, METADATA_OUTCOME_UNKNOWN says so.
 """
 
 from __future__ import annotations
@@ -26,8 +28,8 @@ from streamlog.model.settings.node import NodeConfig
 
 BACKOFF_MIN_MS: Final = 20.0
 BACKOFF_MAX_MS: Final = 500.0
-ATTEMPT_TIMEOUT_MS: Final = 5_000.0
-"""A repeatable command is sent elsewhere after so long without an answer."""
+ATTEMPT_TIMEOUT_MS: Final = 2_000.0
+"""A command is sent again, maybe elsewhere, after so long without an answer."""
 
 _TRY_AGAIN: Final = frozenset(
     {Reason.NOT_LEADER, Reason.LEADER_NOT_AVAILABLE, Reason.METADATA_UNAVAILABLE, Reason.OVERLOADED}
@@ -59,7 +61,7 @@ class Forwarding:
         self._next = 0
         self._hint: str | None = None
 
-    async def execute(self, command: Command, timeout_ms: float, *, repeatable: bool) -> Executed:
+    async def execute(self, command: Command, timeout_ms: float) -> Executed:
         """Execute within `timeout_ms`.
 
         Raises StreamlogError: the refusal, METADATA_UNAVAILABLE (certainly not done), or
@@ -69,9 +71,8 @@ class Forwarding:
         backoff_ms, unknown = BACKOFF_MIN_MS, False
         last = "no controller is known"
         while (left_ms := deadline - self._clock.monotonic_ms()) > 0:
-            attempt_ms = min(left_ms, ATTEMPT_TIMEOUT_MS) if repeatable else left_ms
             try:
-                return await self._attempt(command, attempt_ms)
+                return await self._attempt(command, min(left_ms, ATTEMPT_TIMEOUT_MS))
             except StreamlogError as error:
                 last = error.message
                 if error.reason in _UNKNOWN:
@@ -80,8 +81,6 @@ class Forwarding:
                     raise
             except CallFailed as failed:
                 last, unknown = str(failed), True
-            if unknown and not repeatable:
-                break
             # Half to all of the backoff: those who lost the same leader come back one by one.
             pause_ms = backoff_ms * (0.5 + self._random.random() / 2)
             backoff_ms = min(2 * backoff_ms, BACKOFF_MAX_MS)

@@ -217,7 +217,8 @@ class LocalReplicas:
     def _report_unknown(self, group_id: GroupId) -> None:
         if group_id not in self._unknown:
             self._unknown[group_id] = None
-            _log.error("group %d is here, but the metadata does not name it: left alone", group_id)
+            # After a crash among creations this is so until their record is replayed again.
+            _log.info("group %d is here and the metadata does not name it: left alone", group_id)
 
 
 def _holds(state: MetadataState, partition: Partition) -> bool:

@@ -30,7 +30,7 @@ class ProducerIds:
             if self._next == self._end:
                 # Asking twice at worst wastes a block.
                 executed = await self._forwarding.execute(
-                    AllocateProducerIds(self._node_id, BLOCK_IDS), timeout_ms, repeatable=True
+                    AllocateProducerIds(self._node_id, BLOCK_IDS), timeout_ms
                 )
                 self._next = executed.first_producer_id
                 self._end = self._next + BLOCK_IDS

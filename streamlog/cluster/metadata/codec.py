@@ -235,11 +235,14 @@ def encode_record(record: Record) -> bytes:
         case TopicConfigured():
             message.topic_configured.topic_id = record.topic_id
             message.topic_configured.overrides.extend(_overrides_to_proto(record.overrides))
+            message.topic_configured.request_id = record.request_id
         case PartitionsAdded():
             message.partitions_added.topic_id = record.topic_id
             message.partitions_added.partitions.extend(_placed_to_proto(record.partitions))
+            message.partitions_added.request_id = record.request_id
         case TopicDeleted():
             message.topic_deleted.topic_id = record.topic_id
+            message.topic_deleted.request_id = record.request_id
         case ProducerIdsAllocated():
             message.producer_ids_allocated.node_id = record.node_id
             message.producer_ids_allocated.next_producer_id = record.next_producer_id
@@ -277,12 +280,18 @@ def decode_record(data: bytes) -> Record:
             )
         case "topic_configured":
             configured = message.topic_configured
-            return TopicConfigured(configured.topic_id, _overrides_from_proto(configured.overrides))
+            return TopicConfigured(
+                configured.topic_id,
+                _overrides_from_proto(configured.overrides),
+                configured.request_id,
+            )
         case "partitions_added":
             added = message.partitions_added
-            return PartitionsAdded(added.topic_id, _placed_from_proto(added.partitions))
+            placed = _placed_from_proto(added.partitions)
+            return PartitionsAdded(added.topic_id, placed, added.request_id)
         case "topic_deleted":
-            return TopicDeleted(message.topic_deleted.topic_id)
+            deleted = message.topic_deleted
+            return TopicDeleted(deleted.topic_id, deleted.request_id)
         case "producer_ids_allocated":
             ids = message.producer_ids_allocated
             return ProducerIdsAllocated(NodeId(ids.node_id), ids.next_producer_id)
@@ -307,6 +316,7 @@ def encode_snapshot(state: MetadataState) -> bytes:
         next_group_id=state.next_group_id,
         next_producer_id=state.next_producer_id,
         next_metadata_replica_id=state.next_metadata_replica_id,
+        recent_request_ids=state.recent_requests,
     ).SerializeToString(deterministic=True)
 
 
@@ -338,6 +348,7 @@ def decode_snapshot(data: bytes) -> MetadataState:
         message.next_group_id,
         message.next_producer_id,
         sum(len(topic.partitions) for topic in topics),
+        tuple(message.recent_request_ids),
         changed_loads({}, (partition for topic in topics for partition in topic.partitions)),
     )
 
@@ -371,13 +382,16 @@ def command_to_proto(command: Command) -> pb.MetadataCommand:
             alter.set.extend(_overrides_to_proto(sorted(command.overrides.items())))
             alter.unset.extend(command.unset)
             alter.validate_only = command.validate_only
+            alter.request_id = command.request_id
         case AddPartitions():
             add = message.add_partitions
             add.name, add.partition_count = command.name, command.partition_count
             add.validate_only = command.validate_only
             add.avoided_node_ids.extend(command.avoided_nodes)
+            add.request_id = command.request_id
         case DeleteTopic():
             message.delete_topic.name = command.name
+            message.delete_topic.request_id = command.request_id
         case AllocateProducerIds():
             message.allocate_producer_ids.node_id = command.node_id
             message.allocate_producer_ids.count = command.count
@@ -415,7 +429,11 @@ def command_from_proto(message: pb.MetadataCommand) -> Command | None:
         case "alter_topic":
             alter = message.alter_topic
             return AlterTopic(
-                alter.name, _mapping(alter.set), tuple(alter.unset), alter.validate_only
+                alter.name,
+                _mapping(alter.set),
+                tuple(alter.unset),
+                alter.validate_only,
+                alter.request_id,
             )
         case "add_partitions":
             add = message.add_partitions
@@ -424,9 +442,10 @@ def command_from_proto(message: pb.MetadataCommand) -> Command | None:
                 add.partition_count,
                 add.validate_only,
                 tuple(NodeId(node_id) for node_id in add.avoided_node_ids),
+                add.request_id,
             )
         case "delete_topic":
-            return DeleteTopic(message.delete_topic.name)
+            return DeleteTopic(message.delete_topic.name, message.delete_topic.request_id)
         case "allocate_producer_ids":
             ids = message.allocate_producer_ids
             return AllocateProducerIds(NodeId(ids.node_id), ids.count)

@@ -9,6 +9,7 @@
 | DeleteTopic | TopicDeleted | UNKNOWN_TOPIC |
 | AllocateProducerIds | ProducerIdsAllocated | INVALID_REQUEST |
 
+A repeated request (`request_id`) is answered and not done again.
 A command that would change nothing (or asks to check only) leads to no record. The response of a
 command about a node or topic is that node or topic afterwards.
 
@@ -53,6 +54,7 @@ from streamlog.cluster.metadata.records import (
     TopicDeleted,
 )
 from streamlog.cluster.metadata.state import (
+    RECENT_REQUESTS_MAX,
     Founding,
     Load,
     MetadataState,
@@ -114,8 +116,7 @@ class MetadataMachine:
             case AddPartitions():
                 return _add_partitions(state, command)
             case DeleteTopic():
-                topic = _find_topic(state, command.name)
-                return Decision((TopicDeleted(topic.topic_id),), None)
+                return _delete_topic(state, command)
             case AllocateProducerIds():
                 return _allocate_producer_ids(state, command)
             case _:
@@ -245,15 +246,19 @@ def _create_topic(state: MetadataState, command: CreateTopic) -> Decision[Record
 
 def _alter_topic(state: MetadataState, command: AlterTopic) -> Decision[Record]:
     topic = _find_topic(state, command.name)
+    if _was_done(state, command.request_id):
+        return Decision((), topic)
     overrides, config = changed_overrides(topic.overrides, command.overrides, command.unset)
     altered = replace(topic, overrides=overrides, config=config)
     if command.validate_only or overrides == topic.overrides:
         return Decision((), altered)
-    return Decision((TopicConfigured(topic.topic_id, overrides),), altered)
+    return Decision((TopicConfigured(topic.topic_id, overrides, command.request_id),), altered)
 
 
 def _add_partitions(state: MetadataState, command: AddPartitions) -> Decision[Record]:
     topic = _find_topic(state, command.name)
+    if _was_done(state, command.request_id):
+        return Decision((), topic)
     present = len(topic.partitions)
     check_partition_count(command.partition_count, present, state.partition_count)
     replication_factor = len(topic.partitions[0].replicas)
@@ -264,7 +269,18 @@ def _add_partitions(state: MetadataState, command: AddPartitions) -> Decision[Re
     grown = _grown(topic, placed, _NOWHERE)
     if command.validate_only:
         return Decision((), grown)
-    return Decision((PartitionsAdded(topic.topic_id, placed),), grown)
+    return Decision((PartitionsAdded(topic.topic_id, placed, command.request_id),), grown)
+
+
+def _delete_topic(state: MetadataState, command: DeleteTopic) -> Decision[Record]:
+    if _was_done(state, command.request_id):
+        return Decision((), None)
+    topic = _find_topic(state, command.name)
+    return Decision((TopicDeleted(topic.topic_id, command.request_id),), None)
+
+
+def _was_done(state: MetadataState, request_id: int) -> bool:
+    return request_id != 0 and request_id in state.recent_requests
 
 
 def _allocate_producer_ids(state: MetadataState, command: AllocateProducerIds) -> Decision[Record]:
@@ -360,19 +376,28 @@ def replay(state: MetadataState, record: Record, offset: Offset) -> MetadataStat
             if topic is None:
                 return state
             config = TopicConfig.from_stored(dict(record.overrides))
-            return _with_topic(state, replace(topic, overrides=record.overrides, config=config))
+            altered = replace(topic, overrides=record.overrides, config=config)
+            return _noted(_with_topic(state, altered), record.request_id)
         case PartitionsAdded():
             topic = state.topics.get(record.topic_id)
             if topic is None:
                 return state
-            return _with_topic(state, _grown(topic, record.partitions, offset))
+            grown = _grown(topic, record.partitions, offset)
+            return _noted(_with_topic(state, grown), record.request_id)
         case TopicDeleted():
-            return _without_topic(state, record.topic_id)
+            return _noted(_without_topic(state, record.topic_id), record.request_id)
         case ProducerIdsAllocated():
             highest = max(state.next_producer_id, record.next_producer_id)
             return replace(state, next_producer_id=highest)
         case _:
             assert_never(record)
+
+
+def _noted(state: MetadataState, request_id: int) -> MetadataState:
+    if request_id == 0:
+        return state
+    recent = (*state.recent_requests, request_id)[-RECENT_REQUESTS_MAX:]
+    return replace(state, recent_requests=recent)
 
 
 def _with_topic(state: MetadataState, topic: Topic) -> MetadataState:

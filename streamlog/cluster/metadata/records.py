@@ -1,7 +1,8 @@
 """Commands to the metadata (what is wanted) and its records (what came to be).
 
 Commands carry all that `decide` may not find out by itself: times, random numbers, the nodes that
-seem dead.
+seem dead. `request_id` is random and not 0: a command that is sent again because its answer got
+lost is recognised by it, and answered without doing it twice.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class RegisterNode:
 
 @dataclass(frozen=True, slots=True)
 class CreateTopic:
-    """A topic is wanted. A repetition with the same `request_id` (not 0) is answered alike."""
+    """A topic is wanted."""
 
     name: str
     partition_count: int
@@ -47,6 +48,7 @@ class AlterTopic:
     overrides: Mapping[str, str]
     unset: tuple[str, ...] = ()
     validate_only: bool = False
+    request_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class AddPartitions:
     partition_count: int
     validate_only: bool = False
     avoided_nodes: tuple[NodeId, ...] = ()
+    request_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class DeleteTopic:
     """A topic shall go."""
 
     name: str
+    request_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ class TopicConfigured:
 
     topic_id: int
     overrides: Overrides
+    request_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ class PartitionsAdded:
 
     topic_id: int
     partitions: tuple[Placed, ...]
+    request_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,7 @@ class TopicDeleted:
     """A topic and its data are gone."""
 
     topic_id: int
+    request_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)

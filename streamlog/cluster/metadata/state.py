@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from replication.types import DirectoryId, GroupId, Membership, NodeId, Offset, Replica, ReplicaId
 from streamlog.model.settings.topic import TopicConfig
 
+RECENT_REQUESTS_MAX = 1_024
+"""A request is repeated within seconds; so many changes do not come in between."""
+
 
 @dataclass(frozen=True, slots=True)
 class Founding:
@@ -111,6 +114,8 @@ class MetadataState:
     next_group_id: int = 1
     next_producer_id: int = 0
     partition_count: int = 0
+    recent_requests: tuple[int, ...] = ()
+    """Requests of the newest changes of topics, oldest first; at most RECENT_REQUESTS_MAX."""
     loads: Mapping[NodeId, Load] = field(default_factory=dict)
     """What each node holds of all topics; nodes that hold nothing are left out."""
 

@@ -75,26 +75,32 @@ class TopicCreated(_message.Message):
     def __init__(self, topic_id: _Optional[int] = ..., name: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class TopicConfigured(_message.Message):
-    __slots__ = ("topic_id", "overrides")
+    __slots__ = ("topic_id", "overrides", "request_id")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     OVERRIDES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     topic_id: int
     overrides: _containers.RepeatedCompositeFieldContainer[Override]
-    def __init__(self, topic_id: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ...) -> None: ...
+    request_id: int
+    def __init__(self, topic_id: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class PartitionsAdded(_message.Message):
-    __slots__ = ("topic_id", "partitions")
+    __slots__ = ("topic_id", "partitions", "request_id")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     topic_id: int
     partitions: _containers.RepeatedCompositeFieldContainer[PartitionPlacement]
-    def __init__(self, topic_id: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ...) -> None: ...
+    request_id: int
+    def __init__(self, topic_id: _Optional[int] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class TopicDeleted(_message.Message):
-    __slots__ = ("topic_id",)
+    __slots__ = ("topic_id", "request_id")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     topic_id: int
-    def __init__(self, topic_id: _Optional[int] = ...) -> None: ...
+    request_id: int
+    def __init__(self, topic_id: _Optional[int] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class ProducerIdsAllocated(_message.Message):
     __slots__ = ("node_id", "next_producer_id")
@@ -137,7 +143,7 @@ class TopicSnapshot(_message.Message):
     def __init__(self, topic_id: _Optional[int] = ..., name: _Optional[str] = ..., partitions: _Optional[_Iterable[_Union[PartitionPlacement, _Mapping]]] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., routing_epoch: _Optional[int] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class MetadataSnapshot(_message.Message):
-    __slots__ = ("format_version", "founding", "nodes", "topics", "next_topic_id", "next_group_id", "next_producer_id", "next_metadata_replica_id")
+    __slots__ = ("format_version", "founding", "nodes", "topics", "next_topic_id", "next_group_id", "next_producer_id", "next_metadata_replica_id", "recent_request_ids")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     FOUNDING_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -146,6 +152,7 @@ class MetadataSnapshot(_message.Message):
     NEXT_GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_PRODUCER_ID_FIELD_NUMBER: _ClassVar[int]
     NEXT_METADATA_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
+    RECENT_REQUEST_IDS_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     founding: Founding
     nodes: _containers.RepeatedCompositeFieldContainer[NodeRegistration]
@@ -154,7 +161,8 @@ class MetadataSnapshot(_message.Message):
     next_group_id: int
     next_producer_id: int
     next_metadata_replica_id: int
-    def __init__(self, format_version: _Optional[int] = ..., founding: _Optional[_Union[Founding, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeRegistration, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[TopicSnapshot, _Mapping]]] = ..., next_topic_id: _Optional[int] = ..., next_group_id: _Optional[int] = ..., next_producer_id: _Optional[int] = ..., next_metadata_replica_id: _Optional[int] = ...) -> None: ...
+    recent_request_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, format_version: _Optional[int] = ..., founding: _Optional[_Union[Founding, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeRegistration, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[TopicSnapshot, _Mapping]]] = ..., next_topic_id: _Optional[int] = ..., next_group_id: _Optional[int] = ..., next_producer_id: _Optional[int] = ..., next_metadata_replica_id: _Optional[int] = ..., recent_request_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RegisterNode(_message.Message):
     __slots__ = ("cluster_id_high", "cluster_id_low", "node")
@@ -185,34 +193,40 @@ class CreateTopic(_message.Message):
     def __init__(self, name: _Optional[str] = ..., partition_count: _Optional[int] = ..., replication_factor: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., avoided_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AlterTopic(_message.Message):
-    __slots__ = ("name", "set", "unset", "validate_only")
+    __slots__ = ("name", "set", "unset", "validate_only", "request_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SET_FIELD_NUMBER: _ClassVar[int]
     UNSET_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     set: _containers.RepeatedCompositeFieldContainer[Override]
     unset: _containers.RepeatedScalarFieldContainer[str]
     validate_only: bool
-    def __init__(self, name: _Optional[str] = ..., set: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., unset: _Optional[_Iterable[str]] = ..., validate_only: bool = ...) -> None: ...
+    request_id: int
+    def __init__(self, name: _Optional[str] = ..., set: _Optional[_Iterable[_Union[Override, _Mapping]]] = ..., unset: _Optional[_Iterable[str]] = ..., validate_only: bool = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class AddPartitions(_message.Message):
-    __slots__ = ("name", "partition_count", "validate_only", "avoided_node_ids")
+    __slots__ = ("name", "partition_count", "validate_only", "avoided_node_ids", "request_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARTITION_COUNT_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     AVOIDED_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     partition_count: int
     validate_only: bool
     avoided_node_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, name: _Optional[str] = ..., partition_count: _Optional[int] = ..., validate_only: bool = ..., avoided_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    request_id: int
+    def __init__(self, name: _Optional[str] = ..., partition_count: _Optional[int] = ..., validate_only: bool = ..., avoided_node_ids: _Optional[_Iterable[int]] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class DeleteTopic(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "request_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    request_id: int
+    def __init__(self, name: _Optional[str] = ..., request_id: _Optional[int] = ...) -> None: ...
 
 class AllocateProducerIds(_message.Message):
     __slots__ = ("node_id", "count")

@@ -17,7 +17,13 @@ from streamlog.cluster.metadata.records import (
     DeleteTopic,
     RegisterNode,
 )
-from streamlog.cluster.metadata.state import Founding, MetadataState, Node, Topic
+from streamlog.cluster.metadata.state import (
+    RECENT_REQUESTS_MAX,
+    Founding,
+    MetadataState,
+    Node,
+    Topic,
+)
 from streamlog.cluster.v1 import metadata_pb2
 from streamlog.model.errors import Reason, StreamlogError
 
@@ -247,6 +253,34 @@ def test_deletion_is_final() -> None:
     assert bench.topic("a").partitions[0].group_id == 3
 
 
+def test_repeated_changes_are_done_once() -> None:
+    """Each change is recognised by its request, also from a snapshot, and also a deletion."""
+    bench = Bench()
+    bench.do(CreateTopic("a", 1, 1, request_id=1))
+    for command in (
+        AlterTopic("a", {"retention.ms": "5"}, request_id=2),
+        AddPartitions("a", 4, request_id=3),
+        DeleteTopic("a", request_id=4),
+    ):
+        bench.do(command)
+        done = bench.offset
+        bench.state = MACHINE.restore(MACHINE.snapshot(bench.state))
+        answer = bench.do(command)
+        assert bench.offset == done
+        assert answer == bench.state.topics_by_name.get("a")
+    assert bench.refused(DeleteTopic("a", request_id=5)).reason is Reason.UNKNOWN_TOPIC
+
+
+def test_memory_of_requests_is_bounded() -> None:
+    """Only the newest are kept."""
+    bench = Bench()
+    bench.do(CreateTopic("a", 1, 1))
+    for number in range(1, RECENT_REQUESTS_MAX + 11):
+        value = str(number % 2 + 1)
+        bench.do(AlterTopic("a", {"retention.ms": value}, request_id=number))
+    assert bench.state.recent_requests == tuple(range(11, RECENT_REQUESTS_MAX + 11))
+
+
 def test_producer_ids_are_given_once() -> None:
     """Blocks follow each other; a size out of range is refused."""
     bench = Bench()
@@ -301,9 +335,9 @@ def test_unknown_records_and_snapshots_are_refused_clearly() -> None:
     [
         registration(9),
         CreateTopic("a", 2, 3, {"retention.ms": "5"}, 2**64 - 1, True, (NodeId(4),)),
-        AlterTopic("a", {"retention.ms": "5"}, ("segment.ms",), True),
-        AddPartitions("a", 9, True, (NodeId(4),)),
-        DeleteTopic("a"),
+        AlterTopic("a", {"retention.ms": "5"}, ("segment.ms",), True, 2**63),
+        AddPartitions("a", 9, True, (NodeId(4),), 8),
+        DeleteTopic("a", 9),
         AllocateProducerIds(NodeId(3), 1_000),
     ],
 )

@@ -145,18 +145,20 @@ class ProducerEntry(_message.Message):
     def __init__(self, producer_id: _Optional[int] = ..., producer_epoch: _Optional[int] = ..., batches: _Optional[_Iterable[_Union[ProducerBatch, _Mapping]]] = ..., transaction_first_offset: _Optional[int] = ...) -> None: ...
 
 class LogStateSnapshot(_message.Message):
-    __slots__ = ("format_version", "end_offset", "terms", "producers", "aborted")
+    __slots__ = ("format_version", "end_offset", "terms", "producers", "aborted", "data_end_offset")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     PRODUCERS_FIELD_NUMBER: _ClassVar[int]
     ABORTED_FIELD_NUMBER: _ClassVar[int]
+    DATA_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     end_offset: int
     terms: _containers.RepeatedCompositeFieldContainer[TermStart]
     producers: _containers.RepeatedCompositeFieldContainer[ProducerEntry]
     aborted: _containers.RepeatedCompositeFieldContainer[AbortedTransaction]
-    def __init__(self, format_version: _Optional[int] = ..., end_offset: _Optional[int] = ..., terms: _Optional[_Iterable[_Union[TermStart, _Mapping]]] = ..., producers: _Optional[_Iterable[_Union[ProducerEntry, _Mapping]]] = ..., aborted: _Optional[_Iterable[_Union[AbortedTransaction, _Mapping]]] = ...) -> None: ...
+    data_end_offset: int
+    def __init__(self, format_version: _Optional[int] = ..., end_offset: _Optional[int] = ..., terms: _Optional[_Iterable[_Union[TermStart, _Mapping]]] = ..., producers: _Optional[_Iterable[_Union[ProducerEntry, _Mapping]]] = ..., aborted: _Optional[_Iterable[_Union[AbortedTransaction, _Mapping]]] = ..., data_end_offset: _Optional[int] = ...) -> None: ...
 
 class AbortedTransaction(_message.Message):
     __slots__ = ("producer_id", "first_offset", "last_offset")

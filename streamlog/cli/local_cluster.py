@@ -1,0 +1,170 @@
+"""A cluster of real node processes on loopback, for whoever wants to kill some of them.
+
+`streamlog dev` runs one until Ctrl-C; the demonstration and the benchmark kill and restart nodes
+of one. A node ends when the pipe on its standard input does, so none outlives this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from streamlog.cli.failure import CommandFailed
+
+HOST = "127.0.0.1"
+CONTROLLERS_MAX = 3
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+HEALTH_PAUSE_S = 0.05
+HEALTH_TIMEOUT_MS = 1_000.0
+LOG_LINES_SHOWN = 5
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nothing listens on at the moment."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind((HOST, 0))
+        return [int(free.getsockname()[1]) for free in sockets]
+
+
+class LocalCluster:
+    """Node processes 1 to `nodes`, their data under one directory: `node-1/`, `node-1.log`, ..."""
+
+    def __init__(self, directory: Path, nodes: int, ports: Sequence[int] = ()) -> None:
+        """`ports`: of the nodes in order; free ones are chosen when none are given."""
+        chosen = list(ports) or free_ports(nodes)
+        self.directory = directory
+        self.addresses = {n: f"{HOST}:{chosen[n - 1]}" for n in range(1, nodes + 1)}
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    @property
+    def bootstrap(self) -> str:
+        """Addresses of all nodes, for clients."""
+        return ",".join(self.addresses.values())
+
+    @property
+    def data_directories(self) -> list[Path]:
+        """Of the nodes in order."""
+        return [self.directory / f"node-{node}" for node in self.addresses]
+
+    def log_of(self, node: int) -> Path:
+        """Where the node's output goes."""
+        return self.directory / f"node-{node}.log"
+
+    def pids(self) -> list[int]:
+        """Of the nodes that run."""
+        return [p.pid for p in self._processes.values() if p.poll() is None]
+
+    def exit_code(self, node: int) -> int | None:
+        """How the node ended; None while it runs."""
+        return self._processes[node].poll()
+
+    async def start(self) -> None:
+        """Start all nodes and wait until they serve.
+
+        Raises CommandFailed with the end of a node's log when one ended instead.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for node in self.addresses:
+                self._spawn(node)
+        except OSError as error:
+            raise CommandFailed(
+                f"can not start nodes in {self.directory}: {error.strerror}"
+            ) from error
+        await self.await_ready()
+
+    async def restart(self, node: int) -> None:
+        """Start a node that ended, and wait until it serves."""
+        self._spawn(node)
+        await self.await_ready()
+
+    def kill(self, node: int) -> None:
+        """SIGKILL."""
+        self.signal(node, signal.SIGKILL)
+        self._processes[node].wait()
+
+    def signal(self, node: int, number: signal.Signals) -> None:
+        """Send a signal to a node."""
+        self._processes[node].send_signal(number)
+
+    async def stop(self) -> None:
+        """Have every node stop, at first gently."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.terminate()
+        deadline = asyncio.get_running_loop().time() + STOP_TIMEOUT_S
+        while self.pids() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(HEALTH_PAUSE_S)
+        self.kill_all()
+
+    def kill_all(self) -> None:
+        """End whatever still runs, at once."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+    async def await_ready(self) -> None:
+        """Wait until every started node serves. Raises CommandFailed when one ended or hangs."""
+        # gRPC is imported only after processes were started: it and fork do not go together.
+        from streamlog.cli.node_health import serves
+        from streamlog.host.network import GrpcNetwork
+
+        network = GrpcNetwork()
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        waiting = list(self._processes)
+        while waiting:
+            for node in list(waiting):
+                if self.exit_code(node) is not None:
+                    raise CommandFailed(self.obituary(node))
+                if await serves(network, self.addresses[node], HEALTH_TIMEOUT_MS):
+                    waiting.remove(node)
+            if waiting and asyncio.get_running_loop().time() > deadline:
+                raise CommandFailed(
+                    f"node {waiting[0]} does not serve after {START_TIMEOUT_S:.0f} s;"
+                    f"{self._end_of_log(waiting[0])}"
+                )
+            if waiting:
+                await asyncio.sleep(HEALTH_PAUSE_S)
+
+    def obituary(self, node: int) -> str:
+        """What is known of a node that ended."""
+        return f"node {node} ended with code {self.exit_code(node)};{self._end_of_log(node)}"
+
+    def _spawn(self, node: int) -> None:
+        voters = [n for n in self.addresses if n <= CONTROLLERS_MAX]
+        with self.log_of(node).open("ab") as log:
+            self._processes[node] = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "streamlog.cli.main",
+                    "server",
+                    f"--data-dir={self.directory / f'node-{node}'}",
+                    f"--node-id={node}",
+                    f"--bind={self.addresses[node]}",
+                    f"--controllers={','.join(f'{n}@{self.addresses[n]}' for n in voters)}",
+                    *(["--bootstrap"] if node in voters else []),
+                    "--stop-with-input",
+                ],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C in the terminal is for this process alone, which then stops the nodes.
+                start_new_session=True,
+            )
+
+    def _end_of_log(self, node: int) -> str:
+        lines = self.log_of(node).read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        return "\n  ".join([f" the end of {self.log_of(node)}:", *lines])

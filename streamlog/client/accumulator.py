@@ -1,0 +1,173 @@
+"""Open batches and the memory that unacknowledged records take.
+
+Memory is taken from `buffer_bytes` in steps while a batch grows and given back when it is
+resolved, so that a record costs one comparison and the bound still holds.
+
+Invariant: the sum of `reserved_bytes` over all unresolved batches is `reserved_bytes` here, and
+never exceeds `buffer_bytes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from streamlog.client.errors import BufferFull
+from streamlog.client.partition_queue import Batch, PartitionQueue
+from streamlog.client.record_encoder import timestamp_field
+from streamlog.client.transport import Clock
+from streamlog.model.errors import RESOURCE_EXHAUSTED
+
+RESERVATION_STEP_BYTES: Final = 16 * 1024
+
+
+class Accumulator:
+    """Opens, grows and seals batches."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        linger_ms: float,
+        batch_bytes: int,
+        buffer_bytes: int,
+        on_sealed: Callable[[PartitionQueue], None],
+    ) -> None:
+        self.batch_bytes = batch_bytes
+        self.buffer_bytes = buffer_bytes
+        self.reserved_bytes = 0
+        self._clock = clock
+        self._linger_ms = linger_ms
+        self._on_sealed = on_sealed
+        self._open: dict[PartitionQueue, None] = {}
+        self._unresolved: dict[Batch, None] = {}
+        self._linger: asyncio.Handle | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._wanted_bytes = RESERVATION_STEP_BYTES
+        """What the next reservation needs; more after a large record did not fit."""
+
+    def open(self, queue: PartitionQueue, timestamp_ms: int | None) -> Batch:
+        """Begin a batch whose first record has the timestamp (now, when None).
+
+        Raises BufferFull.
+        """
+        now_ms = self._clock.wall_ms()
+        first_ms = now_ms if timestamp_ms is None else timestamp_ms
+        batch = Batch(queue, self._clock.monotonic_ms(), first_ms)
+        batch.default_tail = timestamp_field(now_ms - first_ms)
+        self._reserve(batch, min(RESERVATION_STEP_BYTES, self.batch_bytes))
+        batch.limit_bytes = batch.reserved_bytes
+        queue.open_batch = batch
+        self._open[queue] = None
+        self._unresolved[batch] = None
+        if self._linger is None:
+            self._schedule(self._linger_ms)
+        return batch
+
+    def extend(self, batch: Batch, size_bytes: int) -> bool:
+        """Let the batch grow to the size; False when it is full. Raises BufferFull.
+
+        A batch without records takes any record: one that is larger than `batch_bytes` goes
+        alone.
+        """
+        if size_bytes > self.batch_bytes and batch.records:
+            return False
+        step_bytes = max(RESERVATION_STEP_BYTES, size_bytes - batch.reserved_bytes)
+        if size_bytes <= self.batch_bytes:
+            step_bytes = min(step_bytes, self.batch_bytes - batch.reserved_bytes)
+        self._reserve(batch, step_bytes)
+        batch.limit_bytes = batch.reserved_bytes
+        return True
+
+    def seal(self, queue: PartitionQueue) -> None:
+        """No more records for the open batch; it waits to be sent."""
+        batch = queue.open_batch
+        queue.open_batch = None
+        self._open.pop(queue, None)
+        if batch is None:
+            return
+        if not batch.records:  # opened, but the record did not get in
+            self.release(batch)
+            return
+        batch.count = len(batch.records)
+        queue.waiting.append(batch)
+        self._on_sealed(queue)
+
+    def adopt(self, batch: Batch, size_bytes: int) -> None:
+        """Account for a batch that was made elsewhere, sealed. Raises BufferFull."""
+        self._reserve(batch, size_bytes)
+        self._unresolved[batch] = None
+        self.seal(batch.queue)  # records sent before it stay before it
+        batch.queue.waiting.append(batch)
+        self._on_sealed(batch.queue)
+
+    def seal_all(self) -> None:
+        """Seal every open batch."""
+        for queue in list(self._open):
+            self.seal(queue)
+
+    def unresolved(self) -> list[Batch]:
+        """Batches that are not acknowledged or given up, oldest first."""
+        return list(self._unresolved)
+
+    def release(self, batch: Batch) -> None:
+        """The batch is resolved: give its memory back."""
+        if self._unresolved.pop(batch, batch) is None:
+            self.reserved_bytes -= batch.reserved_bytes
+            if self._room is not None and self.has_room():
+                self._room.set_result(None)
+                self._room = None
+
+    def has_room(self) -> bool:
+        """Whether another batch may be opened."""
+        return self.reserved_bytes + self._wanted_bytes <= self.buffer_bytes
+
+    async def room(self) -> None:
+        """Wait until another batch may be opened."""
+        while not self.has_room():
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    def close(self) -> None:
+        """Stop the linger timer."""
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+
+    def _reserve(self, batch: Batch, step_bytes: int) -> None:
+        if self.reserved_bytes + step_bytes > self.buffer_bytes:
+            if step_bytes > self.buffer_bytes:
+                message = f"a record of {step_bytes} bytes; buffer_bytes is {self.buffer_bytes}"
+                raise ValueError(message)
+            for queue in list(self._open):  # what is full of open batches must be sent
+                self.seal(queue)
+            self._wanted_bytes = max(step_bytes, RESERVATION_STEP_BYTES)
+            raise BufferFull(
+                f"{self.reserved_bytes} bytes of records are not acknowledged yet; "
+                f"buffer_bytes is {self.buffer_bytes}",
+                code=RESOURCE_EXHAUSTED,
+                retriable=True,
+            )
+        self._wanted_bytes = RESERVATION_STEP_BYTES
+        self.reserved_bytes += step_bytes
+        batch.reserved_bytes += step_bytes
+
+    def _schedule(self, delay_ms: float) -> None:
+        loop = asyncio.get_running_loop()
+        if delay_ms <= 0:
+            self._linger = loop.call_soon(self._on_linger)
+        else:
+            self._linger = loop.call_later(delay_ms / 1000, self._on_linger)
+
+    def _on_linger(self) -> None:
+        """Seal what lingered long enough, and at once what will have within a millisecond."""
+        self._linger = None
+        due_ms = self._clock.monotonic_ms() - self._linger_ms + 1.0
+        for queue in list(self._open):
+            batch = queue.open_batch
+            if batch is not None and batch.created_ms > due_ms:
+                self._schedule(batch.created_ms - due_ms + 1.0)
+                return
+            self.seal(queue)

@@ -1,0 +1,212 @@
+"""The one tree of errors that the client raises.
+
+Every error carries what a program needs to decide: `reason` (stable name), `code` (canonical
+status), `retriable` (the same call may succeed later), `indefinite` (it may have taken effect
+all the same), `fatal` (the object that raised it must be closed), `metadata` (values).
+Errors of a node come from two places with the same content: `streamlog.v1.Error` inside
+streams, and google.rpc.Status in the trailer of a failed unary call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from streamlog.client.transport import TransportError
+from streamlog.model import status_details
+from streamlog.model.errors import (
+    ABORTED,
+    DEADLINE_EXCEEDED,
+    FAILED_PRECONDITION,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    Reason,
+)
+from streamlog.v1.error_pb2 import Error
+
+_RETRIABLE_CODES = frozenset({UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, DEADLINE_EXCEEDED})
+CANCELLED, UNKNOWN = 1, 2
+
+
+class ClientError(Exception):
+    """Anything that went wrong, with its reason and what may be done about it."""
+
+    fatal: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        code: int = UNKNOWN,
+        metadata: Mapping[str, str] | None = None,
+        retriable: bool = False,
+        indefinite: bool = False,
+        retry_after_ms: int = 0,
+    ) -> None:
+        self.message = message
+        self.reason = reason
+        self.code = code
+        self.metadata: Mapping[str, str] = MappingProxyType(dict(metadata or {}))
+        self.retriable = retriable
+        self.indefinite = indefinite
+        self.retry_after_ms = retry_after_ms
+        super().__init__(f"{reason}: {message}" if reason else message)
+
+
+class ConnectionLost(ClientError):
+    """No answer came from a node: it is down, unreachable, or the call was cut."""
+
+
+class VersionNotSupported(ClientError):
+    """The client and the node share no protocol version."""
+
+    fatal = True
+
+
+class TopicUnknown(ClientError):
+    """No topic of this name, or no such partition in it."""
+
+
+class TopicExists(ClientError):
+    """A topic of this name exists already."""
+
+
+class NotLeader(ClientError):
+    """Another node leads the partition; the client follows by itself."""
+
+
+class RecordRejected(ClientError):
+    """What was sent is wrong in itself: too large, malformed, or out of a range."""
+
+
+class ConditionFailed(ClientError):
+    """A conditional append met another end of the partition; metadata: end_offset."""
+
+
+class SequenceBroken(ClientError):
+    """An earlier batch of this producer was lost, so that this one can not be placed after it.
+
+    Not stored, unless `indefinite`. The producer goes on with a new identity.
+    """
+
+
+class DeliveryTimedOut(ClientError):
+    """No acknowledgement within `delivery_timeout_ms`; `indefinite` once it had been sent."""
+
+
+class RecordsLost(ClientError):
+    """Records sent without a callback were not stored, or may not have been.
+
+    `records` is their number, `first_error` why the first batch of them failed.
+    """
+
+    def __init__(self, records: int, first_error: ClientError) -> None:
+        self.records = records
+        self.first_error = first_error
+        super().__init__(
+            f"{records} records were not acknowledged; the first error: {first_error}",
+            reason=first_error.reason,
+            code=first_error.code,
+            metadata=first_error.metadata,
+            retriable=first_error.retriable,
+            indefinite=True,
+        )
+
+
+class OffsetOutOfRange(ClientError):
+    """The position is outside the log; metadata: log_start_offset, high_watermark."""
+
+
+class DataCorrupt(ClientError):
+    """Bytes that arrived fail their checksum or are no batch, repeatedly."""
+
+
+class NotReady(ClientError):
+    """Nothing was sent: `await producer.room()`, then send the record again."""
+
+
+class BufferFull(NotReady):
+    """`buffer_bytes` of records wait to be acknowledged."""
+
+
+class TopicNotLoaded(NotReady):
+    """The topic's partitions are not known yet."""
+
+
+class ClientClosed(ClientError):
+    """The producer, consumer or admin was closed."""
+
+    fatal = True
+
+
+_BY_REASON: Mapping[str, type[ClientError]] = {
+    Reason.UNSUPPORTED_VERSION.name: VersionNotSupported,
+    Reason.UNKNOWN_TOPIC.name: TopicUnknown,
+    Reason.UNKNOWN_PARTITION.name: TopicUnknown,
+    Reason.TOPIC_EXISTS.name: TopicExists,
+    Reason.NOT_LEADER.name: NotLeader,
+    Reason.INVALID_BATCH.name: RecordRejected,
+    Reason.BATCH_TOO_LARGE.name: RecordRejected,
+    Reason.MESSAGE_TOO_LARGE.name: RecordRejected,
+    Reason.CORRUPT_BATCH.name: RecordRejected,
+    Reason.CONDITION_FAILED.name: ConditionFailed,
+    Reason.OUT_OF_ORDER_SEQUENCE.name: SequenceBroken,
+    Reason.PRODUCER_FENCED.name: SequenceBroken,
+    Reason.OFFSET_OUT_OF_RANGE.name: OffsetOutOfRange,
+}
+
+
+def from_wire(error: Error) -> ClientError:
+    """The error of one request of a stream."""
+    return _BY_REASON.get(error.reason, ClientError)(
+        error.message,
+        reason=error.reason,
+        code=error.code,
+        metadata=dict(error.metadata),
+        retriable=error.retriable,
+        indefinite=error.indefinite,
+        retry_after_ms=error.retry_after_ms,
+    )
+
+
+def from_transport(error: TransportError, address: str) -> ClientError:
+    """The error of a failed call: by its details when it has them, else by its code.
+
+    Without details the call may or may not have taken effect; the code alone can not tell.
+    """
+    details = status_details.decode(error.details)
+    if details is None or not details.reason:
+        message = f"{address}: {error.message or 'the call failed'}"
+        retriable = error.code in _RETRIABLE_CODES or error.code == CANCELLED
+        kind = ConnectionLost if retriable else ClientError
+        return kind(message, code=error.code, retriable=retriable, indefinite=True)
+    known = Reason.__members__.get(details.reason)
+    return _BY_REASON.get(details.reason, ClientError)(
+        details.message or error.message,
+        reason=details.reason,
+        code=details.code or error.code,
+        metadata=details.metadata,
+        retriable=known.info.retriable if known else error.code in _RETRIABLE_CODES,
+        indefinite=known.info.indefinite if known else True,
+        retry_after_ms=details.retry_after_ms,
+    )
+
+
+def rejected(
+    reason: Reason, message: str, metadata: Mapping[str, str] | None = None
+) -> ClientError:
+    """An error that the client finds by itself, before anything is sent."""
+    return _BY_REASON.get(reason.name, ClientError)(
+        message,
+        reason=reason.name,
+        code=reason.info.code,
+        metadata=metadata,
+        retriable=reason.info.retriable,
+    )
+
+
+def closed(what: str) -> ClientClosed:
+    """The error of a call on a closed object."""
+    return ClientClosed(f"the {what} is closed", code=FAILED_PRECONDITION)

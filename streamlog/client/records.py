@@ -1,0 +1,136 @@
+"""What a consumer gets, decoded from what a leader sent.
+
+Decoding is the consumer's hot path: about 0.6 us a record. Tuples are made with `tuple.__new__`
+because calling a NamedTuple's own constructor costs as much again as all of its fields.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import zstandard
+
+from streamlog.client.errors import DataCorrupt
+from streamlog.model.batch import (
+    APPEND_TIME,
+    CODEC_MASK,
+    CODEC_SHIFT,
+    CONTROL,
+    ENCRYPTED,
+    FORMAT_VERSION,
+    VERSION_MASK,
+    payload_crc32c,
+)
+from streamlog.model.errors import DATA_LOSS, UNIMPLEMENTED, Reason
+from streamlog.model.record_set import MalformedPayload, decode_payload
+from streamlog.v1.batch_pb2 import RecordBatch
+from streamlog.v1.record_pb2 import Record
+
+Headers = tuple[tuple[str, bytes | None], ...]
+_NO_HEADERS: Final[Headers] = ()
+
+
+class TopicPartition(NamedTuple):
+    """A partition by the name of its topic."""
+
+    topic: str
+    partition: int
+
+
+class ConsumerRecord(NamedTuple):
+    """One record. `timestamp_ms` is Unix milliseconds; a null key or value is None."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class ConsumerBatch(NamedTuple):
+    """Consecutive records of one partition; never empty. Offsets may have gaps."""
+
+    topic: str
+    partition: int
+    records: list[ConsumerRecord]
+
+
+def decode_records(
+    batch: RecordBatch,
+    topic: str,
+    from_offset: int,
+    decompressor: zstandard.ZstdDecompressor,
+) -> list[ConsumerRecord]:
+    """The batch's records from an offset on; empty for control batches.
+
+    The end-to-end checksum is checked first. Raises DataCorrupt.
+    """
+    flags = batch.format_and_flags
+    if flags & CONTROL:
+        return []
+    place = f"{topic}/{batch.partition} at offset {batch.base_offset}"
+    if flags & VERSION_MASK > FORMAT_VERSION or flags & ENCRYPTED:
+        message = f"{place}: format {flags:#x} is newer than this client; update it"
+        raise DataCorrupt(message, reason=Reason.UNSUPPORTED_VERSION.name, code=UNIMPLEMENTED)
+    payload = batch.payload
+    if payload_crc32c(batch, payload) != batch.payload_crc32c:
+        raise DataCorrupt(
+            f"{place}: the payload fails its checksum",
+            reason=Reason.CORRUPT_BATCH.name,
+            code=DATA_LOSS,
+            retriable=True,
+        )
+    try:
+        codec = (flags & CODEC_MASK) >> CODEC_SHIFT
+        decoded = decode_payload(payload, codec, batch.uncompressed_bytes, decompressor).records
+    except MalformedPayload as error:
+        message = f"{place}: {error}"
+        raise DataCorrupt(message, reason=Reason.CORRUPT_BATCH.name, code=DATA_LOSS) from None
+    partition, base = batch.partition, batch.base_offset
+    new, kind = tuple.__new__, ConsumerRecord
+    if flags & APPEND_TIME:
+        stamp_ms = batch.max_timestamp_ms
+        records = [
+            new(
+                kind,
+                (
+                    topic,
+                    partition,
+                    base + record.offset_delta,
+                    stamp_ms,
+                    record.key or (b"" if record.HasField("key") else None),
+                    record.value or (b"" if record.HasField("value") else None),
+                    _headers(record) if record.headers else _NO_HEADERS,
+                ),
+            )
+            for record in decoded
+        ]
+    else:
+        first_ms = batch.first_timestamp_ms
+        records = [
+            new(
+                kind,
+                (
+                    topic,
+                    partition,
+                    base + record.offset_delta,
+                    first_ms + record.timestamp_delta_ms,
+                    record.key or (b"" if record.HasField("key") else None),
+                    record.value or (b"" if record.HasField("value") else None),
+                    _headers(record) if record.headers else _NO_HEADERS,
+                ),
+            )
+            for record in decoded
+        ]
+    if base < from_offset:
+        records = [record for record in records if record.offset >= from_offset]
+    return records
+
+
+def _headers(record: Record) -> Headers:
+    return tuple(
+        (header.name, header.value if header.HasField("value") else None)
+        for header in record.headers
+    )

@@ -86,6 +86,12 @@ class Following:
             self._heard_ms = group.node.clock.monotonic_ms()
             self._due(1.0, 1.5)
 
+    def campaigned(self) -> None:
+        """An election began; the core tells of no change when it was a candidate already."""
+        group = self._group
+        if group.role in {Role.PRE_CANDIDATE, Role.CANDIDATE}:
+            self._due(0.4, 0.8)
+
     def agreed(self, node_id: NodeId, led: LedGroup) -> bool:
         """The heartbeats of `node_id` speak for the group from now on, if it is followed."""
         group = self._group
@@ -136,7 +142,8 @@ class Following:
     def _due(self, low: float, high: float, place: int = 0) -> None:
         group = self._group
         node = group.node
-        if not group.membership.is_voter(group.replica_id):
+        # A configuration that removes this replica may be taken back while it is not committed.
+        if not group.membership.is_voter(group.replica_id) and group.core.membership_committed:
             node.elections.cancel(group.group_id)
             return
         timeouts = low + (high - low) * node.random.random() + place * _PLACE_STEP

@@ -308,21 +308,24 @@ class Group(ReplicaDriver):
         else:
             self.step(MessageReceived(message))
 
-    def receive_append(self, node_id: NodeId, message: AppendEntries, data: bytes) -> None:
-        """AppendEntries, with its frames unchecked. Raises LogCorrupt on bad frames."""
+    def receive_append(self, node_id: NodeId, message: AppendEntries, data: bytes) -> bool:
+        """AppendEntries, with its frames unchecked; False: the disk is behind, offer it again.
+        Raises LogCorrupt on bad frames."""
         if (
             self.failed is not None
             or message.to != self.replica_id
             or not self.accepts_from(message.sender, node_id)
             or self.installing
         ):
-            return
+            return True
         frames: tuple[bytes, ...] = ()
         if data:
             try:
                 self.log.check_room(len(data))
+            except Overloaded:
+                return False
             except ReplicationError:
-                return  # DiskFull, Overloaded: the leader asks again
+                return True  # the disk is full or failed; the leader asks again
             entries, frames = self.node.codec.split(self.creation, data)
             message = AppendEntries(
                 message.sender,
@@ -335,6 +338,7 @@ class Group(ReplicaDriver):
             )
         self.step(MessageReceived(message), frames)
         self.following.append_heard(message)
+        return True
 
     def follow_led(self, node_id: NodeId, led: LedGroup) -> Term | None:
         """A node's heartbeat says it leads this group: None when this replica follows it."""
@@ -358,6 +362,7 @@ class Group(ReplicaDriver):
         """The election timeout passed without a leader."""
         self.live_peers_changed()
         self.step(ElectionTimeout())
+        self.following.campaigned()
 
     def flush_commit(self) -> None:
         """Tell followers of the commit."""

@@ -404,13 +404,13 @@ class MultiRaft:
 
     def append_received(
         self, node_id: NodeId, group_id: GroupId, message: AppendEntries, frames: bytes
-    ) -> None:
-        """AppendEntries. Raises LogCorrupt."""
+    ) -> bool:
+        """AppendEntries; False: offer it again. Raises LogCorrupt."""
         group = self._groups.get(group_id)
         if group is None:
             self.dropped_messages += 1
-        else:
-            group.receive_append(node_id, message, frames)
+            return True
+        return group.receive_append(node_id, message, frames)
 
     async def append_room(self) -> None:
         """Returns when the node can take more entries."""

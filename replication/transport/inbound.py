@@ -30,6 +30,11 @@ from replication.transport.tasks import TaskOwner, end
 from replication.types import NodeId
 from replication.v1 import peer_service_pb2 as pb
 
+_OFFERS_MAX = 200
+_OFFER_PAUSE_S = 0.005
+"""Entries that the disk has no room for are offered again for a second, then dropped: their
+leader asks again."""
+
 _Request = TypeVar("_Request", pb.ControlRequest, pb.AppendRequest, pb.BulkRequest)
 
 
@@ -113,11 +118,11 @@ class InboundStreams:
         self._control[node_id] = (session, replies)
         self._heard_from(node_id)
 
-        def took(data: bytes) -> None:
+        async def take(data: bytes) -> None:
             self._control_request(node_id, replies, data)
 
         try:
-            await self._serve(stream, session, took, None)
+            await self._serve(stream, session, take)
         finally:
             if self._control.get(node_id) == (session, replies):
                 del self._control[node_id]
@@ -131,12 +136,17 @@ class InboundStreams:
         self._supersede(self._appends.get(node_id))
         self._appends[node_id] = (session, replies)
 
-        def took(data: bytes) -> None:
+        async def take(data: bytes) -> None:
             for append in wire.parse(pb.AppendRequest(), data).appends:
-                self._handler.append_received(node_id, *wire.read_append(append))
+                group_id, message, frames = wire.read_append(append)
+                for _ in range(_OFFERS_MAX):
+                    if self._handler.append_received(node_id, group_id, message, frames):
+                        break
+                    await asyncio.sleep(_OFFER_PAUSE_S)
+            await self._handler.append_room()
 
         try:
-            await self._serve(stream, session, took, self._handler.append_room)
+            await self._serve(stream, session, take)
         finally:
             if self._appends.get(node_id) == (session, replies):
                 del self._appends[node_id]
@@ -199,8 +209,7 @@ class InboundStreams:
         self,
         stream: ServerStream,
         session: _Session,
-        took: Callable[[bytes], None],
-        room: Callable[[], Awaitable[None]] | None,
+        take: Callable[[bytes], Awaitable[None]],
     ) -> None:
         """Read and answer until the peer ends, something breaks, or the session is superseded."""
 
@@ -209,9 +218,7 @@ class InboundStreams:
                 while (data := await stream.receive()) is not None:
                     if session.ended.done():
                         return
-                    took(data)
-                    if room is not None:
-                        await room()
+                    await take(data)
                 session.finish()
             except CallFailed as failure:
                 session.finish(failure)

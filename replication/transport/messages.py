@@ -152,9 +152,10 @@ class PeerHandler(Protocol):
 
     def append_received(
         self, node_id: NodeId, group_id: GroupId, message: AppendEntries, frames: bytes
-    ) -> None:
-        """AppendEntries whose `entries` are still empty: they are in `frames`, unchecked. Raises
-        LogCorrupt, which ends the stream."""
+    ) -> bool:
+        """AppendEntries whose `entries` are still empty: they are in `frames`, unchecked. False:
+        the disk is behind, offer it again in a moment. Raises LogCorrupt, which ends the
+        stream."""
         ...
 
     async def append_room(self) -> None:

@@ -404,7 +404,7 @@ def test_damaged_frames_end_the_stream_and_are_never_appended(three: Cluster) ->
     peers = three.nodes[leader].host._peers
     link = peers._links[NodeId(follower)]
     put = link.appends.put
-    broken = []
+    broken: list[int] = []
 
     def corrupt(group_id: GroupId, message: AppendEntries, frames: bytes) -> None:
         if frames and not broken:

@@ -57,7 +57,7 @@ async def consume(bootstrap: str, topic: str, records: int) -> dict[str, float]:
                 raise SystemExit(f"only {got} of {records} records came")
             for batch in polled.values():
                 got += len(batch)
-                size += sum(len(record.value) for record in batch)
+                size += sum([len(record.value or b"") for record in batch])
         seconds = time.perf_counter() - begin
     return {"records": got, "records_per_s": got / seconds, "mb_per_s": size / seconds / 1e6}
 

@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from examples.flights.verify import (
     check_replicas,
 )
 from streamlog.cli.local_cluster import LocalCluster
-from streamlog.client import Admin, Consumer, Producer
+from streamlog.client import Admin, ClientError, Consumer, NotReady, Producer, TopicPartition
 
 TOPIC = "flights"
 PARTITIONS = 6
@@ -91,10 +91,10 @@ class Demo:
     async def _ingest(self) -> None:
         total = len(self.flights)
         task = self.progress.add_task("write", total=total)
-        failed: list[Exception] = []
+        failed: list[ClientError] = []
         acknowledged = 0
 
-        def on_delivery(error: Exception | None, _: object) -> None:
+        def on_delivery(_: object, error: ClientError | None) -> None:
             nonlocal acknowledged
             acknowledged += 1
             if error is not None:
@@ -105,20 +105,13 @@ class Demo:
         async with Producer(self.cluster.bootstrap) as producer:
             for first in range(0, total, CHUNK):
                 for flight in self.flights[first : first + CHUNK]:
-                    await producer.room()
-                    producer.send_nowait(
-                        TOPIC,
-                        flight.value,
-                        key=flight.key,
-                        timestamp_ms=flight.timestamp_ms,
-                        on_delivery=on_delivery,
-                    )
+                    await _send(producer, flight, on_delivery)
                 self.progress.update(task, completed=acknowledged)
                 if failover is None and first >= total // 2:
                     failover = asyncio.ensure_future(self._kill_a_leader())
                 await asyncio.sleep(0)
             await producer.flush()
-            sent_bytes = producer.metrics.sent_bytes
+            sent_bytes = producer.sent_bytes
         seconds = time.perf_counter() - begin
         self.progress.update(task, completed=acknowledged)
         if failed:
@@ -161,14 +154,14 @@ class Demo:
         seen: dict[int, list[Seen]] = {number: [] for number in range(PARTITIONS)}
         begin = time.perf_counter()
         async with Consumer(self.cluster.bootstrap) as consumer:
-            assignment = [(TOPIC, number) for number in range(PARTITIONS)]
+            assignment = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
             consumer.assign(assignment, start="earliest")
             ends = await consumer.end_offsets(assignment)
             if since_ms is not None:
                 await consumer.seek_to_time({pair: since_ms for pair in assignment})
             starts = {pair: await consumer.position(pair) for pair in assignment}
             task = self.progress.add_task(
-                title, total=sum(ends[pair] - starts[pair] for pair in assignment)
+                title, total=float(sum(ends[pair] - starts[pair] for pair in assignment))
             )
             waiting = {pair for pair in assignment if starts[pair] < ends[pair]}
             while waiting:
@@ -203,6 +196,24 @@ class Demo:
         """Wait until the node that was away has what it missed (it says so when it is ready)."""
         await self.cluster.await_ready()
         await asyncio.sleep(1.0)
+
+
+async def _send(
+    producer: Producer, flight: Flight, on_delivery: Callable[[object, ClientError | None], None]
+) -> None:
+    """Put a flight into its batch, waiting while the producer's buffer is full."""
+    while True:
+        try:
+            producer.send_nowait(
+                TOPIC,
+                flight.value,
+                key=flight.key,
+                timestamp_ms=flight.timestamp_ms,
+                on_delivery=on_delivery,
+            )
+            return
+        except NotReady:
+            await producer.room()
 
 
 async def demonstrate(rows: int | None, directory: Path, console: Console) -> dict[str, str]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from zlib import crc32
 
 from examples.flights.dataset import Flight
-from streamlog.model.batch import check_frame, iterate_frames, read_header
+from streamlog.model.batch import check_frame, iterate_frames
+from streamlog.storage.segment_file import SEGMENT_INFO_BYTES
 
-SEGMENT_GLOB = "groups/{group_id}/*.segment"
+SEGMENT_GLOB = "groups/{group_id:016x}/*/*.segment"
+"""Below a data directory; the middle folder counts the copies a log was replaced by."""
 
 
 class ProofFailed(Exception):
@@ -124,7 +126,7 @@ def _batches(directory: Path, group_id: int) -> list[bytes]:
     data_batches = 0
     for path in sorted(directory.glob(SEGMENT_GLOB.format(group_id=group_id))):
         content = path.read_bytes()
-        for position, header in iterate_frames(content, *frames_within(content)):
+        for position, header in iterate_frames(content, SEGMENT_INFO_BYTES):
             check_frame(content, position, header)
             batches.append(content[position : position + header.frame_bytes])
             if not header.control:
@@ -132,13 +134,3 @@ def _batches(directory: Path, group_id: int) -> list[bytes]:
     if not batches:
         raise ProofFailed(f"no batches of group {group_id} below {directory}")
     return batches[:data_batches]
-
-
-__all__ = [
-    "ProofFailed",
-    "Seen",
-    "check_everything",
-    "check_replay",
-    "check_replicas",
-    "read_header",
-]

@@ -399,6 +399,11 @@ class Producer:
             await self.writer(topic)
         await self._accumulator.room()
 
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes of batches sent so far, compressed; those that were sent again count again."""
+        return self._sender.sent_bytes
+
     async def flush(self) -> None:
         """Send everything now and wait until what was sent before is acknowledged.
 

@@ -85,6 +85,8 @@ class Sender:
         offload: bool,
     ) -> None:
         self.losses = Losses()
+        self.sent_bytes = 0
+        """Bytes of batches handed to streams, those that were sent again included."""
         self.accumulator: Accumulator | None = None
         self._metadata = metadata
         self._connections = connections
@@ -189,6 +191,7 @@ class Sender:
                 self._resolve(batch, error=rejected(Reason.BATCH_TOO_LARGE, message, metadata))
                 continue
             queue.take_next(self._clock.monotonic_ms())
+            self.sent_bytes += size_bytes
             if batch.frame is None:
                 batch.frame = self._builder.frame(batch, view.routing_epoch if view else 0)
             return batch

@@ -9,7 +9,7 @@ nothing below, touches the world in another way.
 | load its identity, or format it | |
 | recover the logs, take part in their groups | stop the groups, flush, mark the stop as clean |
 | listen, answering UNAVAILABLE | close the listener |
-| belong to the cluster | stop the cluster's part |
+| belong to the cluster, know its metadata as before | stop the cluster's part |
 | open the public services | refuse calls |
 | healthy | not healthy, first of all |
 
@@ -29,7 +29,7 @@ from typing import Final
 
 from replication.group import ReplicatedGroup
 from replication.ports import Listener, Ports
-from replication.types import GroupId, NodeId
+from replication.types import METADATA_GROUP, GroupId, NodeId
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.health import SERVICE_NAME as HEALTH_SERVICE
 from streamlog.server.health import Health
@@ -122,6 +122,11 @@ class Node:
         return self._listener.address if self._listener is not None else ""
 
     @property
+    def failure(self) -> Exception | None:
+        """Why the node can not go on; None while it can."""
+        return self._failure
+
+    @property
     def groups(self) -> Mapping[GroupId, ReplicatedGroup]:
         """The replicas on this node; empty while it does not take part."""
         return self._member.groups.groups if self._member is not None else {}
@@ -177,6 +182,7 @@ class Node:
         undo.push_async_callback(listener.close, LISTENER_GRACE_MS)
         undo.push_async_callback(member.cluster.stop)
         await member.cluster.start()
+        await _metadata_known(member)
         undo.push_async_callback(member.broker.stop)
         await member.broker.start()
 
@@ -193,6 +199,20 @@ class Node:
             self._health.set_serving(False)
             _LOG.error("node_failed", extra={"reason": str(error)}, exc_info=error)
             self._failure_known.set()
+
+
+async def _metadata_known(member: Member) -> None:
+    """Wait until this node knows at least what it knew before it was started.
+
+    What is committed of its own log it learns from the leader of the metadata. Before that its
+    view is empty, or as old as the newest snapshot, and clients would be told that topics do not
+    exist which do.
+    """
+    view, log = member.cluster.view, member.groups.groups[METADATA_GROUP].log
+    known_before = log.end.end
+    # A later leader may cut the end of the log off; then what is left of it counts.
+    while view.metadata_offset < max(1, min(known_before, log.end.end)):
+        await view.changed()
 
 
 def build_node(config: NodeConfig, ports: Ports) -> Node:

@@ -26,7 +26,7 @@ from replication.transport.messages import (
 )
 from replication.transport.outbox import AppendOutbox, ControlOutbox, Outbox
 from replication.transport.settings import TransportSettings
-from replication.transport.tasks import TaskOwner, end
+from replication.transport.tasks import TaskOwner, end, settled
 from replication.types import NodeId
 from replication.v1 import peer_service_pb2 as pb
 
@@ -67,7 +67,9 @@ class PeerLink:
         self._handler = handler
         self._tasks = tasks
         self._runners: list[asyncio.Task[None]] = []
+        self._control_stream: ClientStream | None = None
         self._append_stream: ClientStream | None = None
+        self._stopping = False
         self._poked = asyncio.Event()
 
     def start(self) -> None:
@@ -78,9 +80,14 @@ class PeerLink:
                 self._runners.append(task)
 
     async def stop(self) -> None:
-        """Close the streams."""
+        """Close the streams; what waits in them ends as a call that was given up."""
+        self._stopping = True
+        self.poke()
+        for stream in (self._control_stream, self._append_stream):
+            if stream is not None:
+                stream.cancel()
         for task in self._runners:
-            await end(task)
+            await settled(task)
         self._runners.clear()
 
     def poke(self) -> None:
@@ -121,14 +128,18 @@ class PeerLink:
     async def _stay_connected(self, session: Callable[[Channel], Awaitable[bool]]) -> None:
         """Run sessions one after the other, pausing between them."""
         pause_ms = self._settings.backoff_min_ms
-        while True:
+        while not self._stopping:
             channel = self._channel()
             if channel is not None:
                 try:
                     if await session(channel):
                         pause_ms = self._settings.backoff_min_ms
+                except CallFailed:
+                    pass  # the channel did not even open a stream
                 finally:
                     await channel.close()
+            if self._stopping:
+                return
             jittered_ms = pause_ms * (0.5 + 0.5 * self._random.random())
             try:
                 async with asyncio.timeout(jittered_ms / 1_000):
@@ -139,7 +150,7 @@ class PeerLink:
 
     async def _control_session(self, channel: Channel) -> bool:
         """One life of the control stream; true when it stood."""
-        stream = channel.stream(f"/{SERVICE}/Control")
+        stream = self._control_stream = channel.stream(f"/{SERVICE}/Control")
         greeted = False
         try:
             request = pb.ControlRequest(hello=hello_of(self._identity))
@@ -153,6 +164,7 @@ class PeerLink:
             pass  # the pause and the next session are the answer
         finally:
             stream.cancel()
+            self._control_stream = None
             self.control_up = False
             self.control.clear()
             if self._append_stream is not None:
@@ -161,7 +173,7 @@ class PeerLink:
 
     async def _append_session(self, channel: Channel) -> bool:
         """One life of the append stream; true when it stood."""
-        stream = channel.stream(f"/{SERVICE}/Append")
+        stream = self._append_stream = channel.stream(f"/{SERVICE}/Append")
         greeted = False
         try:
             request = pb.AppendRequest(hello=hello_of(self._identity))
@@ -169,7 +181,6 @@ class PeerLink:
             greeted = True
             self.appends.clear()
             self.appends_up = True
-            self._append_stream = stream
             self._handler.appends_connected(self.node_id)
             await self._converse(stream, self.appends, self._append_answers(stream))
         except (CallFailed, TimeoutError, wire.ProtocolError):

@@ -304,11 +304,22 @@ class Recovery:
             await segments.write_pending()
 
     async def _unknown_directories(self) -> tuple[str, ...]:
+        """Those that hold something. (A crash while a group was being created leaves an empty
+        directory; there is nothing in it to look at.)"""
         unknown: list[str] = []
         for name in await self._disk.list_directory(GROUPS_DIRECTORY):
             group_id = group_of(name)
-            if group_id is None or (group_id not in self._groups and group_id not in self._deleted):
-                unknown.append(f"{GROUPS_DIRECTORY}/{name}")
+            if group_id is not None and (group_id in self._groups or group_id in self._deleted):
+                continue
+            directory = f"{GROUPS_DIRECTORY}/{name}"
+            for below in await self._disk.list_directory(directory):
+                try:
+                    held = await self._disk.list_directory(f"{directory}/{below}")
+                except NotADirectoryError:
+                    held = [below]
+                if held:
+                    unknown.append(directory)
+                    break
         return tuple(unknown)
 
 

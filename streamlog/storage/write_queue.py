@@ -187,11 +187,16 @@ class WriteQueue:
 
     def cut(self, end: Offset) -> None:
         """The log is being truncated to `end`: no direct append waits any longer."""
+        clipped = False
         for write in self._waiting:
             direct = write.direct
             if direct is None:
+                # Appends after one that lost its tail lie above the cut altogether.
+                if clipped and write.frames[0].kind is FrameKind.APPEND:
+                    write.frames = ()
                 continue
             kept = sum(1 for entry in direct.entries if entry.end <= end)
+            clipped = clipped or kept < len(direct.entries)
             write.direct = None
             if kept:
                 write.frames = append_frames(

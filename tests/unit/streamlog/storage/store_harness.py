@@ -8,7 +8,6 @@ last that was reported complete.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -95,10 +94,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
 def abandon(loop: VirtualLoop) -> None:
     """End a loop as a crash ends a process: what was under way does not go on."""
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    with contextlib.suppress(AssertionError):
-        loop.run_until_complete(asyncio.sleep(0))
+    for _ in range(100):
+        tasks = asyncio.all_tasks(loop)
+        if not tasks:
+            break
+        for task in tasks:
+            task.cancel()
+        loop.call_soon(lambda: None)
+        loop.turn()
     loop.close()
 
 
@@ -113,9 +116,7 @@ class LoopClock:
 
 
 def creation_of(group: int) -> GroupCreation:
-    voters = tuple(
-        Replica(ReplicaId(n), NodeId(n), DirectoryId(0xD0 + n)) for n in (1, 2, 3)
-    )
+    voters = tuple(Replica(ReplicaId(n), NodeId(n), DirectoryId(0xD0 + n)) for n in (1, 2, 3))
     return GroupCreation(
         GroupId(group), Membership(voters), ReplicaId(1), "partition", topic_id=7, partition=group
     )
@@ -155,6 +156,18 @@ def new_store(
         segment_settings_of=lambda _: segments,
     )
 
+
+WEIGHTS = {
+    "append": 55,
+    "hard state": 15,
+    "truncate": 15,
+    "start": 5,
+    "wait": 5,
+    "install": 2,
+    "checkpoint": 1,
+    "delete": 0.5,
+}
+"""What a life does, and how often."""
 
 Entry = tuple[int, int, int, bytes]
 """Base, end, term, frame."""
@@ -233,7 +246,14 @@ async def content(log: GroupLog) -> tuple[Entry, ...]:
 class StoreLife:
     """One life of a store under random writes."""
 
-    def __init__(self, disk: SimDisk, groups: dict[int, ModelGroup], rng: random.Random) -> None:
+    def __init__(
+        self,
+        disk: SimDisk,
+        groups: dict[int, ModelGroup],
+        rng: random.Random,
+        features: Sequence[str] = tuple(WEIGHTS),
+    ) -> None:
+        self.features = features
         self.disk = disk
         self.groups = groups
         self.rng = rng
@@ -275,7 +295,7 @@ class StoreLife:
                 group.completed = group.base_index = group.start = 0
                 continue
             assert isinstance(log, GroupLog)
-            assert not log.needs_install, f"group {number} lost its log"
+            assert not log.needs_install, f"group {number} lost its log: {self._damage(log)}"
             entries = await content(log)
             start = int(log.start.end)
             assert start <= group.start, f"start {start} was never asked for"
@@ -295,6 +315,11 @@ class StoreLife:
             group.history = [matching[0]]
             group.completed = group.base_index = 0
 
+    def _damage(self, log: GroupLog) -> str | None:
+        assert self.store.recovered is not None
+        found = self.store.recovered.groups
+        return next(g.damage for g in found if g.replay.creation == log.creation)
+
     async def _step(self) -> None:
         number = self.rng.choice(sorted(self.groups))
         group = self.groups[number]
@@ -307,25 +332,27 @@ class StoreLife:
                     group.history = [ModelState((), HardState(Term(0), None))]
             return
         assert isinstance(log, GroupLog)
-        choice = self.rng.random()
-        if choice < 0.55:
-            self._append(group, log)
-        elif choice < 0.7:
-            self._hard_state(group, log)
-        elif choice < 0.85:
-            self._truncate(group, log)
-        elif choice < 0.9:
-            self._move_start(group, log)
-        elif choice < 0.95:
-            await asyncio.sleep(self.rng.random() * 0.02)
-        elif choice < 0.97:
-            await self._install(group, log)
-        elif choice < 0.98:
-            await self.store.checkpoint_now()
-        elif choice < 0.985:
-            group.deleted = True
-            await self.store.delete(group.creation.group_id)
-            group.delete_done = True
+        names = [name for name in WEIGHTS if name in self.features]
+        chosen = self.rng.choices(names, [WEIGHTS[name] for name in names])[0]
+        match chosen:
+            case "append":
+                self._append(group, log)
+            case "hard state":
+                self._hard_state(group, log)
+            case "truncate":
+                self._truncate(group, log)
+            case "start":
+                self._move_start(group, log)
+            case "wait":
+                await asyncio.sleep(self.rng.random() * 0.02)
+            case "install":
+                await self._install(group, log)
+            case "checkpoint":
+                await self.store.checkpoint_now()
+            case _:
+                group.deleted = True
+                await self.store.delete(group.creation.group_id)
+                group.delete_done = True
 
     def _next(self, group: ModelGroup, state: ModelState) -> WriteSequence:
         group.history.append(state)
@@ -394,9 +421,7 @@ class StoreLife:
         term = max(before.hard_state.term, before.entries[-1][2] if before.entries else 0, 1)
         base = int(kept[-1][1] if kept else start.end)
         for _ in range(self.rng.randint(1, 3)):
-            meta, frame = entry(
-                self._codec, log.creation, base, term, [self.rng.randbytes(900)]
-            )
+            meta, frame = entry(self._codec, log.creation, base, term, [self.rng.randbytes(900)])
             kept.append((meta.base, meta.end, meta.term, frame))
             base = meta.end
         snapshot = b"snapshot" if self.rng.random() < 0.5 else None
@@ -411,7 +436,7 @@ class StoreLife:
         # The install has no sequence of its own: either state may be found until it returned.
         below = tuple(e for e in before.entries if e[0] < start.end)
         group.history.append(ModelState(below + tuple(kept), before.hard_state))
-        group.base_index += 1
         index = len(group.history) - 1
         await installer.finish()
+        group.base_index += 1
         group.completed = max(group.completed, index)

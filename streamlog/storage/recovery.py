@@ -255,7 +255,8 @@ class Recovery:
             )
         try:
             for reference in replay.references:
-                await self._verify(segments, replay, reference.begin, reference.end)
+                if reference.begin >= segments.start.end:
+                    await self._verify(segments, replay, reference.begin, reference.end)
             for piece in replay.pieces:
                 await self._append(segments, replay, piece)
             await segments.cut_files()
@@ -304,8 +305,10 @@ class Recovery:
             await segments.write_pending()
 
     async def _unknown_directories(self) -> tuple[str, ...]:
-        """Those that hold something. (A crash while a group was being created leaves an empty
-        directory; there is nothing in it to look at.)"""
+        """Those that hold something.
+
+        (A crash while a group was being created leaves an empty directory: nothing to look at.)
+        """
         unknown: list[str] = []
         for name in await self._disk.list_directory(GROUPS_DIRECTORY):
             group_id = group_of(name)

@@ -1,0 +1,90 @@
+"""Finds the first record at or after a time.
+
+The time index narrows it to a range of batches, the headers to a batch, and only that batch is
+decoded. Timestamps need not ascend: the answer is the lowest offset whose record is late enough,
+as far as the batches' largest timestamps, which producers state, are true.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from replication.errors import LogCorrupt
+from replication.types import Offset
+from streamlog.model.batch import BatchHeader, iterate_frames
+from streamlog.model.record_set import MalformedPayload, decode_payload, new_decompressor
+from streamlog.storage.log_contents import LogContents
+from streamlog.storage.segment_reader import SegmentReader
+
+LOOKUP_BYTES: Final = 64 * 1024
+"""Bytes of one read."""
+
+
+async def find_timestamp(
+    contents: LogContents, reader: SegmentReader, timestamp_ms: int, end: int
+) -> tuple[Offset, int] | None:
+    """Offset and timestamp of the first record of [start, end) at or after the time, or None."""
+    at = contents.start.end
+    while at < end:
+        segment = contents.segment_of(at)
+        segment_end = segment.end
+        if segment.max_timestamp_ms is None and segment.index is None:
+            await reader.load_index(segment)
+            at = Offset(max(at, contents.start.end))
+            continue
+        latest = segment.max_timestamp_ms
+        if latest is not None and latest >= timestamp_ms:
+            if segment.index is None:
+                await reader.load_index(segment)
+                at = Offset(max(at, contents.start.end))
+                continue
+            begin = segment.index.find_time(timestamp_ms)
+            if begin is not None:
+                found = await _find_in(
+                    contents, reader, max(at, begin), min(end, segment_end), timestamp_ms
+                )
+                if found is not None:
+                    return found
+        at = Offset(max(segment_end, at))
+        if at >= contents.active.end:
+            break
+    return None
+
+
+async def _find_in(
+    contents: LogContents, reader: SegmentReader, begin: int, end: int, timestamp_ms: int
+) -> tuple[Offset, int] | None:
+    at = begin
+    while at < end:
+        frames = await reader.read(at, end, LOOKUP_BYTES)
+        if not frames:
+            return None
+        for position, header in iterate_frames(frames):
+            at = header.end_offset
+            if header.control or header.max_timestamp_ms < timestamp_ms:
+                continue
+            payload = header.payload(frames, position)
+            found = _find_in_batch(contents, header, payload, timestamp_ms)
+            if found is not None:
+                return found if found[0] < end else None
+    return None
+
+
+def _find_in_batch(
+    contents: LogContents, header: BatchHeader, payload: bytes, timestamp_ms: int
+) -> tuple[Offset, int] | None:
+    base, start = header.base_offset, contents.start.end
+    if header.append_time or header.encrypted:
+        return Offset(max(base, start)), header.max_timestamp_ms
+    try:
+        record_set = decode_payload(
+            payload, header.codec, header.uncompressed_bytes, new_decompressor()
+        )
+    except MalformedPayload as error:
+        raise LogCorrupt(contents.identity.group_id, f"offset {base}", str(error)) from error
+    for record in record_set.records:
+        timestamp = header.first_timestamp_ms + record.timestamp_delta_ms
+        offset = base + record.offset_delta
+        if timestamp >= timestamp_ms and offset >= start:
+            return Offset(offset), timestamp
+    return None

@@ -136,6 +136,8 @@ class GroupLog:
         self._last_write = Write(None, (), lsn=lsn)
         self._base_lsn = lsn
         self._history: list[Write] | None = None
+        self._captured_end = self._checkpointed_end
+        """As `_checkpointed_end`, of the checkpoint that is being taken."""
         self._truncations = 0
         self._applying_start = False
 
@@ -258,6 +260,8 @@ class GroupLog:
         )
         self.segment_log.truncate(end)
         self._truncations += 1
+        self._checkpointed_end = min(self._checkpointed_end, end)
+        self._captured_end = min(self._captured_end, end)
         self._memberships = tuple(
             entry for index, entry in enumerate(self._memberships) if index == 0 or entry[0] < end
         )
@@ -356,6 +360,7 @@ class GroupLog:
                 return
             found = [w for w in history if w.state is not None and w.state.end == durable.end]
             invariant(found, "a checkpoint ends where some write ended", end=durable.end)
+            self._captured_end = durable.end.end
             captured.append((durable, found[0]))
 
         while not captured:
@@ -383,7 +388,7 @@ class GroupLog:
 
     def checkpointed(self, captured: CapturedGroup) -> None:
         """The checkpoint that holds what was captured is durable."""
-        self._checkpointed_end = captured.end
+        self._checkpointed_end = min(captured.end, self._captured_end)
         self._apply_start_soon()
 
     def created(self) -> None:
@@ -505,7 +510,7 @@ class GroupLog:
             self._generation = message.generation
             self._wanted_start = segments.start
             self._memberships = storage_codec.decode_memberships(message.memberships)
-            self._checkpointed_end = segments.end.end
+            self._checkpointed_end = self._captured_end = segments.end.end
             self._files.use(segments)
             self._submit(
                 Write(None, (self._frame(FrameKind.INSTALLED, message.SerializeToString()),))

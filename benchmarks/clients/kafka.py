@@ -39,7 +39,7 @@ def consume(bootstrap: str, topic: str, records: int) -> dict[str, float]:
             error = message.error()
             if error is None:
                 got += 1
-                size += len(message.value())
+                size += len(message.value() or b"")
             elif error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 raise SystemExit(str(error))
         now = time.perf_counter()

@@ -6,14 +6,18 @@ Maven. Brokers run with Kafka's defaults (no fsync), replication 3, min.insync.r
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 CLIENT_PORT = 19_092
@@ -57,7 +61,7 @@ class KafkaCluster:
         """Of all brokers."""
         return ",".join(f"127.0.0.1:{CLIENT_PORT + i}" for i in range(self._count))
 
-    def __enter__(self) -> KafkaCluster:
+    def __enter__(self) -> Self:
         """Format, start, and wait until every broker answers metadata."""
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
@@ -124,11 +128,9 @@ class KafkaCluster:
                         f"Kafka broker {number} ended with {process.returncode}: see "
                         f"{self._directory / f'{number}.log'}"
                     )
-            try:
+            with contextlib.suppress(KafkaException):  # not up yet, whatever it says
                 if len(admin.list_topics(timeout=2).brokers) == self._count:
                     return
-            except Exception:  # noqa: BLE001 - not up yet, whatever it says
-                pass
             time.sleep(0.2)
         raise PeerUnavailable(f"Kafka's brokers were not ready within {READY_WITHIN_S:.0f} s")
 

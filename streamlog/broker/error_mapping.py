@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError, Message
 
 from replication import errors as replication_errors
 from replication.ports import CallFailed, StatusCode
-from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model import status_details
+from streamlog.model.errors import Reason, StreamlogError
 from streamlog.v1 import error_pb2
 
 logger = logging.getLogger(__name__)

@@ -80,7 +80,7 @@ def greeting(cluster: LocalCluster) -> str:
             "Try, in another terminal:",
             f"  streamlog topic create hello --partitions 3 --bootstrap {first}",
             f"  echo 'a record' | streamlog produce hello --bootstrap {first}",
-            f"  streamlog consume hello --from-beginning --bootstrap {first}",
+            f"  streamlog consume hello --from start --exit --bootstrap {first}",
             "Ctrl-C stops the cluster.",
         ]
     )

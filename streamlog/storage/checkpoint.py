@@ -54,6 +54,8 @@ class LoadedCheckpoint:
 
     message: storage_pb2.Checkpoint | None
     """None: there is no checkpoint at all."""
+    content: bytes
+    """Of that checkpoint."""
     newest_generation: int
     damaged: Sequence[str]
 
@@ -82,13 +84,22 @@ async def write(disk: Disk, head: CheckpointHead, groups: Mapping[GroupId, bytes
         parts.append(bytes((_GROUPS_TAG,)) + _varint(len(groups[group_id])))
         parts.append(groups[group_id])
     content = b"".join(parts)
+    await write_content(disk, head.generation, content)
+    return len(content)
+
+
+async def write_content(disk: Disk, generation: int, content: bytes) -> None:
+    """Write a checkpoint that is serialized already; as `write`.
+
+    Recovery writes the checkpoint that it begins with again: it may have been seen in the page
+    cache only, and what recovery removes or cuts on its word must not outlive it.
+    """
     await disk.make_directory(DIRECTORY)
     await disk.sync_directory("")
-    await write_sealed(disk, path_of(head.generation), _MAGIC, FORMAT_VERSION, content)
-    for generation in await _generations(disk):
-        if generation <= head.generation - GENERATIONS_KEPT:
-            await disk.remove(path_of(generation))
-    return len(content)
+    await write_sealed(disk, path_of(generation), _MAGIC, FORMAT_VERSION, content)
+    for older in await _generations(disk):
+        if older <= generation - GENERATIONS_KEPT:
+            await disk.remove(path_of(older))
 
 
 async def load_newest(disk: Disk) -> LoadedCheckpoint:
@@ -108,10 +119,10 @@ async def load_newest(disk: Disk) -> LoadedCheckpoint:
         except (DamagedFile, DecodeError) as error:
             damaged.append(str(error))
             continue
-        return LoadedCheckpoint(message, max(generations), damaged)
+        return LoadedCheckpoint(message, content, max(generations), damaged)
     if damaged:
         raise StorageFailed("recovery", f"no checkpoint can be read: {'; '.join(damaged)}")
-    return LoadedCheckpoint(None, 0, ())
+    return LoadedCheckpoint(None, b"", 0, ())
 
 
 async def _generations(disk: Disk) -> list[int]:

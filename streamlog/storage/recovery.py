@@ -4,7 +4,8 @@
    file. A checkpoint or a journal file that is missing stops the node: it is never guessed.
 2. The journal from the checkpoint's file on (`journal/scan`), replayed on paper group by group
    (`replay`).
-3. Each group's segment files up to what may be believed, then the journal's entries above,
+3. What was read is written again, durably: this process may have seen it in the page cache only.
+4. Each group's segment files up to what may be believed, then the journal's entries above,
    written anew even where the files look equal, and fsynced: what this process reads in the page
    cache need not be on the disk.
 
@@ -121,6 +122,7 @@ class Recovery:
         while (flush := await scan.next_flush()) is not None:
             for frame in flush:
                 self._take(frame)
+        generation = await self._prove(loaded, scan)
         gaps = self._all_gaps(scan, begin_lsn)
         self._mark_damage(gaps)
         next_lsn = max(
@@ -142,11 +144,25 @@ class Recovery:
             last_crc32c=scan.last_crc32c,
             first_file_sequence=first_sequence,
             journal_sequences=sequences,
-            checkpoint_generation=loaded.newest_generation,
+            checkpoint_generation=generation,
             gaps=gaps,
             damaged_checkpoints=loaded.damaged,
             replayed_frames=self._frames,
         )
+
+    async def _prove(self, loaded: checkpoint.LoadedCheckpoint, scan: JournalScan) -> int:
+        """Write again what may have been read from the page cache only, before it is acted on.
+
+        Returns the newest generation of the checkpoints.
+        """
+        for place in scan.unproven:
+            data = await self._files.read(place.file_sequence, place.position, place.length)
+            await journal_file.write_again(self._disk, place.file_sequence, place.position, data)
+        if loaded.message is None:
+            return 0
+        generation = loaded.newest_generation + 1
+        await checkpoint.write_content(self._disk, generation, loaded.content)
+        return generation
 
     async def _check_journal(
         self, sequences: Sequence[int], first_sequence: int, *, known: bool

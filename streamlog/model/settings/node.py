@@ -34,7 +34,7 @@ ELECTION_HEARTBEATS_MIN = 3
 """An election timeout spans at least this many heartbeats: one may be lost, one late."""
 
 
-def _number(  # noqa: PLR0917 - a row of the table below
+def _number(
     key: str, default: int, low: int, high: int, unit: str, text: str
 ) -> Setting:
     return IntegerSetting(key, default, low, high, unit, text)

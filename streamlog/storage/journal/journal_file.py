@@ -111,3 +111,16 @@ async def recycle(
 def first_frame_offset() -> int:
     """Where the frames of every file begin."""
     return BLOCK_BYTES
+
+
+async def write_again(disk: Disk, sequence: int, position: int, data: bytes) -> None:
+    """Write the same bytes at the same place, durably. Raises OSError.
+
+    A flush that was reported durable is on the disk already, and stays there whatever part of
+    this write a crash lets through; one that was not may become so.
+    """
+    file = await disk.open(path_of(sequence), journal=True)
+    try:
+        await file.write_durable(position, [data])
+    finally:
+        await file.close()

@@ -9,6 +9,9 @@ Invariants:
 - Flushes are taken whole or not at all: nothing in an unfinished flush was reported durable.
 - Frames are handed out with consecutive LSNs, except across a `Gap`.
 
+What is read here may be in the page cache only, when the process before was killed during a flush:
+`unproven` names the flushes that recovery must write again before it acts on them.
+
 `frame` has the format.
 """
 
@@ -69,6 +72,16 @@ class _Flush:
         return self.frames[-1].header if self.frames else self.mark_header
 
 
+@dataclass(frozen=True, slots=True)
+class FlushPlace:
+    """Where a flush lies."""
+
+    file_sequence: int
+    position: int
+    length: int
+    last_lsn: int
+
+
 class JournalFiles:
     """Journal files opened for reading, one window of each kept; also for the replay."""
 
@@ -124,6 +137,8 @@ class JournalScan:
         self._previous_crc: int | None = None
         self._ended = not self._sequences
         self.gaps: list[Gap] = []
+        self.unproven: list[FlushPlace] = []
+        """Flushes that no later MARK covers: seen here, but maybe only in the page cache."""
 
     @property
     def next_lsn(self) -> int:
@@ -148,6 +163,7 @@ class JournalScan:
         while not self._ended:
             flush = await self._read_flush(self._sequences[self._index], self._at)
             if flush is not None and self._connects(flush):
+                self._note_unproven(flush)
                 self._at += padded(flush.mark.flush_bytes)
                 return self._take(flush)
             if await self._continue_in_next_file():
@@ -166,6 +182,18 @@ class JournalScan:
         self._expected_lsn = flush.last.lsn + 1
         self._previous_crc = flush.last.crc32c
         return flush.frames
+
+    def _note_unproven(self, flush: _Flush) -> None:
+        durable_lsn = flush.mark.durable_lsn
+        self.unproven = [place for place in self.unproven if place.last_lsn > durable_lsn]
+        self.unproven.append(
+            FlushPlace(
+                self._sequences[self._index],
+                self._at,
+                padded(flush.mark.flush_bytes),
+                flush.last.lsn,
+            )
+        )
 
     async def _continue_in_next_file(self) -> bool:
         """The next file begins exactly where the last flush ended."""

@@ -15,6 +15,7 @@ from replication.ports import Ports, Service
 from replication.transport.identity import NodeIdentity as TransportIdentity
 from replication.types import GroupCreation
 from streamlog.broker.broker import Broker, build_broker
+from streamlog.cluster.cluster import KIND as METADATA_KIND
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.view import ClusterView
 from streamlog.model.settings.node import NodeConfig
@@ -36,8 +37,8 @@ class Member:
     broker: Broker
 
     def services(self) -> Sequence[Service]:
-        """What other nodes and clients call."""
-        return [*self.groups.services(), *self.cluster.services(), *self.broker.services()]
+        """What other nodes and clients call, besides the groups' own services."""
+        return [*self.cluster.services(), *self.broker.services()]
 
     @classmethod
     def composed(
@@ -68,6 +69,9 @@ class Member:
         view = ClusterView(config)
 
         def segment_settings_of(creation: GroupCreation) -> SegmentSettings:
+            if creation.kind == METADATA_KIND:
+                # A snapshot frees whole segments, so they must not be larger than what it covers.
+                return SegmentSettings(segment_bytes=config.snapshot_bytes)
             topic = view.topic_by_id(creation.topic_id)
             settings = TopicConfig() if topic is None else topic.config
             return SegmentSettings(

@@ -7,7 +7,7 @@ nothing below, touches the world in another way.
 |---|---|
 | take the data directory | (the port's owner gives it back) |
 | load its identity, or format it | |
-| recover the logs, take part in their groups | stop the groups, flush, mark the stop as clean |
+| recover the logs, take part in their groups (not while blank) | stop the groups, flush, mark the stop as clean |
 | listen, answering UNAVAILABLE | close the listener |
 | belong to the cluster, know its metadata as before | stop the cluster's part |
 | open the public services | refuse calls |
@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
+from replication.errors import invariant
 from replication.group import ReplicatedGroup
 from replication.ports import Listener, Ports
 from replication.types import METADATA_GROUP, GroupId, NodeId
@@ -46,6 +47,8 @@ from streamlog.storage.identity import (
 )
 
 PUBLIC_SERVICES: Final = ("streamlog.v1.LogService", "streamlog.v1.AdminService")
+BLANK: Final = 0
+"""Cluster id of a directory that belongs to no cluster yet."""
 LISTENER_GRACE_MS: Final = 500.0
 """Calls under way get this long to end when the node stops."""
 
@@ -138,7 +141,7 @@ class Node:
         identity = await load_identity(disk)
         if identity is None:
             identity = await format_directory(
-                disk, self._ports.random, cluster_id=0, node_id=node_id, wall_ms=clock.wall_ms()
+                disk, self._ports.random, cluster_id=BLANK, node_id=node_id, wall_ms=clock.wall_ms()
             )
             _LOG.info("directory_formatted", extra={"node_id": node_id})
         if identity.node_id != node_id:
@@ -149,7 +152,10 @@ class Node:
         return identity
 
     async def _take_part(self, identity: NodeIdentity) -> None:
-        """Compose and start everything. Raises _Joined when the node has to begin anew."""
+        """Compose and start everything; of a blank node only what finds its cluster.
+
+        Raises _Joined when the node has to begin anew.
+        """
 
         def joined(cluster_id: int) -> None:
             if cluster_id != identity.cluster_id:
@@ -166,15 +172,18 @@ class Node:
             on_failure=self._fail,
         )
         undo = self._undo
-        await member.groups.start()
-        # Only a store that was recovered may be stopped: a stop writes a checkpoint of what it
-        # holds. One whose recovery failed is left as it lies.
-        undo.push_async_callback(member.store.stop)
-        undo.push_async_callback(member.groups.stop)
+        services = member.services()
+        if identity.cluster_id != BLANK:
+            await member.groups.start()
+            # Only a store that was recovered may be stopped: a stop writes a checkpoint of what
+            # it holds. One whose recovery failed is left as it lies.
+            undo.push_async_callback(member.store.stop)
+            undo.push_async_callback(member.groups.stop)
+            services = [*member.groups.services(), *services]
         listener = self._listener = await self._ports.network.listen(
             self._config.bind,
             [
-                *member.services(),
+                *services,
                 self._health.service(),
                 *Reflection((*PUBLIC_SERVICES, HEALTH_SERVICE)).services(),
             ],
@@ -182,6 +191,7 @@ class Node:
         undo.push_async_callback(listener.close, LISTENER_GRACE_MS)
         undo.push_async_callback(member.cluster.stop)
         await member.cluster.start()
+        invariant(identity.cluster_id != BLANK, "a blank node took part")
         await _metadata_known(member)
         undo.push_async_callback(member.broker.stop)
         await member.broker.start()

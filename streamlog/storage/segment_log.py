@@ -59,12 +59,13 @@ class GroupSegmentLog:
         """An empty log in a directory of its own; whatever is there is removed before the first
         write.
 
-        Arguments: `start` and `log_state` (a serialized LogStateSnapshot of everything below it)
+        Arguments: `start` and `log_state` (a serialized LogStateSnapshot of everything below it;
+        empty for a state machine's log, which begins at a snapshot and has no producers)
         for a copy that is being received.
         Raises LogCorrupt when they do not fit each other.
         """
         state = LogState()
-        if log_state is not None:
+        if log_state:
             state, end = restore_log_state(log_state, "the installed log state")
             if end != start.end or (end > 0 and state.term_of(end - 1) not in {0, start.term}):
                 raise LogCorrupt(

@@ -41,6 +41,10 @@ class NodeLike(Protocol):
         """End in an orderly way."""
         ...
 
+    async def failed(self) -> Exception:
+        """Returns, once the node can not go on, the reason."""
+        ...
+
     @property
     def groups(self) -> Mapping[GroupId, ReplicatedGroup]:
         """The node's Raft groups."""
@@ -63,6 +67,8 @@ class Life:
     """`start`, later `stop`."""
     started: bool = False
     stopping: bool = False
+    failing: asyncio.Task[None] | None = None
+    """Waits for the node to give up."""
 
 
 class SimNode:
@@ -143,12 +149,15 @@ class SimCluster:
         built = self._build_node(node.config, ports)
         task = loop.create_task(built.start())
         node.life = life = Life(node.lives, loop, network, clock, built, task)
-        watched = WatchedProcess(
-            node.node_id, node.lives, node.disk, lambda: built.groups if life.started else {}
-        )
+        watched = WatchedProcess(node.node_id, node.lives, node.disk, lambda: built.groups)
         self._invariants.watch(loop, watched)
         self._trace.add(name, f"starts, life {node.lives}")
         task.add_done_callback(lambda task: self._started(node, life, task))
+        life.failing = loop.create_task(self._watch_failure(node, built))
+
+    async def _watch_failure(self, node: SimNode, built: NodeLike) -> None:
+        error = await built.failed()
+        self._fail(node, f"gave up: {error!r}")
 
     def _started(self, node: SimNode, life: Life, task: asyncio.Task[None]) -> None:
         if task.cancelled():

@@ -31,6 +31,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from jepsen_like.sim.content import Content
 from jepsen_like.sim.volume import Directory, Inode, Volume, os_error
 
 UNLIMITED_BYTES: Final = 1 << 60
@@ -140,8 +141,8 @@ class SimDisk:
         """Rot: change one byte in the page cache and on the platter."""
         inode = self.volume.file(path)
         for content in (inode.content, inode.durable):
-            if offset < len(content):
-                content[offset] ^= mask
+            rotten = bytes(byte ^ mask for byte in content.read(offset, 1))
+            content.write(offset, rotten)
 
     def files(self) -> list[str]:
         """Paths of all files, sorted."""
@@ -151,7 +152,8 @@ class SimDisk:
 
     def content(self, path: str) -> bytes:
         """What processes see of a file."""
-        return bytes(self.volume.file(path).content)
+        content = self.volume.file(path).content
+        return content.read(0, len(content))
 
     def put(self, path: str, data: bytes) -> None:
         """Make or replace a file, durably, with its directories."""
@@ -164,7 +166,7 @@ class SimDisk:
                 directory.entries[parent] = directory.durable[parent] = node
             assert isinstance(node, Directory)
             directory = node
-        inode = Inode(bytearray(data), bytearray(data))
+        inode = Inode(Content(data), Content(data))
         directory.entries[name] = directory.durable[name] = inode
 
     # replication.ports.Disk.
@@ -412,7 +414,7 @@ class SimFile:
             raise os_error(errno.EBADF, self._path)
 
     def _slice(self, offset: int, length: int) -> bytes:
-        return bytes(memoryview(self._inode.content)[offset : offset + length])
+        return self._inode.content.read(offset, length)
 
     def _take(self, operation: DiskOperation, buffers: Sequence[bytes]) -> bytes:
         self._check(operation)

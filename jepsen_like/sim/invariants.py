@@ -115,6 +115,8 @@ class WatchedProcess:
         self.node_id, self.life, self.disk = node_id, life, disk
         self.groups = groups
         """The node's groups; empty until it has any."""
+        self.known: Mapping[GroupId, ReplicatedGroup] = {}
+        """What `groups` returned last: a node that begins anew has another mapping."""
         self.watches: dict[GroupId, _GroupWatch] = {}
         self.dirty: list[_GroupWatch] = []
 
@@ -141,8 +143,10 @@ class Invariants:
         if process is None:
             return
         groups = process.groups()
-        if len(groups) != len(process.watches):
-            self._discover(process, groups)
+        if groups is not process.known or len(groups) != len(process.watches):
+            process.known = groups
+            if groups or process.watches:
+                self._discover(process, groups)
         while process.dirty:
             watch = process.dirty.pop()
             watch.dirty = False
@@ -199,8 +203,9 @@ class Invariants:
         return None if term is None else _Claim(end, term)
 
     def _discover(self, process: WatchedProcess, groups: Mapping[GroupId, ReplicatedGroup]) -> None:
-        for group_id in [g for g in process.watches if g not in groups]:
-            del process.watches[group_id]
+        for group_id, watch in list(process.watches.items()):
+            if groups.get(group_id) is not watch.group:
+                del process.watches[group_id]
         for group_id, group in groups.items():
             if group_id in process.watches:
                 continue

@@ -97,7 +97,7 @@ class SimListener:
         loop = self.network.loop
         deadline = loop.time() + grace_ms / 1000
         connections = [c for c in fabric.connections.values() if c.listener is self]
-        while loop.time() < deadline and any(  # noqa: ASYNC110  # virtual time
+        while loop.time() < deadline and any(  # virtual time
             c.active_calls for c in connections
         ):
             await asyncio.sleep(CLOSE_POLL_MS / 1000)
@@ -105,7 +105,7 @@ class SimListener:
         for connection in connections:
             connection.break_side(False, "the server was shut down")
         for task in tasks:
-            while not task.done():  # noqa: ASYNC110  # virtual time
+            while not task.done():  # virtual time
                 await asyncio.sleep(CLOSE_POLL_MS / 1000)
 
 

@@ -16,9 +16,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import heapq
+import logging
 import random
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeAlias, TypeVar
 
 from jepsen_like.sim.loop import SimLoop
@@ -27,6 +30,14 @@ T = TypeVar("T")
 
 TURN_COST_SECONDS_MAX: Final = 30e-6
 """A turn begins within this time after its loop has something to do."""
+
+EVENTS_MAX: Final = 3_000_000
+"""In one `run`; beyond it something calls itself for ever."""
+
+
+class Livelock(Exception):
+    """Too much happens in too little virtual time."""
+
 
 HeapEntry: TypeAlias = tuple[
     float, int, SimLoop | None, asyncio.TimerHandle | Callable[[], None] | None
@@ -90,6 +101,7 @@ class Scheduler:
         """
         heap = self._heap
         pop = heapq.heappop
+        events_max = self.events + EVENTS_MAX
         set_running_loop = asyncio._set_running_loop  # noqa: SLF001  # what run_forever does
         previous = asyncio._get_running_loop()  # noqa: SLF001
         try:
@@ -120,6 +132,10 @@ class Scheduler:
                             self.after_turn(loop)
                 if stop is not None and stop():
                     return True
+                if self.events > events_max:
+                    raise Livelock(
+                        f"{EVENTS_MAX} events by {self.now:.3f} s: nothing comes to rest"
+                    )
         finally:
             set_running_loop(previous)
         self.now = max(self.now, until) if not heap or heap[0][0] > until else self.now
@@ -158,24 +174,37 @@ class Scheduler:
         self._graveyard.extend(things)
 
     def dispose(self, loops: list[SimLoop]) -> None:
-        """End the run: forget everything, silently.
+        """End the run: nothing happens any more.
 
-        Coroutines that never finished are closed here, which runs their `finally` blocks; by
-        now all loops are dead, so whatever those do has no effect.
+        Coroutines that never finished run their `finally` blocks when they are collected. By
+        then all loops are dead, so whatever those do has no effect; but collect them within
+        `silence`, for some complain.
         """
         for loop in loops:
             if loop.alive:
                 self.drop(loop)
         self._heap.clear()
         self.after_turn = None
-        hook = sys.unraisablehook
-        sys.unraisablehook = _silent
-        try:
+        with silence():
             self._graveyard.clear()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """What dead processes still complain about while they are collected is of no interest."""
+    yield
+    hook = sys.unraisablehook
+    disabled = logging.root.manager.disable
+    sys.unraisablehook = _ignore
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             gc.collect()
-        finally:
-            sys.unraisablehook = hook
+    finally:
+        sys.unraisablehook = hook
+        logging.disable(disabled)
 
 
-def _silent(unraisable: object) -> None:
-    """What a dead process still complains about is of no interest."""
+def _ignore(unraisable: object) -> None:
+    """Not told to anybody."""

@@ -25,6 +25,8 @@ import random
 from dataclasses import dataclass, field
 from typing import Final
 
+from jepsen_like.sim.content import Content
+
 SECTOR_BYTES: Final = 512
 """What a disk writes whole or not at all."""
 
@@ -53,20 +55,20 @@ class Inode:
     fails.
     """
 
-    content: bytearray = field(default_factory=bytearray)
-    durable: bytearray = field(default_factory=bytearray)
+    content: Content = field(default_factory=Content)
+    durable: Content = field(default_factory=Content)
     pending: list[PendingChange] = field(default_factory=list)
     changes: int = 0
     """Changes ever made; the next one's index."""
 
     def write(self, offset: int, data: bytes) -> int:
         """Change what processes see; returns the index of the change."""
-        _apply_write(self.content, offset, data)
+        self.content.write(offset, data)
         return self._record(offset, data)
 
     def truncate(self, size: int) -> int:
         """Cut or extend with zeros; returns the index of the change."""
-        _apply_size(self.content, size)
+        self.content.resize(size)
         return self._record(size, None)
 
     def _record(self, offset: int, data: bytes | None) -> int:
@@ -116,14 +118,14 @@ class Inode:
 
     def after_power_cut(self, rng: random.Random) -> Inode:
         """What is found after a power cut now."""
-        survivor = bytearray(self.durable)
+        survivor = self.durable.copy()
         if self.pending:
             style = rng.random()
             keep = 0.0 if style < 0.2 else 1.0 if style < 0.4 else rng.random()
             self._apply_some(survivor, keep, rng)
-        return Inode(content=survivor, durable=bytearray(survivor))
+        return Inode(content=survivor, durable=survivor.copy())
 
-    def _apply_some(self, target: bytearray, keep: float, rng: random.Random) -> None:
+    def _apply_some(self, target: Content, keep: float, rng: random.Random) -> None:
         versions: dict[int, list[int]] = {}
         for change in self.pending:
             if change.data:
@@ -143,15 +145,15 @@ class Inode:
         for position, change in enumerate(self.pending):
             if change.data is None:
                 if position <= size_change:
-                    _apply_size(target, change.offset)
+                    target.resize(change.offset)
                 continue
             for sector in _sectors(change):
                 if change.index <= newest[sector]:
                     start = max(change.offset, sector * SECTOR_BYTES)
                     end = min(change.offset + len(change.data), (sector + 1) * SECTOR_BYTES)
                     part = change.data[start - change.offset : end - change.offset]
-                    _apply_write(target, start, part)
-        _apply_size(target, size)
+                    target.write(start, part)
+        target.resize(size)
 
 
 def _sectors(change: PendingChange) -> range:
@@ -160,30 +162,15 @@ def _sectors(change: PendingChange) -> range:
     return range(change.offset // SECTOR_BYTES, -(-end // SECTOR_BYTES))
 
 
-def _apply(target: bytearray, change: PendingChange) -> None:
+def _apply(target: Content, change: PendingChange) -> None:
     if change.data is None:
-        _apply_size(target, change.offset)
+        target.resize(change.offset)
     else:
-        _apply_write(target, change.offset, change.data)
-
-
-def _apply_write(target: bytearray, offset: int, data: bytes) -> None:
-    if not data:
-        return
-    if offset > len(target):
-        target.extend(bytes(offset - len(target)))
-    target[offset : offset + len(data)] = data
-
-
-def _apply_size(target: bytearray, size: int) -> None:
-    if size < len(target):
-        del target[size:]
-    else:
-        target.extend(bytes(size - len(target)))
+        target.write(change.offset, change.data)
 
 
 def _carry_out_within(
-    target: bytearray, change: PendingChange, first: int, last: int
+    target: Content, change: PendingChange, first: int, last: int
 ) -> list[PendingChange]:
     """Apply the part of a write inside [first, last); return what stays pending of it."""
     assert change.data is not None
@@ -191,7 +178,7 @@ def _carry_out_within(
     low, high = max(change.offset, first), min(end, last)
     if low >= high:
         return [change]
-    _apply_write(target, low, change.data[low - change.offset : high - change.offset])
+    target.write(low, change.data[low - change.offset : high - change.offset])
     rest: list[PendingChange] = []
     if change.offset < low:
         head = change.data[: low - change.offset]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jepsen_like.sim.__main__ import digest_elsewhere, replay_command
+from jepsen_like.sim.runner import digest_elsewhere, replay_command
 from jepsen_like.sim.simulation import simulate
 
 SEEDS = 300

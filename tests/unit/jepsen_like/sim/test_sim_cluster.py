@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -60,6 +61,10 @@ class CountingNode:
     async def stop(self) -> None:
         assert self.listener is not None
         await self.listener.close(100)
+
+    async def failed(self) -> Exception:
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 class World:

@@ -1,0 +1,227 @@
+"""One simulation: a seed in, an outcome out.
+
+| phase | ends when |
+|---|---|
+| found | the topic is created |
+| load | its time is over; meanwhile the nemesis strikes |
+| heal | every partition took a record; that must be within 10 s |
+| finish | producers have heard of everything they sent |
+| drain | a reader has read every partition to its end |
+| settle | replicas have the same committed end |
+
+Then the checkers look at the history. Nothing but the seed (and the code) decides what happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import hashlib
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from jepsen_like.checkers import check
+from jepsen_like.checkers.history import Operation, to_json_lines
+from jepsen_like.sim.cluster import BuildNode, SimCluster, SimNode
+from jepsen_like.sim.fabric import Fabric
+from jepsen_like.sim.invariants import InvariantBroken, Invariants
+from jepsen_like.sim.nemesis import Nemesis
+from jepsen_like.sim.options import SimOptions, draw_options
+from jepsen_like.sim.recorder import Recorder
+from jepsen_like.sim.replicas import record_replicas, settled
+from jepsen_like.sim.scheduler import Livelock, Scheduler, silence
+from jepsen_like.sim.trace import Trace, TraceLog
+from jepsen_like.sim.workload import ADMIN_PATIENCE_MS, Workload
+
+HEALED_WITHIN_S: Final = 10.0
+"""What RELIABILITY promises: with a majority a partition serves again within this time."""
+FINISH_WITHIN_S: Final = 90.0
+DRAIN_WITHIN_S: Final = 60.0
+SETTLE_WITHIN_S: Final = 20.0
+START_STAGGER_S: Final = 0.3
+SETTLE_POLL_S: Final = 0.1
+
+
+class StepFailed(Exception):
+    """A phase did not end as it must."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a seed."""
+
+    seed: int
+    options: SimOptions
+    violations: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    history: list[Operation] = field(default_factory=list)
+    digest: str = ""
+    """Of trace, history, events and time: equal for two runs of a seed."""
+    events: int = 0
+    virtual_s: float = 0.0
+    cpu_s: float = 0.0
+    strikes: dict[str, int] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Simulation:
+    """The parts of one run."""
+
+    def __init__(self, options: SimOptions, build_node: BuildNode) -> None:
+        self.options = options
+        self.scheduler = Scheduler(options.seed)
+        self.trace = Trace(self.scheduler)
+        self.fabric = Fabric(self.scheduler, options.network())
+        self.invariants = Invariants(self.trace)
+        self.scheduler.after_turn = self.invariants.after_turn
+        self.cluster = SimCluster(
+            self.scheduler,
+            self.fabric,
+            self.trace,
+            self.invariants,
+            options=options,
+            build_node=build_node,
+        )
+        self.recorder = Recorder(self.scheduler)
+        self.workload = Workload(
+            self.scheduler,
+            self.fabric,
+            self.trace,
+            options,
+            self.cluster.addresses,
+            self.recorder,
+        )
+        self.nemesis = Nemesis(
+            self.scheduler,
+            self.fabric,
+            self.cluster,
+            self.invariants,
+            trace=self.trace,
+            options=options,
+        )
+
+    def run(self) -> None:
+        """All phases. Raises StepFailed, InvariantBroken."""
+        options, scheduler = self.options, self.scheduler
+        rng = scheduler.random("start")
+        for node in self.cluster.nodes.values():
+            delay = START_STAGGER_S * rng.random()
+            scheduler.call_later(delay, lambda node=node: self._start(node))  # type: ignore[misc]
+        self._complete("found", self.workload.create_topic(), 2 * ADMIN_PATIENCE_MS / 1000)
+        producers = self.workload.start_producers()
+        consumers = self.workload.start_consumers()
+        self.nemesis.start()
+        scheduler.run(scheduler.now + options.load_ms / 1000)
+        self.nemesis.heal_all()
+        self._complete("heal", self.workload.probe(), HEALED_WITHIN_S)
+        for task in producers:
+            self._complete("finish", task, FINISH_WITHIN_S)
+        self.workload.working = False
+        for task in consumers:
+            self._complete("finish", task, FINISH_WITHIN_S)
+        self._complete("drain", self.workload.drain(), DRAIN_WITHIN_S)
+        self._settle()
+        record_replicas(scheduler, self.cluster, self.recorder)
+        self.invariants.settle()
+
+    def _start(self, node: SimNode) -> None:
+        if node.life is None:
+            self.cluster.start(node)
+
+    def _complete(self, phase: str, task: asyncio.Task[None], seconds: float) -> None:
+        try:
+            self.scheduler.complete(task, seconds)
+        except TimeoutError:
+            raise StepFailed(f"{phase} did not end within {seconds:.0f} s") from None
+        except (InvariantBroken, Livelock):
+            raise
+        except Exception as error:
+            raise StepFailed(f"{phase} failed: {error!r}") from error
+        self.trace.add("simulation", f"{phase} done")
+
+    def _settle(self) -> None:
+        deadline = self.scheduler.now + SETTLE_WITHIN_S
+        while (waiting := settled(self.cluster)) is not None:
+            if self.scheduler.now > deadline:
+                raise StepFailed(f"not settled within {SETTLE_WITHIN_S:.0f} s: {waiting}")
+            self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
+
+    def dispose(self) -> None:
+        """Forget everything."""
+        self.scheduler.dispose([*self.cluster.loops, *self.workload.loops])
+
+
+def simulate(seed: int, options: SimOptions | None = None) -> Outcome:
+    """Run a seed and check it."""
+    outcome = Outcome(seed, options if options is not None else draw_options(seed))
+    began = time.process_time()
+    with _undisturbed(), silence():
+        _run(outcome)
+    outcome.cpu_s = time.process_time() - began
+    return outcome
+
+
+def _run(outcome: Outcome) -> None:
+    from streamlog.server.node import build_node  # the root that `streamlog server` has
+
+    simulation = Simulation(outcome.options, build_node)
+    log = TraceLog(simulation.trace)
+    root = logging.getLogger()
+    root.addHandler(log)
+    try:
+        try:
+            simulation.run()
+        except (InvariantBroken, StepFailed, Livelock) as violation:
+            outcome.violations.append(f"{type(violation).__name__}: {violation}")
+        outcome.violations.extend(simulation.cluster.all_failures())
+        outcome.violations.extend(simulation.workload.defects)
+        outcome.violations.extend(f"logged: {error}" for error in log.errors)
+        _conclude(outcome, simulation)
+    finally:
+        root.removeHandler(log)
+        simulation.dispose()
+
+
+def _conclude(outcome: Outcome, simulation: Simulation) -> None:
+    history = simulation.recorder.history
+    if not outcome.violations:
+        outcome.violations.extend(str(violation) for violation in check(history))
+    outcome.history = history
+    outcome.trace = simulation.trace.lines
+    outcome.events = simulation.scheduler.events
+    outcome.virtual_s = simulation.scheduler.now
+    outcome.strikes = simulation.nemesis.strikes
+    counters = simulation.fabric.counters
+    outcome.counts = {
+        "operations": sum(o.kind == "invoke" for o in history),
+        "acknowledged": sum(o.what == "send" and o.kind == "ok" for o in history),
+        "refused": sum(o.what == "send" and o.kind == "fail" for o in history),
+        "unknown": sum(o.what == "send" and o.kind == "info" for o in history),
+        "lives": sum(node.lives for node in simulation.cluster.nodes.values()),
+        "elections": simulation.invariants.elections,
+        "invariant checks": simulation.invariants.checks,
+        "messages": counters.messages,
+        "connections broken": counters.connections_broken,
+    }
+    digest = hashlib.sha256(simulation.trace.digest().encode())
+    digest.update(to_json_lines(history).encode())
+    digest.update(f"{outcome.events} {outcome.virtual_s!r} {counters!r}".encode())
+    outcome.digest = digest.hexdigest()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage collection while a simulation runs: when it comes depends on what ran before,
+    and it runs code (of abandoned coroutines, for instance)."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

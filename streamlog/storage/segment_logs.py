@@ -100,11 +100,12 @@ class SegmentLogs:
     ) -> SegmentCheckpoint:
         """The place of `end`, an entry's boundary below `durable`: reads the segment that holds
         it, unless it is one of `starts`. Raises LogCorrupt, OSError."""
-        if end >= durable.end.end:
-            return durable
         for start in starts:
+            # Nothing above the start: its last segment may be gone with what lies below.
             if end == start.end:
                 return SegmentCheckpoint(start, end, 0)
+        if end >= durable.end.end:
+            return durable
         names = await self.disk.list_directory(directory)
         parsed = [found for found in map(parse_file_name, names) if found is not None]
         bases = [base for base, kind in parsed if kind == SEGMENT and base < end]

@@ -8,6 +8,7 @@ last that was reported complete.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -243,6 +244,21 @@ async def content(log: GroupLog) -> tuple[Entry, ...]:
     return tuple(found)
 
 
+def with_parts(states: Sequence[ModelState]) -> list[ModelState]:
+    """The states, and those in between: of an append that did not complete any part may be
+    there, up to an entry's boundary."""
+    found = [states[0]]
+    for before, after in itertools.pairwise(states):
+        known = len(before.entries)
+        if before.hard_state == after.hard_state and after.entries[:known] == before.entries:
+            found.extend(
+                ModelState(after.entries[:count], after.hard_state)
+                for count in range(known + 1, len(after.entries))
+            )
+        found.append(after)
+    return found
+
+
 class StoreLife:
     """One life of a store under random writes."""
 
@@ -299,7 +315,7 @@ class StoreLife:
             entries = await content(log)
             start = int(log.start.end)
             assert start <= group.start, f"start {start} was never asked for"
-            possible = group.history[group.completed :]
+            possible = with_parts(group.history[group.completed :])
             matching = [
                 state
                 for state in possible

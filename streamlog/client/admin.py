@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Final, Self
 
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
 from streamlog.client.connection import Connections
+from streamlog.client.errors import TopicUnknown
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Environment
@@ -17,6 +19,7 @@ from streamlog.v1 import log_service_pb2
 
 ADMIN_SERVICE: Final = "/streamlog.v1.AdminService/"
 PAGE_SIZE: Final = 1_000
+UNKNOWN_TOPIC_PAUSE_MS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,10 @@ class Admin:
             bootstrap, self._connections, environment, policy or CallPolicy()
         )
         self._lookup = OffsetLookup(self._metadata, self._connections, environment)
+        self._clock = environment.clock
+        self._created: dict[str, None] = {}
+        """Topics made here: another node may answer the next question, and know them a moment
+        later."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -146,6 +153,8 @@ class Admin:
             pb.CreateTopicResponse,
             idempotent=False,
         )
+        if not validate_only:
+            self._created[name] = None
         return _topic(answer.topic)
 
     async def alter_topic(
@@ -183,6 +192,7 @@ class Admin:
 
     async def delete_topic(self, name: str) -> None:
         """Delete the topic and its data."""
+        self._created.pop(name, None)
         await self._metadata.call_any(
             f"{ADMIN_SERVICE}DeleteTopic",
             pb.DeleteTopicRequest(name=name),
@@ -211,12 +221,20 @@ class Admin:
 
     async def describe_topic(self, name: str) -> TopicDescription:
         """One topic with its leaders and settings."""
-        answer = await self._metadata.call_any(
-            f"{ADMIN_SERVICE}DescribeTopic",
-            pb.DescribeTopicRequest(name=name),
-            pb.DescribeTopicResponse,
-            idempotent=True,
-        )
+        deadline_ms = self._clock.monotonic_ms() + self._metadata.policy.unknown_topic_wait_ms
+        while True:
+            try:
+                answer = await self._metadata.call_any(
+                    f"{ADMIN_SERVICE}DescribeTopic",
+                    pb.DescribeTopicRequest(name=name),
+                    pb.DescribeTopicResponse,
+                    idempotent=True,
+                )
+                break
+            except TopicUnknown:
+                if name not in self._created or self._clock.monotonic_ms() > deadline_ms:
+                    raise
+                await asyncio.sleep(UNKNOWN_TOPIC_PAUSE_MS / 1_000)
         config = tuple(
             ConfigValue(entry.key, entry.value, entry.overridden, entry.documentation)
             for entry in answer.config

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 
+from streamlog.cli import cluster, consume, dev, log, produce, server, topic
 from streamlog.cli.failure import CommandFailed
 from streamlog.model.version import SOFTWARE
 
-COMMANDS = ("server", "dev", "topic", "produce", "consume", "cluster", "log")
-"""Modules of this package, in the order of the help."""
+EXIT_INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+COMMANDS = (server, dev, topic, produce, consume, cluster, log)
+"""In the order of the help."""
 
 
 def show_version(asked: bool) -> None:
@@ -52,10 +53,8 @@ def build() -> typer.Typer:
     ) -> None:
         del version
 
-    for name in COMMANDS:
-        module = f"streamlog.cli.{name}"
-        if find_spec(module) is not None:
-            import_module(module).register(application)
+    for command in COMMANDS:
+        command.register(application)
     return application
 
 
@@ -69,7 +68,7 @@ def main() -> None:
         typer.echo(f"error: {failure.message}", err=True)
         sys.exit(failure.exit_code)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

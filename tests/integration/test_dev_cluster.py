@@ -68,6 +68,24 @@ def test_a_cluster_that_is_restarted_keeps_its_data(tmp_path: Path) -> None:
         assert not node.serves()
 
 
+def test_what_it_prints_works(tmp_path: Path) -> None:
+    """The commands of the greeting, run as they are printed, create, write and read."""
+    port = int(free_addresses(1)[0].rpartition(":")[2])
+    with dev(tmp_path, port, 1) as process:
+        lines = [line.strip() for line in until_greeted(process).splitlines()]
+        commands = [line for line in lines if "streamlog " in line]
+        assert len(commands) == 3
+        for command in commands:
+            shown = command.replace("consume hello", "consume hello --number 1").replace(
+                "streamlog ", f"{sys.executable} -m streamlog.cli.main "
+            )
+            done = subprocess.run(
+                ["/bin/sh", "-c", shown], capture_output=True, text=True, timeout=60, check=False
+            )
+            assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert "a record" in done.stdout
+
+
 def test_nodes_do_not_outlive_the_command(tmp_path: Path) -> None:
     """Even when it is killed: their standard input ends, and they stop."""
     port = int(free_addresses(1)[0].rpartition(":")[2])

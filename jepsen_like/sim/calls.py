@@ -27,6 +27,9 @@ MESSAGE_OVERHEAD_BYTES: Final = 5
 """gRPC's prefix; also bounds the number of empty messages in a window."""
 GIVEN_UP: Final = "the call was given up here"
 CLIENT_GONE: Final = "the client is gone"
+RESET_BY_PEER: Final = "connection reset by peer"
+RESET_MS: Final = (0.2, 2.0)
+"""Until a host's answer to a connection it does not know arrives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +186,23 @@ class Call:
         self._up_pipe = Pipe(fabric, client.host, server.host, self._at_server)
         self._down_pipe = Pipe(fabric, server.host, client.host, self._at_client)
 
+    def _to_server(self, item: object) -> None:
+        self._up_pipe.transmit(item)
+        if self.connection.server_gone:
+            self.connection.talk_to_the_dead(at_client=True)
+
+    def _to_client(self, item: object) -> None:
+        self._down_pipe.transmit(item)
+        if self.connection.client_gone:
+            self.connection.talk_to_the_dead(at_client=False)
+
     # The client's end.
 
     def open(self, request: bytes | None) -> None:
         """Begin the call."""
         self._count(request)
         self.connection.fabric.counters.calls += 1
-        self._up_pipe.transmit(Open(self.method, request))
+        self._to_server(Open(self.method, request))
 
     async def client_send(self, message: bytes) -> None:
         """See `ClientStream.send`; a cancelled send gives the call up, as gRPC's does."""
@@ -199,17 +212,17 @@ class Call:
             self.cancel(CallFailed(StatusCode.CANCELLED, GIVEN_UP))
             raise
         self._count(message)
-        self._up_pipe.transmit(message)
+        self._to_server(message)
 
     def half_close(self) -> None:
         """See `ClientStream.done_sending`."""
         if not self.client_done:
-            self._up_pipe.transmit(HalfClose())
+            self._to_server(HalfClose())
 
     def cancel(self, failure: CallFailed) -> None:
         """The client gives up, with this as its own outcome."""
         if not self.client_done:
-            self._up_pipe.transmit(Cancel())
+            self._to_server(Cancel())
             self._end_client(failure, drop=True)
 
     def _end_client(self, failure: CallFailed, *, drop: bool) -> None:
@@ -246,7 +259,7 @@ class Call:
         """See `ServerStream.send`."""
         await self.down.wait_for_window(message)
         self._count(message)
-        self._down_pipe.transmit(message)
+        self._to_client(message)
 
     def _at_server(self, item: object) -> None:
         if isinstance(item, bytes):
@@ -308,7 +321,7 @@ class Call:
 
     def _finish(self, end: End) -> None:
         if not self.server_done:
-            self._down_pipe.transmit(end)
+            self._to_client(end)
             self.end_server(CallFailed(StatusCode.UNAVAILABLE, "the call has ended"), drop=True)
 
     def end_server(self, failure: CallFailed, *, drop: bool) -> None:
@@ -355,6 +368,11 @@ class Connection:
         self.connection_id = fabric.next_connection_id()
         self.broken_at_client = False
         self.broken_at_server = False
+        self.client_gone = False
+        """The process at that side died silently; its host knows nothing of the connection."""
+        self.server_gone = False
+        self.unanswered = False
+        """Something was sent to a side that is gone, and is sent again until it is answered."""
         self._calls: dict[int, Call] = {}
         self._to_server = Pipe(fabric, client.host, server.host, self._reset_at_server)
         self._to_client = Pipe(fabric, server.host, client.host, self._reset_at_client)
@@ -394,20 +412,35 @@ class Connection:
         self._forget_if_over()
 
     def side_gone(self, at_client: bool, *, silent: bool) -> None:
-        """The process at one side died; the other finds out by a reset or by silence."""
+        """The process at one side died; the other finds out by a reset, or by silence until its
+        keepalive, or when the host is there again and answers what it does not understand."""
         if at_client:
             self.broken_at_client = True
         else:
             self.broken_at_server = True
-        reason = "connection reset by peer"
         if not silent:
-            (self._to_server if at_client else self._to_client).transmit(Reset(reason))
+            pipe = self._to_server if at_client else self._to_client
+            pipe.transmit(Reset(RESET_BY_PEER))
         else:
+            self.client_gone = self.client_gone or at_client
+            self.server_gone = self.server_gone or not at_client
             delay = self.fabric.draw(self.fabric.conditions.keepalive_ms)
             self.fabric.scheduler.call_later(
                 delay, lambda: self.break_side(not at_client, "keepalive timed out")
             )
         self._forget_if_over()
+
+    def talk_to_the_dead(self, *, at_client: bool) -> None:
+        """The living side sent something."""
+        self.unanswered = True
+        gone = self.server if at_client else self.client
+        if gone.host in self.fabric.processes:
+            self.answer_for_the_dead(at_client=at_client, within_ms=RESET_MS)
+
+    def answer_for_the_dead(self, *, at_client: bool, within_ms: tuple[float, float]) -> None:
+        """The host of the side that is gone is up again: it resets the connection."""
+        delay = self.fabric.draw(within_ms)
+        self.fabric.scheduler.call_later(delay, lambda: self.break_side(at_client, RESET_BY_PEER))
 
     def _reset_at_server(self, item: object) -> None:
         assert isinstance(item, Reset)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jepsen_like.sim.calls import Connection
     from jepsen_like.sim.network import SimListener, SimNetwork
 
+RETRANSMISSION_MS: Final = (0.0, 1_000.0)
+"""Until TCP sends again what was not acknowledged."""
 LOCAL_DELAY_MS: Final = 0.02
 """Between processes of one host, and from a process to itself."""
 
@@ -244,6 +246,18 @@ class Fabric:
                 mine = connection.client if at_client else connection.server
                 if mine is process:
                     connection.side_gone(at_client, silent=power_cut)
+
+    def process_began(self, process: SimNetwork) -> None:
+        """A new process runs on a host: its kernel resets what the one before it left behind, as
+        soon as the other side's retransmission gets there."""
+        self.processes[process.host] = process
+        for connection in list(self.connections.values()):
+            if not connection.unanswered:
+                continue
+            if connection.server_gone and connection.server.host == process.host:
+                connection.answer_for_the_dead(at_client=True, within_ms=RETRANSMISSION_MS)
+            if connection.client_gone and connection.client.host == process.host:
+                connection.answer_for_the_dead(at_client=False, within_ms=RETRANSMISSION_MS)
 
     def next_connection_id(self) -> int:
         """Unique in this run."""

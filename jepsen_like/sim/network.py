@@ -33,7 +33,7 @@ class SimNetwork:
         self.loop = loop
         self.alive = True
         self._next_port = FIRST_EPHEMERAL_PORT
-        fabric.processes[host] = self
+        fabric.process_began(self)
 
     async def listen(self, address: str, services: Sequence[Service]) -> SimListener:
         """The host part of the address does not matter: a process listens on its own host."""

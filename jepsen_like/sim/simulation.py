@@ -152,6 +152,7 @@ class Simulation:
 
     def dispose(self) -> None:
         """Forget everything."""
+        self.fabric.on_handler_error = None
         self.scheduler.dispose([*self.cluster.loops, *self.workload.loops])
 
 

@@ -236,6 +236,27 @@ def test_crash_of_the_server(world: World, power_cut: bool) -> None:
     assert world.at_client(channel.unary("/t.Service/Echo", b"x", 1000)) == b"echo x"
 
 
+def test_a_host_that_is_back_resets_old_connections_when_they_are_used(world: World) -> None:
+    """After a power cut an idle connection is silent until keepalive; one that is used, or has
+    something unanswered, ends as soon as the host runs again."""
+    channel = world.client.connect("server:1")
+    stream = channel.stream("/t.Service/Sink")
+    world.scheduler.run(1)
+    world.scheduler.drop(world.server_loop)
+    world.fabric.process_gone(world.server, power_cut=True)
+    task = world.client_loop.create_task(channel.unary("/t.Service/Echo", b"x", 60_000))
+    world.scheduler.run(4)
+    assert not task.done()
+    world.server_loop = world.scheduler.new_loop("server again")
+    world.server = SimNetwork(world.fabric, "server", world.server_loop)
+    world.scheduler.run(6)
+    assert task.done()
+    with pytest.raises(CallFailed, match="reset by peer"):
+        task.result()
+    with pytest.raises(CallFailed, match="reset by peer"):
+        world.at_client(stream.receive(), 1)
+
+
 def test_crash_of_the_client_cancels_the_handler(world: World) -> None:
     """The server is told by a reset."""
 

@@ -96,7 +96,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 def abandon(loop: VirtualLoop) -> None:
     """End a loop as a crash ends a process: what was under way does not go on."""
     for _ in range(100):
-        tasks = asyncio.all_tasks(loop)
+        tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
         if not tasks:
             break
         for task in tasks:

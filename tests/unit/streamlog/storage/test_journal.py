@@ -223,9 +223,8 @@ def test_full_disk_keeps_the_journal_that_there_is() -> None:
         journal = await life.open()
         await asyncio.sleep(1)
         disk.faults.capacity_bytes = disk.volume.used_bytes()
-        frames = []
         for n in range(20):
-            frames.append(life.put(b"%02d" % n + bytes(4000)))
+            life.put(b"%02d" % n + bytes(4000))
         await asyncio.sleep(1)
         assert life.failure is None
         assert len(life.durable) < 20

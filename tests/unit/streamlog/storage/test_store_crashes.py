@@ -23,9 +23,16 @@ LIVES = 8
 
 
 def live(
-    seed: int, lives: int = LIVES, groups: int = 3, features: Sequence[str] = tuple(WEIGHTS)
+    seed: int,
+    lives: int = LIVES,
+    groups: int = 3,
+    features: Sequence[str] = tuple(WEIGHTS),
+    killed: float = 0.2,
 ) -> int:
-    """Several lives of one store on one disk; returns how many crashed during recovery."""
+    """Several lives of one store on one disk; returns how many crashed during recovery.
+
+    `killed`: how many of the ends are a killed process, whose page cache survives.
+    """
     rng = random.Random(seed)
     disk = SimDisk(random.Random(seed + 1), latency=LATENCY)
     models = {number: ModelGroup(creation_of(number)) for number in range(1, groups + 1)}
@@ -45,7 +52,7 @@ def live(
             crashed_early += 1
         else:
             life.note_completions()
-        kill_only = rng.random() < 0.2
+        kill_only = rng.random() < killed
         disk = disk.process_killed() if kill_only else disk.crash(rng)
         abandon(loop)
     last = StoreLife(disk, models, rng, features)

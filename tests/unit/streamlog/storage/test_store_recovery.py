@@ -1,0 +1,328 @@
+"""What recovery does with damage, and with what a killed process left in the page cache."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from store_harness import (
+    LATENCY,
+    Entry,
+    Recorder,
+    VirtualLoop,
+    abandon,
+    append_values,
+    content,
+    creation_of,
+    new_store,
+    run,
+)
+
+from jepsen_like.sim.disk import DiskLatency, SimDisk
+from replication.errors import LogCorrupt, StorageFailed
+from replication.types import GroupId, HardState, Offset, ReplicaId, Term, WriteSequence
+from streamlog.storage.group_log import GroupLog
+from streamlog.storage.store import NodeStore
+
+STUCK = DiskLatency(sync_ms=(50.0, 50.0))
+
+
+async def started(disk: SimDisk) -> NodeStore:
+    store = new_store(disk)
+    await store.start(Recorder())
+    return store
+
+
+def log_of(store: NodeStore, group: int = 1) -> GroupLog:
+    log = store.logs[GroupId(group)]
+    assert isinstance(log, GroupLog)
+    return log
+
+
+async def written(disk: SimDisk, groups: int = 1, appends: int = 6) -> dict[int, list[Entry]]:
+    """A store with some appends, checkpointed and stopped cleanly."""
+    store = await started(disk)
+    entries: dict[int, list[Entry]] = {}
+    for number in range(1, groups + 1):
+        await store.create(creation_of(number))
+        log = log_of(store, number)
+        entries[number] = []
+        for write in range(1, appends + 1):
+            entries[number] += append_values(log, write, 1, [[b"%d" % write * 50, b"x"]])
+        await log.settled()
+    await store.stop()
+    return entries
+
+
+def cut_power_during_recovery_after_a_kill(seed: int) -> None:
+    """A truncation is in the page cache only when the process is killed; then the power is cut at
+    every turn of the next recovery. Whatever it did by then, the log is one of the two."""
+    rng = random.Random(seed)
+    disk = SimDisk(rng)
+    before = run(written(disk, appends=8))[1]
+    disk = disk.process_killed()
+    keep = before[3][1]
+
+    loop = VirtualLoop()
+    store = new_store(disk)
+    loop.run_until_complete(store.start(Recorder()))
+    disk.latency = STUCK
+    written_before = store.journal.last_lsn
+    loop.call_soon(log_of(store).truncate, WriteSequence(1), Offset(keep))
+    while store.journal.last_lsn < written_before + 2:
+        loop.turn()
+    disk = disk.process_killed()
+    abandon(loop)
+
+    disk.latency = LATENCY
+    loop = VirtualLoop()
+    recovering = new_store(disk)
+    task = loop.create_task(recovering.start(Recorder()))
+    turn = 0
+    try:
+        while not task.done():
+            loop.turn()
+            turn += 1
+            if turn % 3 == 0:
+                check_image(disk.crash_image(rng), before, keep)
+    finally:
+        abandon(loop)
+
+
+def check_image(image: SimDisk, before: list[Entry], keep: int) -> None:
+    async def work() -> None:
+        store = await started(image)
+        log = log_of(store)
+        assert not log.needs_install, "the log was lost"
+        found = await content(log)
+        assert found in (tuple(before), tuple(e for e in before if e[1] <= keep))
+        await store.stop()
+
+    run(work())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_power_cut_during_recovery_after_a_kill_loses_nothing(seed: int) -> None:
+    """Recovery writes again, durably, what it read, before it cuts a file on its word."""
+    cut_power_during_recovery_after_a_kill(seed)
+
+
+def test_rot_in_the_journal_takes_groups_out_of_service_not_data() -> None:
+    """A rotten part that is not the tail: groups not proven outside neither start empty nor
+    pretend; a group that a later checkpoint covers is untouched."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        store = await started(disk)
+        for number in (1, 2):
+            await store.create(creation_of(number))
+        quiet, busy = log_of(store, 1), log_of(store, 2)
+        kept = append_values(quiet, 1, 1, [[b"quiet"]])
+        await quiet.settled()
+        append_values(busy, 1, 1, [[b"one"]])
+        await busy.settled()
+        await store.checkpoint_now()
+        quiet.save_hard_state(WriteSequence(2), HardState(Term(3), ReplicaId(2)))
+        await quiet.settled()
+        before = disk.content(journal_path(disk))
+        append_values(busy, 2, 1, [[b"two" * 30]])
+        await busy.settled()
+        after = disk.content(journal_path(disk))
+        append_values(busy, 3, 1, [[b"three"]])
+        await busy.settled()
+        await asyncio.sleep(0.1)
+        at = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b) + 100
+        crashed = disk.crash(random.Random(1))
+        crashed.flip_bits(journal_path(crashed), at)
+
+        again = await started(crashed)
+        assert again.recovered is not None
+        assert len(again.recovered.gaps) == 1
+        for number in (1, 2):
+            log = log_of(again, number)
+            assert log.needs_install
+            with pytest.raises(LogCorrupt):
+                await log.read(Offset(0), Offset(1), 100)
+        await again.stop()
+
+        once_more = await started(crashed)
+        assert log_of(once_more, 1).needs_install, "what was damaged stays so until an install"
+        installer = await log_of(once_more, 1).begin_install(
+            log_of(once_more, 1).start, creation_of(1).membership, b"", None
+        )
+        await installer.write(kept[0][3])
+        await installer.finish()
+        assert not log_of(once_more, 1).needs_install
+        assert await content(log_of(once_more, 1)) == tuple(kept)
+        await once_more.stop()
+
+    run(work())
+
+
+def journal_path(disk: SimDisk) -> str:
+    """The newest file that holds frames."""
+    used = [
+        path
+        for path in disk.files()
+        if path.startswith("journal/") and any(disk.content(path)[4096:8192])
+    ]
+    return used[-1]
+
+
+def test_rot_in_a_segment_below_the_checkpoint_needs_an_install() -> None:
+    """A flipped bit in fsynced bytes is never cut away."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        entries = await written(disk)
+        path = next(p for p in disk.files() if p.endswith(".segment"))
+        size = len(disk.content(path))
+        disk.flip_bits(path, size - 30)
+        disk = disk.process_killed()
+        store = await started(disk)
+        assert log_of(store).needs_install
+        assert len(disk.content(path)) == size
+        assert entries[1]
+        await store.stop()
+
+    run(work())
+
+
+def test_missing_segment_files_need_an_install() -> None:
+    """A log whose files are gone does not start empty."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        await written(disk, groups=2)
+        await disk.remove_tree("groups/0000000000000001")
+        disk = disk.process_killed()
+        store = await started(disk)
+        assert log_of(store, 1).needs_install
+        assert not log_of(store, 2).needs_install
+        await store.stop()
+
+    run(work())
+
+
+def test_missing_or_damaged_metadata_stops_the_node() -> None:
+    """Without its checkpoint or the journal that it needs, a store refuses and names the file."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        await written(disk)
+        for _ in range(4):
+            disk = disk.process_killed()
+            store = await started(disk)
+            await store.checkpoint_now()
+            await store.checkpoint_now()
+            await asyncio.sleep(1)
+            await store.stop()
+        assert "journal/0000000000000001.journal" not in disk.files()
+        state = disk.volume
+
+        no_checkpoint = SimDisk(volume=state.after_power_cut(random.Random(0)))
+        await no_checkpoint.remove_tree("checkpoint")
+        with pytest.raises(StorageFailed, match=r"no checkpoint|neither a checkpoint"):
+            await started(no_checkpoint)
+
+        rotten = SimDisk(volume=state.after_power_cut(random.Random(0)))
+        for path in rotten.files():
+            if path.startswith("checkpoint/"):
+                rotten.flip_bits(path, 30)
+        with pytest.raises(StorageFailed, match="checkpoint/"):
+            await started(rotten)
+
+        no_journal = SimDisk(volume=state.after_power_cut(random.Random(0)))
+        await no_journal.remove_tree("journal")
+        await no_journal.make_directory("journal")
+        with pytest.raises(StorageFailed, match=r"journal/.* is missing"):
+            await started(no_journal)
+
+        nothing_but_groups = SimDisk(volume=state.after_power_cut(random.Random(0)))
+        await nothing_but_groups.remove_tree("journal")
+        await nothing_but_groups.remove_tree("checkpoint")
+        with pytest.raises(StorageFailed, match="neither a checkpoint"):
+            await started(nothing_but_groups)
+
+    run(work())
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(seed: int) -> None:
+    """The older generation and the journal that was kept for it give the same log."""
+    rng = random.Random(seed)
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = await started(disk)
+        await store.create(creation_of(1))
+        log = log_of(store)
+        entries: list[Entry] = []
+        write = 0
+        for _ in range(3):
+            for _ in range(rng.randint(1, 6)):
+                write += 1
+                entries += append_values(
+                    log, write, 2 + write, [[rng.randbytes(rng.randint(1, 1500))]]
+                )
+            write += 1
+            cut = rng.choice([e[0] for e in entries])
+            log.truncate(WriteSequence(write), Offset(cut))
+            entries = [e for e in entries if e[1] <= cut]
+            write += 1
+            entries += append_values(log, write, 2 + write, [[rng.randbytes(5000)]])
+            await log.settled()
+            await store.checkpoint_now()
+        disk = disk.crash(rng)
+        newest = max(p for p in disk.files() if p.endswith(".checkpoint"))
+        disk.flip_bits(newest, 40)
+        again = await started(disk)
+        assert again.recovered is not None
+        assert len(again.recovered.damaged_checkpoints) == 1
+        assert await content(log_of(again)) == tuple(entries)
+        await again.stop()
+
+    run(work())
+
+
+def test_unknown_directories_are_left_alone_and_reported() -> None:
+    """A directory that nothing names is data until an operator says otherwise."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        await written(disk)
+        disk.put("groups/00000000000000aa/00000001/00000000000000000000.segment", b"somebody's")
+        disk = disk.process_killed()
+        store = await started(disk)
+        assert list(store.unknown_directories) == ["groups/00000000000000aa"]
+        await store.stop()
+        assert any("00000000000000aa" in path for path in disk.files())
+
+    run(work())
+
+
+def test_interrupted_deletion_goes_on_after_a_crash() -> None:
+    """Once the deletion is durable the directory goes, however many lives that takes."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        await written(disk, groups=2)
+        disk = disk.process_killed()
+        store = await started(disk)
+
+        async def no_removal(path: str) -> None:
+            raise OSError(5, "broken", path)
+
+        disk.remove_tree = no_removal  # type: ignore[method-assign]
+        await store.delete(GroupId(1))
+        disk = disk.crash(random.Random(3))
+        assert any("0000000000000001/" in path for path in disk.files())
+        again = await started(disk)
+        assert GroupId(1) not in again.logs
+        await asyncio.sleep(1)
+        assert not any("groups/0000000000000001" in path for path in disk.files())
+        assert list(again.unknown_directories) == []
+        await again.stop()
+
+    run(work())

@@ -35,7 +35,7 @@ def jars(cache: Path) -> Path:
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             raise PeerUnavailable(f"Kafka needs {tool}: apt-get install openjdk-17-jre maven")
-    target = cache / "kafka-libs"
+    target = (cache / "kafka-libs").resolve()  # Maven takes it relative to the pom
     if not any(target.glob("kafka_*.jar")):
         pom = Path(__file__).with_name("kafka-pom.xml")
         goal = ["dependency:copy-dependencies", f"-DoutputDirectory={target}"]

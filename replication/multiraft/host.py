@@ -59,7 +59,7 @@ class MultiRaft:
     Invariant: `_groups` holds every log of the store that is neither failed to open nor removed.
     """
 
-    def __init__(  # noqa: PLR0917  (the composition root's agreed order)
+    def __init__(
         self,
         identity: NodeIdentity,
         store: LogStore,

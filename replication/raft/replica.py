@@ -89,7 +89,7 @@ class RaftReplica(ReadableReplica):
     is PRE_CANDIDATE or CANDIDATE.
     """
 
-    def __init__(  # noqa: PLR0917  (what a log recovers, as ReplicaLog names it)
+    def __init__(
         self,
         replica_id: ReplicaId,
         hard_state: HardState,

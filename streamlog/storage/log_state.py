@@ -291,9 +291,7 @@ class LogState:
         """The state now; None while it is rebuilt."""
         if not self.exact:
             return None
-        return FrozenLogState(
-            end_offset, tuple(self.terms), dict(self._producers), self._data_end
-        )
+        return FrozenLogState(end_offset, tuple(self.terms), dict(self._producers), self._data_end)
 
     def _evict(self) -> tuple[int, ProducerState]:
         if self._order_lost:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
 import zstandard
-from node_processes import NodeProcess, free_addresses
 
 from streamlog.model import status_details
 from streamlog.model.batch import payload_crc32c
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import batch_pb2, error_pb2, record_pb2
 from streamlog.v1 import log_service_pb2 as log
+from tests.fakes.node_processes import NodeProcess, free_addresses
 
 FORMAT_NONE = 1 | 1 << 8
 FORMAT_ZSTD = 1 | 2 << 8
@@ -32,7 +33,7 @@ class Node:
 
     def unary(self, method: str, request: bytes) -> bytes:
         """Call it; the answer's bytes. Raises grpc.RpcError."""
-        call = self._channel.unary_unary(f"/streamlog.v1.{method}")
+        call: Any = self._channel.unary_unary(f"/streamlog.v1.{method}")
         answer = call(request, timeout=TIMEOUT_S)
         assert isinstance(answer, bytes)
         return answer
@@ -42,14 +43,15 @@ class Node:
         with pytest.raises(grpc.RpcError) as caught:
             self.unary(method, request)
         error = caught.value
-        trailers = dict(error.trailing_metadata())
+        metadata: Any = error.trailing_metadata()
+        trailers = dict(metadata)
         details = status_details.decode(trailers["grpc-status-details-bin"])
         assert details is not None
         return error.code(), details.reason, str(error.details())
 
     def produce(self, *messages: bytes) -> log.ProduceResult:
         """The first result of a stream of these messages. Raises grpc.RpcError."""
-        call = self._channel.stream_stream("/streamlog.v1.LogService/Produce")
+        call: Any = self._channel.stream_stream("/streamlog.v1.LogService/Produce")
         for answer in call(iter(messages), timeout=TIMEOUT_S):
             return log.ProduceResponse.FromString(answer).results[0]
         raise AssertionError("the stream ended without a result")
@@ -62,7 +64,7 @@ class Node:
     def fetch(self, partition: log.FetchPartition) -> log.FetchResponse:
         """The first response of a fetch stream."""
         request = log.FetchRequest(partitions=[partition], credit_bytes=1 << 20)
-        call = self._channel.stream_stream("/streamlog.v1.LogService/Fetch")
+        call: Any = self._channel.stream_stream("/streamlog.v1.LogService/Fetch")
         responses = call(iter([request.SerializeToString()]), timeout=TIMEOUT_S)
         return log.FetchResponse.FromString(next(responses))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from node_processes import NodeProcess, free_addresses, until
+from tests.fakes.node_processes import NodeProcess, free_addresses, until
 
 
 @contextmanager

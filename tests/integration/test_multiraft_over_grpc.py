@@ -94,7 +94,7 @@ async def _leader(processes: Sequence[Process]) -> Process:
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20.0):
-        while not condition():  # noqa: ASYNC110  (what is awaited has no event)
+        while not condition():
             await asyncio.sleep(0.02)
 
 

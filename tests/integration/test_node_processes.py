@@ -7,7 +7,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from node_processes import NodeProcess, nodes, until
+
+from tests.fakes.node_processes import NodeProcess, nodes, until
 
 
 def leaders(node: NodeProcess) -> list[int]:

@@ -34,9 +34,7 @@ ELECTION_HEARTBEATS_MIN = 3
 """An election timeout spans at least this many heartbeats: one may be lost, one late."""
 
 
-def _number(
-    key: str, default: int, low: int, high: int, unit: str, text: str
-) -> Setting:
+def _number(key: str, default: int, low: int, high: int, unit: str, text: str) -> Setting:
     return IntegerSetting(key, default, low, high, unit, text)
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from store_harness import run
 
 from jepsen_like.sim.disk import SimDisk
 from replication.types import NodeId
@@ -17,6 +16,7 @@ from streamlog.storage.identity import (
     mark_stopped,
 )
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed, write_sealed
+from tests.fakes.store_harness import run
 
 
 def test_identity_is_kept() -> None:
@@ -111,6 +111,7 @@ def test_sealed_file_is_old_or_new_after_a_crash(seed: int) -> None:
         old, new = b"old" * 1000, b"newer" * 900
         await write_sealed(disk, "d/file", b"SLTEST\0\0", 1, old)
         step = 0
+        image: SimDisk | None = None
         target = rng.randrange(12)
 
         def crash_at(_operation: object) -> OSError | None:
@@ -120,7 +121,6 @@ def test_sealed_file_is_old_or_new_after_a_crash(seed: int) -> None:
             step += 1
             return None
 
-        image: SimDisk | None = None
         disk.faults.hook = crash_at
         await write_sealed(disk, "d/file", b"SLTEST\0\0", 1, new)
         disk.faults.hook = None

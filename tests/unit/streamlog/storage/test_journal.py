@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from store_harness import run
 
 from jepsen_like.sim.disk import DiskLatency, DiskOperation, SimDisk
 from replication.errors import StorageFailed
@@ -22,6 +21,7 @@ from streamlog.storage.journal.frame import (
 )
 from streamlog.storage.journal.journal import Journal, JournalSettings, PendingFrame
 from streamlog.storage.journal.scan import Gap, JournalFiles, JournalScan
+from tests.fakes.store_harness import run
 
 JOURNAL_ID = 0xABCDEF
 TINY = JournalSettings(file_bytes=32 << 10, files_max=3)

@@ -8,16 +8,6 @@ import random
 from dataclasses import replace
 
 import pytest
-from store_harness import (
-    LATENCY,
-    SMALL,
-    Recorder,
-    append_values,
-    content,
-    creation_of,
-    new_store,
-    run,
-)
 
 from jepsen_like.sim.disk import DiskLatency, DiskOperation, SimDisk
 from replication.errors import DiskFull, LogCorrupt, OffsetOutOfRange, Overloaded, StorageFailed
@@ -32,6 +22,16 @@ from replication.types import (
 )
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.group_log import GroupLog
+from tests.fakes.store_harness import (
+    LATENCY,
+    SMALL,
+    Recorder,
+    append_values,
+    content,
+    creation_of,
+    new_store,
+    run,
+)
 
 
 def test_what_was_written_is_there_after_a_clean_stop() -> None:

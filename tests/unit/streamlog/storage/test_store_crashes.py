@@ -7,7 +7,9 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from store_harness import (
+
+from jepsen_like.sim.disk import SimDisk
+from tests.fakes.store_harness import (
     LATENCY,
     WEIGHTS,
     ModelGroup,
@@ -16,8 +18,6 @@ from store_harness import (
     abandon,
     creation_of,
 )
-
-from jepsen_like.sim.disk import SimDisk
 
 LIVES = 8
 

@@ -6,7 +6,13 @@ import asyncio
 import random
 
 import pytest
-from store_harness import (
+
+from jepsen_like.sim.disk import DiskLatency, SimDisk
+from replication.errors import LogCorrupt, StorageFailed
+from replication.types import GroupId, HardState, Offset, ReplicaId, Term, WriteSequence
+from streamlog.storage.group_log import GroupLog
+from streamlog.storage.store import NodeStore
+from tests.fakes.store_harness import (
     LATENCY,
     Entry,
     Recorder,
@@ -18,12 +24,6 @@ from store_harness import (
     new_store,
     run,
 )
-
-from jepsen_like.sim.disk import DiskLatency, SimDisk
-from replication.errors import LogCorrupt, StorageFailed
-from replication.types import GroupId, HardState, Offset, ReplicaId, Term, WriteSequence
-from streamlog.storage.group_log import GroupLog
-from streamlog.storage.store import NodeStore
 
 STUCK = DiskLatency(sync_ms=(50.0, 50.0))
 

@@ -1,20 +1,18 @@
 """One group's log on this node: what replication sees of it.
 
 Bytes and log state are the segment log's business, order and durability the write queue's, file
-work that of `group_files`; this class holds what is left (hard state, memberships, start) and ties
+work that of `group_files`, the moving of the start that of `log_start`, and what checkpoints keep
+that of `group_capture`; this class holds what is left (hard state, memberships, start) and ties
 them together. Every call that writes returns at once: durability is told to the store's listener.
 
 Invariants:
 - `start <= end`; `memberships[0]` is the one in force at `start`, and the offsets ascend.
-- The start moves, and files below it go, only when the journal says so durably and a durable
-  checkpoint holds everything below it: recovery never looks for a file that was removed.
 - A log that needs an install refuses every append and read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from replication.errors import DiskFull, LogCorrupt, StorageFailed, invariant
@@ -31,11 +29,12 @@ from replication.types import (
     WriteSequence,
 )
 from streamlog.storage import snapshot_file, storage_codec
+from streamlog.storage.group_capture import CapturedGroup, GroupCapture
 from streamlog.storage.group_files import FileHost, GroupFiles
 from streamlog.storage.install import StagedInstall, remove_file
-from streamlog.storage.interfaces import SegmentCheckpoint
 from streamlog.storage.journal.frame import FrameKind, encode_hard_state, encode_truncate
 from streamlog.storage.journal.journal import Journal, PendingFrame
+from streamlog.storage.log_start import LogStart
 from streamlog.storage.log_state import Duplicate, Fresh
 from streamlog.storage.membership_codec import encode_creation
 from streamlog.storage.segment_log import GroupSegmentLog
@@ -87,17 +86,6 @@ class LogHost(FileHost, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class CapturedGroup:
-    """A group as a checkpoint keeps it: durable up to `lsn`."""
-
-    lsn: int
-    end: Offset
-    """Up to here the files are fsynced."""
-    message: bytes
-    """A serialized GroupCheckpoint."""
-
-
 class GroupLog:
     """Implements replication.log.ReplicaLog, and what the broker wants beside it."""
 
@@ -114,10 +102,6 @@ class GroupLog:
         self._creation = creation
         self._host = host
         self._generation = state.generation
-        self._wanted_start = state.start
-        """What the journal says; the segment log follows in `_apply_start`."""
-        self._start_durable = True
-        self._checkpointed_end = segments.end.end if segments is not None else Offset(0)
         self._hard_state = state.hard_state
         self._memberships: MembershipsAt = state.memberships
         self._segments = segments
@@ -133,13 +117,23 @@ class GroupLog:
             write_bytes=host.settings.segment_write_bytes,
         )
         self._files.use(segments)
-        self._last_write = Write(None, (), lsn=lsn)
-        self._base_lsn = lsn
-        self._history: list[Write] | None = None
-        self._captured_end = self._checkpointed_end
-        """As `_checkpointed_end`, of the checkpoint that is being taken."""
-        self._truncations = 0
-        self._applying_start = False
+        self._start = LogStart(
+            state.start,
+            segments.end.end if segments is not None else Offset(0),
+            segments=lambda: self._segments,
+            run_alone=self._files.run_alone,
+            spawn=self._move_start_soon,
+            moved=self._start_moved,
+        )
+        self._capture = GroupCapture(
+            creation,
+            lsn,
+            files=self._files,
+            queue=self._queue,
+            segments=lambda: self._segments,
+            state=self._state,
+            captured_end=self._start.captured,
+        )
 
     # What replication reads.
 
@@ -259,9 +253,8 @@ class GroupLog:
             end=self.end.end,
         )
         self.segment_log.truncate(end)
-        self._truncations += 1
-        self._checkpointed_end = min(self._checkpointed_end, end)
-        self._captured_end = min(self._captured_end, end)
+        self._capture.truncated()
+        self._start.truncated(end)
         self._memberships = tuple(
             entry for index, entry in enumerate(self._memberships) if index == 0 or entry[0] < end
         )
@@ -282,7 +275,7 @@ class GroupLog:
 
     def log_start_committed(self, start: Offset) -> None:
         """`start` moves soon: when a checkpoint holds what lies below."""
-        if self._segments is not None and start > self._wanted_start.end:
+        if self._segments is not None and start > self._start.wanted.end:
             self._want_start(start)
 
     async def save_snapshot(self, through: LogPosition, data: bytes) -> None:
@@ -299,10 +292,10 @@ class GroupLog:
         if self._segments is not segments:
             return  # A copy took the log's place meanwhile, and came with a newer snapshot.
         start = max((b for b in segments.segment_bases if b <= through.end), default=Offset(0))
-        if start > self._wanted_start.end:
+        if start > self._start.wanted.end:
             self._want_start(start)
             await self._host.checkpoint_now()
-            await self._apply_start()
+            await self._start.apply()
 
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
         group_id = self._creation.group_id
@@ -335,61 +328,12 @@ class GroupLog:
         return self._generation
 
     async def capture(self) -> CapturedGroup:
-        """Fsync the files; what a checkpoint may now keep. Raises StorageFailed.
-
-        The segment log answers with the end that it had at some moment of the call; the write
-        after which the log ended there tells which journal frames that covers. When a truncation
-        came in between, that is not clear, and it is done again. All that is covered is durable
-        in the journal when this returns: a checkpoint never runs ahead of it.
-        """
-        captured: list[tuple[SegmentCheckpoint | None, Write]] = []
-
-        async def job() -> None:
-            first = Write(None, (), lsn=self._last_write.lsn, state=self._state())
-            if first.lsn == 0:
-                first = self._last_write  # It is on its way; its LSN comes with its flush.
-                first.state = self._state()
-            self._history = history = [first]
-            segments, truncations = self._segments, self._truncations
-            durable = await segments.checkpoint() if segments is not None else None
-            self._history = None
-            if self._truncations != truncations:
-                return
-            if durable is None:
-                captured.append((None, first))
-                return
-            found = [w for w in history if w.state is not None and w.state.end == durable.end]
-            invariant(found, "a checkpoint ends where some write ended", end=durable.end)
-            self._captured_end = durable.end.end
-            captured.append((durable, found[0]))
-
-        while not captured:
-            await self._files.run_alone(job)
-        await self._queue.settled(self._queue.last_index)
-        durable, write = captured[0]
-        state = write.state
-        assert state is not None
-        write.state = None
-        message = storage_pb2.GroupCheckpoint(
-            creation=encode_creation(self._creation),
-            lsn=max(write.lsn, self._base_lsn),
-            generation=state.generation,
-            hard_state=storage_codec.encode_hard_state(state.hard_state),
-            start=storage_codec.encode_position(state.start),
-            memberships=storage_codec.encode_memberships(state.memberships),
-            terms=storage_codec.encode_terms(state.terms),
-            needs_install=durable is None,
-        )
-        end = Offset(0)
-        if durable is not None:
-            end = durable.end.end
-            message.durable.CopyFrom(storage_codec.encode_segment_end(durable))
-        return CapturedGroup(message.lsn, end, message.SerializeToString(deterministic=True))
+        """What a checkpoint may keep of the group now; see `group_capture`."""
+        return await self._capture.capture()
 
     def checkpointed(self, captured: CapturedGroup) -> None:
         """The checkpoint that holds what was captured is durable."""
-        self._checkpointed_end = min(captured.end, self._captured_end)
-        self._apply_start_soon()
+        self._start.checkpointed(captured.end)
 
     def created(self) -> None:
         """Journal the creation."""
@@ -431,7 +375,7 @@ class GroupLog:
     def _state(self) -> GroupState:
         return GroupState(
             self._generation,
-            self._wanted_start,
+            self._start.wanted,
             self.end,
             self._hard_state,
             self._memberships,
@@ -439,11 +383,8 @@ class GroupLog:
         )
 
     def _submit(self, write: Write) -> None:
-        if self._history is not None:
-            write.state = self._state()
-            self._history.append(write)
+        self._capture.wrote(write)
         self._queue.submit(write)
-        self._last_write = write
         self._host.changed(self._creation.group_id)
 
     def _want_start(self, start: Offset) -> None:
@@ -451,52 +392,16 @@ class GroupLog:
         term = self.term_at(start)
         invariant(term is not None, "a start lies within the log", start=start, end=self.end.end)
         assert term is not None
-        self._wanted_start = LogPosition(term, start)
-        self._start_durable = False
-        message = storage_pb2.LogStartMoved(start=storage_codec.encode_position(self._wanted_start))
+        durable = self._start.want(LogPosition(term, start))
+        message = storage_pb2.LogStartMoved(start=storage_codec.encode_position(self._start.wanted))
         frame = self._frame(FrameKind.LOG_START, message.SerializeToString())
-        wanted = self._wanted_start
-
-        def durable() -> None:
-            self._start_durable = wanted == self._wanted_start
-            self._apply_start_soon()
-
         self._submit(Write(None, (frame,), on_durable=durable))
 
-    def _can_apply_start(self) -> bool:
-        return (
-            self._segments is not None
-            and self._start_durable
-            and self.start.end < self._wanted_start.end <= self._checkpointed_end
-            and not self._applying_start
-        )
+    def _move_start_soon(self) -> None:
+        self._host.spawn(self._start.apply(), f"move the start of group {self._creation.group_id}")
 
-    def _apply_start_soon(self) -> None:
-        if self._can_apply_start():
-            group_id = self._creation.group_id
-            self._host.spawn(self._apply_start(), f"move the start of group {group_id}")
-
-    async def _apply_start(self) -> None:
-        """Move the start and remove whole segments below it."""
-        if not self._can_apply_start():
-            return
-
-        async def job() -> None:
-            segments = self._segments
-            if segments is None or not self._can_apply_start():
-                return
-            self._applying_start = True
-            try:
-                segments.log_start_committed(self._wanted_start.end)
-                await segments.apply_log_start()
-            finally:
-                self._applying_start = False
-            self._memberships = rebase_memberships(self._memberships, segments.start.end)
-
-        try:
-            await self._files.run_alone(job)
-        except StorageFailed:
-            return  # Told already, by whoever found it.
+    def _start_moved(self) -> None:
+        self._memberships = rebase_memberships(self._memberships, self.start.end)
 
     async def _take_over(
         self, message: storage_pb2.InstalledLog, segments: GroupSegmentLog
@@ -508,9 +413,8 @@ class GroupLog:
         async def job() -> None:
             old, self._segments = self._segments, segments
             self._generation = message.generation
-            self._wanted_start = segments.start
+            self._start.replaced(segments.start, segments.end.end)
             self._memberships = storage_codec.decode_memberships(message.memberships)
-            self._checkpointed_end = self._captured_end = segments.end.end
             self._files.use(segments)
             self._submit(
                 Write(None, (self._frame(FrameKind.INSTALLED, message.SerializeToString()),))

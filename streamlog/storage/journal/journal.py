@@ -14,13 +14,12 @@ Invariants:
 - A file is given a new life only after `release_below` named it.
 - After a failed write nothing is written any more.
 
-`frame` has the format, `journal_file` the files, `scan` the way back.
+`frame` has the format, `file_supply` and `journal_file` the files, `scan` the way back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from typing import Final
 from replication.errors import StorageFailed, invariant
 from replication.ports import Disk
 from streamlog.storage.journal import journal_file
+from streamlog.storage.journal.file_supply import FileSupply
 from streamlog.storage.journal.frame import (
     BLOCK_BYTES,
     FRAME_HEADER_BYTES,
@@ -44,8 +44,6 @@ from streamlog.storage.journal.journal_file import OpenJournalFile
 
 FLUSH_BYTES_MAX: Final = 8 << 20
 """One flush takes no more; what is left goes out in the next."""
-
-_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +98,6 @@ class JournalCounters:
 
 
 @dataclass(slots=True)
-class _LiveFile:
-    sequence: int
-    first_lsn: int
-    """LSN of the first frame that is or will be in it."""
-
-
-@dataclass(slots=True)
 class _Current:
     open_file: OpenJournalFile
     salt: int
@@ -125,7 +116,6 @@ class Journal:
         on_flushed: Callable[[], None],
         on_failed: Callable[[StorageFailed], None],
     ) -> None:
-        self._disk = disk
         self._journal_id = journal_id
         self._settings = settings
         self._on_flushed = on_flushed
@@ -137,13 +127,14 @@ class Journal:
         self._durable_lsn = 0
         self._marked_lsn = 0
         self._previous_crc = 0
-        self._live: list[_LiveFile] = []
-        self._free: list[int] = []
-        self._next_sequence = 1
+        self._supply = FileSupply(
+            disk,
+            journal_id,
+            file_bytes=settings.file_bytes,
+            files_max=settings.files_max,
+            on_failed=self._fail,
+        )
         self._current: _Current | None = None
-        self._spare: OpenJournalFile | None = None
-        self._preparing: asyncio.Task[None] | None = None
-        self._spare_changed = asyncio.Event()
         self._wake = asyncio.Event()
         self._mark_due = False
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -152,7 +143,6 @@ class Journal:
         self._durable_frames = 0
         self._drains: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._stopping = False
-        self._stalled = False
         self._failure: StorageFailed | None = None
 
     # Life.
@@ -167,19 +157,16 @@ class Journal:
         The old files stay as they are until `release_below` names them. Nothing is flushed
         before `begin`. Raises OSError.
         """
-        await self._disk.make_directory(journal_file.DIRECTORY)
-        await self._disk.sync_directory("")
         self._last_lsn = self._durable_lsn = self._marked_lsn = next_lsn - 1
         self._previous_crc = previous_crc32c
-        self._live = [_LiveFile(sequence, 0) for sequence in old_sequences]
-        self._next_sequence = max(old_sequences, default=0) + 1
-        self._use(await self._make_file())
-        return self._live[-1].sequence
+        first = await self._supply.open(old_sequences, next_lsn)
+        self._use(first)
+        return first.sequence
 
     def begin(self) -> None:
         """Start to flush, and to prepare the next file."""
         self._flusher = asyncio.get_running_loop().create_task(self._run(), name="journal flusher")
-        self._prepare_spare()
+        self._supply.begin()
 
     async def stop(self) -> None:
         """Flush everything and a last MARK, then close. After a failure only close."""
@@ -187,12 +174,10 @@ class Journal:
             self._stopping = True
             self._wake.set()
             await self._flusher
-        if self._preparing is not None:
-            await asyncio.wait([self._preparing])
-        for open_file in (self._current.open_file if self._current else None, self._spare):
-            if open_file is not None:
-                await open_file.file.close()
-        self._current = self._spare = None
+        await self._supply.close()
+        if self._current is not None:
+            await self._current.open_file.file.close()
+            self._current = None
 
     # Use.
 
@@ -216,15 +201,14 @@ class Journal:
         """Bytes that can be journalled before a file must be released."""
         current = self._current
         left = self._settings.file_bytes - current.at if current is not None else 0
-        unused = self._settings.files_max - len(self._live)
-        return left + max(0, unused) * (self._settings.file_bytes - BLOCK_BYTES)
+        return left + self._supply.unused_count * (self._settings.file_bytes - BLOCK_BYTES)
 
     @property
     def live_bytes(self) -> int:
         """Bytes of the files that no checkpoint has released."""
         current = self._current
         last = current.at if current is not None else 0
-        return max(0, len(self._live) - 1) * self._settings.file_bytes + last
+        return max(0, self._supply.live_count - 1) * self._settings.file_bytes + last
 
     def enqueue(self, frame: PendingFrame) -> None:
         """Take a frame for the next flush. Raises StorageFailed after a failure."""
@@ -249,21 +233,15 @@ class Journal:
 
     def file_holding(self, lsn: int) -> int:
         """Sequence of the file that holds (or will hold) the frame."""
-        found = self._live[0].sequence
-        for live in self._live:
-            if live.first_lsn <= lsn:
-                found = live.sequence
-        return found
+        return self._supply.file_holding(lsn)
 
     def first_lsn_of(self, sequence: int) -> int:
         """LSN of the first frame that is or will be in a file of this process's."""
-        return next(live.first_lsn for live in self._live if live.sequence == sequence)
+        return self._supply.first_lsn_of(sequence)
 
     def release_below(self, sequence: int) -> None:
         """The files below are covered by a durable checkpoint: they may be recycled."""
-        while len(self._live) > 1 and self._live[0].sequence < sequence:
-            self._free.append(self._live.pop(0).sequence)
-        self._prepare_spare()
+        self._supply.release_below(sequence)
 
     # Flushing.
 
@@ -281,8 +259,6 @@ class Journal:
                 await self._flush()
         except OSError as error:
             self._fail(error)
-        except StorageFailed:
-            pass  # Told already, by the preparation of the next file.
 
     async def _flush(self) -> None:
         """One flush: as many pending frames as fit, at least a MARK."""
@@ -391,61 +367,12 @@ class Journal:
         needed = MARK_FRAME_BYTES + (self._pending[0].total_bytes if self._pending else 0)
         if current.at + needed <= self._settings.file_bytes:
             return current
-        if self._spare is None:
-            self.counters.stalls += 1
-            self._stalled = True
-        while self._spare is None:
-            self._spare_changed.clear()
-            self._prepare_spare()
-            await self._spare_changed.wait()
-            if self._failure is not None:
-                raise self._failure
-        self._stalled = False
-        await current.open_file.file.close()
-        spare, self._spare = self._spare, None
+        following = await self._supply.next_file(self._last_lsn + 1)
+        self.counters.stalls = self._supply.stalls
         self.counters.file_switches += 1
-        following = self._use(spare)
-        self._prepare_spare()
-        return following
+        await current.open_file.file.close()
+        return self._use(following)
 
     def _use(self, open_file: OpenJournalFile) -> _Current:
-        self._live.append(_LiveFile(open_file.sequence, self._last_lsn + 1))
         self._current = _Current(open_file, salt(self._journal_id, open_file.sequence))
         return self._current
-
-    def _prepare_spare(self) -> None:
-        """Begin to make the next file, unless one is there or being made.
-
-        Beyond `files_max` one is made only when a flush waits for it: data is refused long
-        before (`free_bytes`), so what waits are votes and their like.
-        """
-        if self._spare is not None or self._flusher is None or self._failure is not None:
-            return
-        if self._preparing is not None and not self._preparing.done():
-            return
-        if not self._free and len(self._live) >= self._settings.files_max and not self._stalled:
-            return
-        loop = asyncio.get_running_loop()
-        self._preparing = loop.create_task(self._prepare(), name="journal next file")
-
-    async def _prepare(self) -> None:
-        try:
-            self._spare = await self._make_file()
-        except OSError as error:
-            if error.errno not in _NO_SPACE:
-                self._fail(error)
-            # Else a flush that needs the file waits until `release_below` frees one.
-        if self._spare is not None or self._failure is not None:
-            self._spare_changed.set()
-
-    async def _make_file(self) -> OpenJournalFile:
-        sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
-        size = self._settings.file_bytes
-        if self._free:
-            old = self._free.pop(0)
-            return await journal_file.recycle(self._disk, self._journal_id, old, sequence, size)
-        try:
-            return await journal_file.create(self._disk, self._journal_id, sequence, size)
-        except OSError:
-            self._next_sequence -= 1
-            raise

@@ -63,6 +63,8 @@ class TailMemory:
             if oldest.alive:
                 owner.drop_oldest(oldest)
                 self.forget(oldest)
+                # The tail forgets the frame itself only now and then; its bytes go at once.
+                oldest.frame = b""
 
     def forget(self, frame: TailFrame) -> None:
         """A written frame left its tail."""

@@ -201,6 +201,12 @@ class SegmentWriter:
                 if loaded is not None:
                     state, end = loaded
                     break
+        if end < contents.segments[0].base:
+            raise LogCorrupt(
+                contents.identity.group_id,
+                contents.directory,
+                f"no sound log state at or below offset {offset}",
+            )
         while end < offset:
             frames = await self._reader.read(end, offset, FOLD_BYTES, below_start=True)
             if not frames:

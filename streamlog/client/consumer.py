@@ -28,6 +28,7 @@ from streamlog.client.errors import (
     NotLeader,
     OffsetOutOfRange,
     closed,
+    defect,
     from_wire,
 )
 from streamlog.client.fetch_stream import FetchCall, FetchPolicy, FetchStream, PartitionFetch
@@ -38,6 +39,7 @@ from streamlog.client.records import (
     TopicPartition,
     decode_records,
 )
+from streamlog.client.tasks import Tasks
 from streamlog.client.transport import Environment
 from streamlog.model.record_set import new_decompressor
 from streamlog.v1.log_service_pb2 import FetchResponse
@@ -119,11 +121,12 @@ class Consumer:
         """Records of a decoded batch that `getmany` did not take yet."""
         self._errors: deque[ClientError] = deque()
         self._arrived = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
+        self._tasks = Tasks(self.on_defect)
+        self._broken: ClientError | None = None
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._keeper = asyncio.get_running_loop().create_task(self._metadata.keep_fresh())
+        self._tasks.start(self._metadata.keep_fresh())
         return self
 
     async def __aexit__(
@@ -143,9 +146,7 @@ class Consumer:
             self._unblock(state)
         for stream in self._streams.values():
             await stream.close()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._tasks.close()
         await self._connections.close()
 
     # Which partitions, from where.
@@ -323,6 +324,8 @@ class Consumer:
                 return ConsumerBatch(state.topic, state.partition, records)
         if self._errors:
             raise self._errors.popleft()
+        if self._broken is not None:
+            raise self._broken
         return None
 
     def _decode(self, fetched: _Fetched) -> list[ConsumerRecord]:
@@ -469,6 +472,11 @@ class Consumer:
         """The leader's connection broke: perhaps its node did."""
         for state in states:
             self._route_later(state, error.retry_after_ms)
+
+    def on_defect(self, error: BaseException) -> None:
+        """A task died: whoever waits is told."""
+        self._broken = self._broken or defect("consumer", error)
+        self._arrived.set()
 
 
 def _pair(state: PartitionFetch) -> TopicPartition:

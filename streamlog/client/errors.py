@@ -19,6 +19,7 @@ from streamlog.model.errors import (
     ABORTED,
     DEADLINE_EXCEEDED,
     FAILED_PRECONDITION,
+    INTERNAL,
     RESOURCE_EXHAUSTED,
     UNAVAILABLE,
     Reason,
@@ -141,6 +142,12 @@ class ClientClosed(ClientError):
     fatal = True
 
 
+class ClientDefect(ClientError):
+    """The client itself failed: a defect; everything that waited fails with it."""
+
+    fatal = True
+
+
 _BY_REASON: Mapping[str, type[ClientError]] = {
     Reason.UNSUPPORTED_VERSION.name: VersionNotSupported,
     Reason.UNKNOWN_TOPIC.name: TopicUnknown,
@@ -205,6 +212,14 @@ def rejected(
         metadata=metadata,
         retriable=reason.info.retriable,
     )
+
+
+def defect(what: str, error: BaseException) -> ClientDefect:
+    """The error of everything that waits when a task of the client dies."""
+    message = f"the {what} failed: {type(error).__name__}: {error}; close it and make another"
+    failure = ClientDefect(message, code=INTERNAL, indefinite=True)
+    failure.__cause__ = error
+    return failure
 
 
 def closed(what: str) -> ClientClosed:

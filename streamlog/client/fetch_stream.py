@@ -18,6 +18,7 @@ from google.protobuf.message import DecodeError
 from streamlog.client.backoff import Backoff
 from streamlog.client.connection import LOG_SERVICE, Connection
 from streamlog.client.errors import ClientError, ConnectionLost, from_transport
+from streamlog.client.tasks import Tasks
 from streamlog.client.transport import ClientStream, TransportError
 from streamlog.model.errors import UNAVAILABLE
 from streamlog.v1.log_service_pb2 import (
@@ -98,6 +99,10 @@ class FetchOwner(Protocol):
         """These partitions are on no stream any more."""
         ...
 
+    def on_defect(self, error: BaseException) -> None:
+        """A task of the stream ended in a way that nobody foresaw."""
+        ...
+
 
 class FetchCall:
     """One call, with the credit that is owed to it."""
@@ -136,8 +141,8 @@ class FetchStream:
         self._removed: dict[tuple[int, int], None] = {}
         self._wake = asyncio.Event()
         self._call: FetchCall | None = None
-        self._receivers: dict[asyncio.Task[None], None] = {}
-        self._sender = asyncio.get_running_loop().create_task(self._send_loop())
+        self._tasks = Tasks(owner.on_defect)
+        self._tasks.start(self._send_loop())
 
     def add(self, state: PartitionFetch) -> None:
         """Fetch the partition from its `fetch_offset` on; moves it when it is here already."""
@@ -161,12 +166,10 @@ class FetchStream:
 
     async def close(self) -> None:
         """Cancel the call and the tasks."""
-        self._sender.cancel()
-        for task in self._receivers:
-            task.cancel()
+        self._tasks.cancel()
         if self._call is not None:
             self._call.call.cancel()
-        await asyncio.gather(self._sender, *self._receivers, return_exceptions=True)
+        await self._tasks.close()
 
     async def _send_loop(self) -> None:
         while True:
@@ -196,13 +199,8 @@ class FetchStream:
         call = self._call = FetchCall(stream, self._wake, self._policy.credit_bytes)
         self._removed.clear()
         self._added = dict.fromkeys(self._states)
-        task = asyncio.get_running_loop().create_task(self._receive_loop(call))
-        self._receivers[task] = None
-        task.add_done_callback(self._receiver_done)
+        self._tasks.start(self._receive_loop(call))
         return call
-
-    def _receiver_done(self, task: asyncio.Task[None]) -> None:
-        self._receivers.pop(task, None)
 
     def _request(self, call: FetchCall) -> FetchRequest | None:
         added, self._added = self._added, {}

@@ -8,7 +8,8 @@ off, because the client retries with knowledge of what it retries.
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
@@ -32,15 +33,29 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 _DETAILS_TRAILER: Final = "grpc-status-details-bin"
+_CANCELLED: Final[int] = grpc.StatusCode.CANCELLED.value[0]
+_GIVEN_UP: Final = "the call was given up here"
 
 
-def _transport_error(error: grpc.aio.AioRpcError) -> TransportError:
-    code: int = error.code().value[0]
+def _transport_error(code: grpc.StatusCode, message: str | None, trailers: Any) -> TransportError:
     details = b""
-    for key, value in error.trailing_metadata() or ():
+    for key, value in trailers or ():
         if key == _DETAILS_TRAILER and isinstance(value, bytes):
             details = value
-    return TransportError(code, error.details() or "", details)
+    return TransportError(code.value[0], message or "", details)
+
+
+def _failure(error: grpc.aio.AioRpcError) -> TransportError:
+    return _transport_error(error.code(), error.details(), error.trailing_metadata())
+
+
+def _raise_given_up() -> NoReturn:
+    """GRPC says CancelledError for a call that was ended from here; in asyncio that exception
+    belongs to a task that is cancelled, and would end the loop around the call."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise asyncio.CancelledError
+    raise TransportError(_CANCELLED, _GIVEN_UP) from None
 
 
 class _GrpcStream:
@@ -53,15 +68,21 @@ class _GrpcStream:
         try:
             await self._call.write(message)
         except grpc.aio.AioRpcError as error:
-            raise _transport_error(error) from None
+            raise _failure(error) from None
+        except asyncio.InvalidStateError:
+            await self._raise_end()
+        except asyncio.CancelledError:
+            _raise_given_up()
         except grpc.aio.UsageError as error:
-            raise TransportError(grpc.StatusCode.UNAVAILABLE.value[0], str(error)) from None
+            raise TransportError(_CANCELLED, str(error)) from None
 
     async def receive(self) -> bytes | None:
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise _transport_error(error) from None
+            raise _failure(error) from None
+        except asyncio.CancelledError:
+            _raise_given_up()
         if message is grpc.aio.EOF:
             return None
         assert isinstance(message, bytes)
@@ -72,6 +93,14 @@ class _GrpcStream:
 
     def cancel(self) -> None:
         self._call.cancel()
+
+    async def _raise_end(self) -> NoReturn:
+        """A message was sent into a call that has ended already: say how it ended."""
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            raise TransportError(grpc.StatusCode.UNAVAILABLE.value[0], "the server ended the call")
+        details, trailers = await self._call.details(), await self._call.trailing_metadata()
+        raise _transport_error(code, details, trailers)
 
 
 class _GrpcChannel:
@@ -88,12 +117,19 @@ class _GrpcChannel:
         try:
             response = await callable_(request, timeout=timeout_ms / 1000)
         except grpc.aio.AioRpcError as error:
-            raise _transport_error(error) from None
+            raise _failure(error) from None
+        except asyncio.CancelledError:
+            _raise_given_up()
+        except grpc.aio.UsageError as error:
+            raise TransportError(_CANCELLED, f"the channel is closed: {error}") from None
         assert isinstance(response, bytes)
         return response
 
     def stream(self, method: str) -> ClientStream:
-        return _GrpcStream(self._channel.stream_stream(method)())
+        try:
+            return _GrpcStream(self._channel.stream_stream(method)())
+        except grpc.aio.UsageError as error:
+            raise TransportError(_CANCELLED, f"the channel is closed: {error}") from None
 
     async def close(self) -> None:
         await self._channel.close()

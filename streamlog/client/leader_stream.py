@@ -19,6 +19,7 @@ from streamlog.client.batch_builder import entry_parts
 from streamlog.client.connection import LOG_SERVICE, Connection, NodeLimits
 from streamlog.client.errors import ClientError, ConnectionLost, from_transport
 from streamlog.client.partition_queue import Batch, PartitionQueue
+from streamlog.client.tasks import Tasks
 from streamlog.client.transport import ClientStream, TransportError
 from streamlog.model.errors import UNAVAILABLE
 from streamlog.v1.log_service_pb2 import ProduceResponse, ProduceResult
@@ -50,6 +51,10 @@ class StreamOwner(Protocol):
         """No stream could be opened; nothing was sent."""
         ...
 
+    def on_defect(self, error: BaseException) -> None:
+        """A task of the stream ended in a way that nobody foresaw."""
+        ...
+
 
 class _OpenStream:
     """One call and the requests whose results it owes."""
@@ -73,17 +78,20 @@ class LeaderStream:
         self._wake = asyncio.Event()
         self._open: _OpenStream | None = None
         self._next_request_id = 1
-        self._receivers: dict[asyncio.Task[None], None] = {}
-        self._sender = asyncio.get_running_loop().create_task(self._send_loop())
+        self._tasks = Tasks(owner.on_defect)
+        self._tasks.start(self._send_loop())
 
     def submit(self, queue: PartitionQueue) -> None:
         """The partition has batches for this leader."""
         self._ready[queue] = None
         self._wake.set()
 
-    def forget(self, queue: PartitionQueue) -> None:
-        """The partition is led by another node now."""
-        self._ready.pop(queue, None)
+    def take_unsent(self) -> list[PartitionQueue]:
+        """Take back the partitions that wait for a stream to this leader; none when it is open."""
+        if self._open is not None:
+            return []
+        queues, self._ready = list(self._ready), {}
+        return queues
 
     def oldest_sent_ms(self) -> float | None:
         """When the oldest unanswered request was sent; None when there is none."""
@@ -100,12 +108,10 @@ class LeaderStream:
 
     async def close(self) -> None:
         """Cancel the call and the tasks."""
-        self._sender.cancel()
-        for task in self._receivers:
-            task.cancel()
+        self._tasks.cancel()
         if self._open is not None:
             self._open.call.cancel()
-        await asyncio.gather(self._sender, *self._receivers, return_exceptions=True)
+        await self._tasks.close()
 
     # Sending -------------------------------------------------------------------------------
 
@@ -136,13 +142,8 @@ class LeaderStream:
             self._owner.on_unreachable(queues, error)
             return None
         stream = self._open = _OpenStream(call, limits)
-        task = asyncio.get_running_loop().create_task(self._receive_loop(stream))
-        self._receivers[task] = None
-        task.add_done_callback(self._receiver_done)
+        self._tasks.start(self._receive_loop(stream))
         return stream
-
-    def _receiver_done(self, task: asyncio.Task[None]) -> None:
-        self._receivers.pop(task, None)
 
     def _collect(self, stream: _OpenStream) -> bytes | None:
         """The next ProduceRequest; partitions take turns batch by batch."""

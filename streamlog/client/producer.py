@@ -139,6 +139,7 @@ class Producer:
             clock=environment.clock,
             policy=SendPolicy(delivery_timeout_ms, request_timeout_ms, idempotence),
             offload=compressor is not None and compressor.offloads,
+            on_broken=self._on_broken,
         )
         self._accumulator = Accumulator(
             clock=environment.clock,
@@ -152,11 +153,11 @@ class Producer:
         self._wanted: dict[str, None] = {}
         self._started = False
         self._closed = False
+        self._broken: ClientError | None = None
 
     async def start(self) -> None:
         """Begin; entering the context does it. Sends nothing yet."""
-        if self._closed:
-            raise closed("producer")
+        self._check_open()
         if not self._started:
             self._started = True
             self._metadata.on_change(self._on_metadata)
@@ -258,8 +259,7 @@ class Producer:
         """
         writer = self._writers.get(topic)
         if writer is None:
-            if self._closed:
-                raise closed("producer")
+            self._check_open()
             self._wanted[topic] = None
             message = f"the partitions of topic {topic} are not known yet"
             raise TopicNotLoaded(message, code=UNAVAILABLE, retriable=True)
@@ -359,8 +359,7 @@ class Producer:
         batch.all_told = True
         size_bytes = sum(map(len, batch.records))
         while True:
-            if self._closed:
-                raise closed("producer")
+            self._check_open()
             try:
                 self._accumulator.adopt(batch, size_bytes)
                 break
@@ -375,8 +374,7 @@ class Producer:
 
         Raises TopicUnknown, ConnectionLost.
         """
-        if self._closed:
-            raise closed("producer")
+        self._check_open()
         await self.start()
         view = await self._metadata.topic(topic)
         writer = self._writers.get(topic)
@@ -409,8 +407,7 @@ class Producer:
 
         Raises RecordsLost when records failed that no callback was told about.
         """
-        if self._closed:
-            raise closed("producer")
+        self._check_open()
         await self._acknowledged()
         self._raise_losses()
 
@@ -438,6 +435,17 @@ class Producer:
             raise RecordsLost(losses.records, losses.first_error)
 
     # Inside ----------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        if self._closed:
+            raise closed("producer")
+
+    def _on_broken(self, error: ClientError) -> None:
+        self._broken = error
+        for writer in self._writers.values():
+            writer.closed_error = error
 
     def _on_sealed(self, queue: PartitionQueue) -> None:
         writer = self._writers.get(queue.topic)

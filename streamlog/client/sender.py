@@ -8,7 +8,7 @@ one task pair a leader, all owned by this object and awaited by `close`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,7 @@ from streamlog.client.errors import (
     DeliveryTimedOut,
     TopicUnknown,
     closed,
+    defect,
     from_wire,
     rejected,
 )
@@ -33,6 +34,7 @@ from streamlog.client.partition_queue import (
     ProducerIdentity,
     RecordMetadata,
 )
+from streamlog.client.tasks import Tasks
 from streamlog.client.transport import Clock
 from streamlog.model.batch import PREFIX_BYTES
 from streamlog.model.errors import DEADLINE_EXCEEDED, NOT_FOUND, UNAVAILABLE, Reason
@@ -83,6 +85,7 @@ class Sender:
         clock: Clock,
         policy: SendPolicy,
         offload: bool,
+        on_broken: Callable[[ClientError], None],
     ) -> None:
         self.losses = Losses()
         self.sent_bytes = 0
@@ -100,7 +103,8 @@ class Sender:
         self._identity: ProducerIdentity | None = None
         self._wanting_identity: dict[PartitionQueue, None] = {}
         self._identity_wanted = asyncio.Event()
-        self._tasks: dict[asyncio.Task[None], None] = {}
+        self._tasks = Tasks(self.on_defect)
+        self._on_broken = on_broken
         self._closed = False
 
     def start(self) -> None:
@@ -111,24 +115,31 @@ class Sender:
             self._identity_loop(),
             self._housekeeping_loop(),
         ):
-            self._tasks[asyncio.get_running_loop().create_task(coroutine)] = None
+            self._tasks.start(coroutine)
 
     async def close(self) -> None:
         """Stop; what is unresolved fails as closed."""
         self._closed = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
+        await self._tasks.close()
         for stream in self._streams.values():
             await stream.close()
-        await asyncio.gather(*tasks, return_exceptions=True)
         for handle, _ in self._blocked.values():
             handle.cancel()
+        self._fail_all(closed("producer"))
+
+    def on_defect(self, error: BaseException) -> None:
+        """A task died: whoever waits is told, and nothing more is sent."""
+        if not self._closed:
+            self._closed = True
+            broken = defect("producer", error)
+            self._on_broken(broken)
+            self._fail_all(broken)
+
+    def _fail_all(self, error: ClientError) -> None:
         assert self.accumulator is not None
         for batch in self.accumulator.unresolved():
-            error = closed("producer")
-            error.indefinite = batch.indefinite or batch.outstanding
-            self._resolve(batch, error=error)
+            indefinite = batch.indefinite or batch.outstanding
+            self._resolve(batch, error=_copy(error, indefinite=indefinite))
 
     # From the accumulator --------------------------------------------------------------------
 
@@ -302,6 +313,9 @@ class Sender:
                 self._unblock(queue)
             else:
                 waiting_for_leader = True
+        for stream in list(self._streams.values()):
+            for queue in stream.take_unsent():
+                self.pump(queue)  # perhaps to another leader than the one that does not answer
         leaderless, self._leaderless = list(self._leaderless), {}
         for queue in leaderless:
             error = self._metadata.topic_error(queue.topic)
@@ -337,12 +351,7 @@ class Sender:
     def _prepare(self, batch: Batch) -> None:
         awaitable = self._builder.prepare(batch)
         if awaitable is not None:
-            task = asyncio.get_running_loop().create_task(self._finish(batch, awaitable))
-            self._tasks[task] = None
-            task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+            self._tasks.start(self._finish(batch, awaitable))
 
     async def _finish(self, batch: Batch, compressed: Awaitable[bytes]) -> None:
         content = batch.payload

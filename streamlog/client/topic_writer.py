@@ -13,7 +13,7 @@ from typing import Final
 
 from streamlog.client.accumulator import Accumulator
 from streamlog.client.cluster_metadata import TopicView
-from streamlog.client.errors import ClientClosed, ClientError, rejected
+from streamlog.client.errors import ClientError, rejected
 from streamlog.client.partition_queue import Delivery, PartitionQueue
 from streamlog.client.record_encoder import (
     BATCH_CONTENT_BYTES_MAX,
@@ -60,7 +60,7 @@ class TopicWriter:
         self._routing_partitions = 0
         self._sticky: PartitionQueue
         self._turn = first_partition
-        self.closed_error: ClientClosed | None = None
+        self.closed_error: ClientError | None = None
         self.bind(view)
 
     def bind(self, view: TopicView) -> list[PartitionQueue]:
@@ -110,7 +110,7 @@ class TopicWriter:
             BufferFull: nothing was taken; `await producer.room()` and send again.
             RecordRejected: the record is larger than any batch may be.
             ValueError: a header or the partition is out of its range.
-            ClientClosed: the producer is closed.
+            ClientClosed, ClientDefect: the producer was closed, or broke.
         """
         if partition is not None:
             queue = self.queue_of(partition)

@@ -1,0 +1,24 @@
+"""gRPC ignores an option whose name it does not know, in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc._cython.cygrpc
+import pytest
+
+from streamlog.client.grpc_transport import CHANNEL_OPTIONS
+from streamlog.host.grpc_options import channel_options, server_options
+
+NAMES = sorted({name for name, _ in (*CHANNEL_OPTIONS, *channel_options(1), *server_options(1))})
+
+
+@pytest.fixture(scope="module")
+def library() -> bytes:
+    return Path(grpc._cython.cygrpc.__file__).read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_option_exists(name: str, library: bytes) -> None:
+    """A misspelt option once let nodes hang up on idle clients for pinging too often."""
+    assert name.encode() + b"\0" in library

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import grpc._cython.cygrpc
+import grpc
 import pytest
 
 from streamlog.client.grpc_transport import CHANNEL_OPTIONS
@@ -15,7 +15,8 @@ NAMES = sorted({name for name, _ in (*CHANNEL_OPTIONS, *channel_options(1), *ser
 
 @pytest.fixture(scope="module")
 def library() -> bytes:
-    return Path(grpc._cython.cygrpc.__file__).read_bytes()
+    (path,) = Path(grpc.__file__).parent.glob("_cython/cygrpc*.so")
+    return path.read_bytes()
 
 
 @pytest.mark.parametrize("name", NAMES)

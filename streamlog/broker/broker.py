@@ -169,7 +169,7 @@ def build_broker(
         metadata,
         AdminService(cluster, metadata),
         produce,
-        FetchService(partitions),
+        FetchService(partitions, ByteBudget(config.fetch_buffer_bytes)),
         partitions,
         cluster,
     )

@@ -8,6 +8,8 @@ Invariants:
 - Only committed bytes leave, and none whose checksum failed (the log checks what it reads).
 - Without credit nothing is read and nothing is sent; one batch may overdraw it, so that a batch
   larger than what is left can not block a stream for ever.
+- What must come from disk is read beside the stream, a few partitions at a time and within a
+  budget of the node, so that one partition's history does not hold up what others have in memory.
 - A partition whose leader moved, or whose position is out of range, gets one error and leaves the
   stream; the others go on.
 - A session holds no timer and runs no code while its partitions are idle, apart from the one that
@@ -24,7 +26,9 @@ from replication.errors import OffsetOutOfRange, ReplicationError
 from replication.ports import ServerStream
 from replication.raft.effects import Role
 from replication.types import Offset
-from streamlog.broker.error_mapping import parse, to_call_failed, to_proto
+from streamlog.broker.budget import ByteBudget
+from streamlog.broker.duplex import run_duplex
+from streamlog.broker.error_mapping import parse, to_proto
 from streamlog.broker.partition import Partition
 from streamlog.broker.partitions import Partitions
 from streamlog.model.batch import read_place
@@ -38,6 +42,7 @@ MIN_BYTES_MAX = 64 * 1024 * 1024
 MAX_WAIT_MS_DEFAULT = 500
 MAX_WAIT_MS_MAX = 60_000
 CREDIT_BYTES_MAX = 2**62
+DISK_READS_PER_STREAM_MAX = 4
 
 PartitionKey = tuple[int, int]
 
@@ -55,24 +60,33 @@ class _Cursor:
     """It is in the session's ready queue."""
     overdue: bool = False
     """Its wait for `min_bytes` is over."""
+    reading: bool = False
+    """A read from disk is under way for it."""
+    from_disk: bytes | None = field(default=None, repr=False)
+    """Frames from `offset` on that such a read brought."""
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
 
 class FetchService:
     """Serves Fetch streams."""
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, disk_budget: ByteBudget) -> None:
         self.partitions = partitions
+        self.disk_budget = disk_budget
+        """Bytes that reads from disk may bring at a time, over all streams of the node."""
 
     async def serve(self, stream: ServerStream) -> None:
         """Handle one stream until the client ends it."""
-        await _FetchSession(self.partitions, stream).run()
+        await _FetchSession(self, stream).run()
 
 
 class _FetchSession:
-    def __init__(self, partitions: Partitions, stream: ServerStream) -> None:
-        self._partitions = partitions
+    def __init__(self, service: FetchService, stream: ServerStream) -> None:
+        self._partitions = service.partitions
+        self._disk_budget = service.disk_budget
         self._stream = stream
+        self._reads: dict[asyncio.Task[None], None] = {}
+        self._waiting_to_read: dict[_Cursor, None] = {}
         self._cursors: dict[PartitionKey, _Cursor] = {}
         self._by_partition: dict[Partition, _Cursor] = {}
         self._ready: deque[_Cursor] = deque()
@@ -81,23 +95,21 @@ class _FetchSession:
         self._min_bytes = 0
         self._max_wait_ms = MAX_WAIT_MS_DEFAULT
         self._wake = asyncio.Event()
+        self._defect: BaseException | None = None
 
     async def run(self) -> None:
-        sender = asyncio.ensure_future(self._send_loop())
         try:
-            while not sender.done():
-                data = await self._stream.receive()
-                if data is None:
-                    return
-                self._apply(parse(log_service_pb2.FetchRequest, data))
-            await sender
-        except StreamlogError as error:
-            raise to_call_failed(error) from error
+            await run_duplex(self._receive_loop(), self._send_loop(), drain=False)
         finally:
             for cursor in list(self._cursors.values()):
                 self._drop(cursor)
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            for task in self._reads:
+                task.cancel()
+            await asyncio.gather(*self._reads, return_exceptions=True)
+
+    async def _receive_loop(self) -> None:
+        while (data := await self._stream.receive()) is not None:
+            self._apply(parse(log_service_pb2.FetchRequest, data))
 
     # What the client asks for.
 
@@ -141,6 +153,7 @@ class _FetchSession:
 
     def _drop(self, cursor: _Cursor) -> None:
         self._cursors.pop(cursor.key, None)
+        self._waiting_to_read.pop(cursor, None)
         if self._by_partition.pop(cursor.partition, None) is not None:
             cursor.partition.unwatch(self._partition_changed)
         if cursor.timer is not None:
@@ -171,6 +184,8 @@ class _FetchSession:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            if self._defect is not None:
+                raise self._defect
             while self._failures:
                 await self._stream.send(self._failures.popleft().SerializeToString())
             while self._ready and self._credit > 0:
@@ -182,6 +197,8 @@ class _FetchSession:
 
     async def _serve(self, cursor: _Cursor) -> None:
         """Send the next response of one partition, if there is one to send."""
+        if cursor.reading:
+            return
         group = cursor.partition.group
         try:
             if cursor.partition.removed or group.role is not Role.LEADER:
@@ -193,14 +210,14 @@ class _FetchSession:
                     raise OffsetOutOfRange(Offset(cursor.offset), start, end)
                 return  # A later commit wakes it; a new leader may not know how far it is yet.
             limit = min(cursor.max_bytes, max(self._credit, 1))
-            frames = cursor.partition.log.read_nowait(Offset(cursor.offset), end, limit)
+            frames, cursor.from_disk = cursor.from_disk, None
             if frames is None:
-                frames = await cursor.partition.log.read(Offset(cursor.offset), end, limit)
-                if self._cursors.get(cursor.key) is not cursor:
-                    return
+                frames = cursor.partition.log.read_nowait(Offset(cursor.offset), end, limit)
+            if frames is None:
+                self._read_from_disk(cursor, end, limit)
+                return
         except (StreamlogError, ReplicationError) as error:
-            self._drop(cursor)
-            self._fail(cursor.key, cursor.epoch, self._partitions.explain(cursor.partition, error))
+            self._refuse(cursor, error)
             return
         if not frames or self._waits_for_more(cursor, len(frames)):
             return
@@ -221,6 +238,50 @@ class _FetchSession:
         await self._stream.send(message)
         if self._cursors.get(cursor.key) is cursor and next_offset < group.commit_end:
             self._queue(cursor)
+
+    def _read_from_disk(self, cursor: _Cursor, end: Offset, limit: int) -> None:
+        """Read beside the stream; the cursor is queued again when the bytes are there."""
+        if len(self._reads) >= DISK_READS_PER_STREAM_MAX:
+            self._waiting_to_read[cursor] = None
+            return
+        cursor.reading = True
+        self._credit -= limit  # as if sent: reads side by side must not overdraw it together
+        task = asyncio.get_running_loop().create_task(self._read(cursor, end, limit))
+        self._reads[task] = None
+        task.add_done_callback(self._read_ended)
+
+    async def _read(self, cursor: _Cursor, end: Offset, limit: int) -> None:
+        try:
+            await self._disk_budget.take(limit)
+            try:
+                frames = await cursor.partition.log.read(Offset(cursor.offset), end, limit)
+            finally:
+                self._disk_budget.give(limit)
+        except (StreamlogError, ReplicationError) as error:
+            if self._cursors.get(cursor.key) is cursor:
+                self._refuse(cursor, error)
+            return
+        finally:
+            cursor.reading = False
+            self._credit += limit
+        if self._cursors.get(cursor.key) is cursor:
+            cursor.from_disk = frames
+            self._queue(cursor)
+
+    def _read_ended(self, task: asyncio.Task[None]) -> None:
+        del self._reads[task]
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            self._defect = defect
+        waiting = next(iter(self._waiting_to_read), None)
+        if waiting is not None:
+            del self._waiting_to_read[waiting]
+            self._queue(waiting)
+        self._wake.set()
+
+    def _refuse(self, cursor: _Cursor, error: StreamlogError | ReplicationError) -> None:
+        """Drop the cursor and tell why."""
+        self._drop(cursor)
+        self._fail(cursor.key, cursor.epoch, self._partitions.explain(cursor.partition, error))
 
     def _waits_for_more(self, cursor: _Cursor, size: int) -> bool:
         """Whether to wait for `min_bytes`; starts the clock that ends the wait."""

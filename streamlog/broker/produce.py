@@ -14,14 +14,14 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from asyncio import Future
 from collections import deque
 from dataclasses import dataclass
 
 from replication.errors import ReplicationError
 from replication.ports import Clock, ServerStream
 from streamlog.broker.budget import ByteBudget
-from streamlog.broker.error_mapping import parse, to_call_failed, to_proto
+from streamlog.broker.duplex import run_duplex
+from streamlog.broker.error_mapping import parse, to_proto
 from streamlog.broker.partition import Append, Partition
 from streamlog.broker.partitions import Partitions
 from streamlog.cluster.view import ClusterView
@@ -84,28 +84,12 @@ class _ProduceStream:
         self._input_ended = False
 
     async def run(self) -> None:
-        writer = asyncio.ensure_future(self._write())
-        try:
-            await self._read(writer)
-            self._input_ended = True
-            self._wake.set()
-            await writer
-        except StreamlogError as error:
-            raise to_call_failed(error) from error
-        finally:
-            if not writer.done():
-                writer.cancel()
-                await asyncio.gather(writer, return_exceptions=True)
-            elif not writer.cancelled():
-                writer.exception()
+        await run_duplex(self._read(), self._write(), drain=True)
 
     # Reading.
 
-    async def _read(self, writer: Future[None]) -> None:
-        while not writer.done():
-            data = await self._stream.receive()
-            if data is None:
-                return
+    async def _read(self) -> None:
+        while (data := await self._stream.receive()) is not None:
             request = parse(log_service_pb2.ProduceRequest, data)
             if not 1 <= len(request.entries) <= ENTRIES_PER_REQUEST_MAX:
                 raise StreamlogError(
@@ -122,6 +106,8 @@ class _ProduceStream:
                     self._budget.give(size)
                     raise
                 self._accept(entry, size)
+        self._input_ended = True
+        self._wake.set()
 
     def _accept(self, entry: log_service_pb2.ProduceEntry, size_bytes: int) -> None:
         key = (entry.topic_id, entry.batch.partition)

@@ -196,7 +196,7 @@ _LIST: tuple[Setting, ...] = (
         MIB,
         16 * GIB,
         "bytes",
-        "Responses to fetches of all streams that are not yet handed to the network.",
+        "Read from disk for fetches at a time, over all streams.",
     ),
     _number(
         "open.files",

@@ -185,7 +185,7 @@ class ServerStream(Protocol):
     async def receive(self) -> bytes | None:
         """The next message; None when the client has no more. Raises CallFailed when it broke.
 
-        Cancelling the wait loses no message.
+        A cancelled wait gives the call up: a message may be lost with it.
         """
         ...
 
@@ -222,7 +222,7 @@ class ClientStream(Protocol):
     async def receive(self) -> bytes | None:
         """The next message; None when the server ended with OK. Raises CallFailed otherwise.
 
-        Cancelling the wait loses no message.
+        A cancelled wait gives the call up: a message may be lost with it.
         """
         ...
 

@@ -16,7 +16,6 @@ import grpc.aio
 from replication.ports import CallFailed, StatusCode
 from streamlog.host.grpc_options import channel_options
 from streamlog.host.grpc_server import DETAILS_KEY
-from streamlog.host.resumable import ResumableRead
 
 _Call = grpc.aio.StreamStreamCall[bytes, bytes]
 _GIVEN_UP = "the call was given up here"
@@ -66,7 +65,6 @@ class GrpcClientStream:
 
     def __init__(self, call: _Call) -> None:
         self._call = call
-        self.receive = ResumableRead(self._read).next
 
     async def send(self, message: bytes) -> None:
         """As the port says. A cancelled send gives the whole call up."""
@@ -92,12 +90,14 @@ class GrpcClientStream:
     def cancel(self) -> None:
         self._call.cancel()
 
-    async def _read(self) -> bytes | None:
+    async def receive(self) -> bytes | None:
+        """As the port says. A cancelled receive gives the whole call up."""
         try:
             message = await self._call.read()
         except grpc.aio.AioRpcError as error:
             raise _failure(error) from None
         except asyncio.CancelledError:
+            _raise_if_task_is_cancelled()
             raise CallFailed(StatusCode.CANCELLED, _GIVEN_UP) from None
         return message if isinstance(message, bytes) else None
 

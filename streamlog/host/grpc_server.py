@@ -18,7 +18,6 @@ import grpc.aio
 
 from replication.ports import CallFailed, Service, StatusCode, StreamHandler, UnaryHandler
 from streamlog.host.grpc_options import CALLS_MAX, server_options
-from streamlog.host.resumable import ResumableRead
 
 DETAILS_KEY = "grpc-status-details-bin"
 MESSAGE_CHARACTERS_MAX = 2_000
@@ -50,9 +49,6 @@ class _ServerStream:
 
     def __init__(self, context: _Context) -> None:
         self._context = context
-        self._reader = ResumableRead(self._read)
-        self.receive = self._reader.next
-        self.stop = self._reader.stop
 
     @property
     def peer(self) -> str:
@@ -64,7 +60,7 @@ class _ServerStream:
         except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
             raise CallFailed(StatusCode.CANCELLED, "the client is gone") from error
 
-    async def _read(self) -> bytes | None:
+    async def receive(self) -> bytes | None:
         try:
             message = await self._context.read()
         except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
@@ -150,8 +146,6 @@ def _stream(method: str, handler: StreamHandler) -> Callable[[Any, _Context], Aw
             answer = failure
         except Exception as error:
             answer = _defect(method, context, error)
-        finally:
-            await stream.stop()
         await _end(context, answer)
 
     return call

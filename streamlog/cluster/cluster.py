@@ -10,6 +10,7 @@ Composed of (each knows only what is above it):
 | `executor`, `forwarding` | brings commands to the metadata leader |
 | `local_replicas` | creates and removes this node's replicas |
 | `learners` | as metadata leader: lets the other nodes follow |
+| `leadership` | lets leaders go home, and leave a node that stops |
 
 The order of a start, for the composition root: store, group host, listener (with `services()`),
 then `start()`, which on a blank node returns only when the node belongs to a cluster. On a node
@@ -41,6 +42,7 @@ from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.executor import Executed, Executor, MetadataRuntime
 from streamlog.cluster.formation import Formation, Identity
 from streamlog.cluster.forwarding import Forwarding
+from streamlog.cluster.leadership import Leadership
 from streamlog.cluster.learners import Learners
 from streamlog.cluster.local_replicas import LocalReplicas
 from streamlog.cluster.local_state import LocalStateFile
@@ -115,6 +117,7 @@ class Cluster:
             random=random,
         )
         self._replicas = LocalReplicas(identity, group_host, self._local)
+        self.leadership = Leadership(identity.node_id, view, group_host)
         self._producer_ids = ProducerIds(identity.node_id, self._forwarding)
         self._runtime: MetadataRuntime | None = None
         self._tasks: list[Task[None]] = []
@@ -352,6 +355,7 @@ class Cluster:
         await runtime.start()
         self._executor.attach(runtime)
         self._spawn(self._replicas.run())
+        self._spawn(self.leadership.run(self._config.leader_return_ms))
         self._spawn(learners.run())
 
     async def _register_until_done(self, founding: Founding) -> Executed:

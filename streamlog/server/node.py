@@ -11,7 +11,7 @@ nothing below, touches the world in another way.
 | listen, answering UNAVAILABLE | close the listener |
 | belong to the cluster, know its metadata as before | stop the cluster's part |
 | open the public services | refuse calls |
-| healthy | not healthy, first of all |
+| healthy | not healthy, first of all; then hand leaderships over |
 
 The listener is up before the cluster is joined, because nodes find each other through it.
 
@@ -80,6 +80,7 @@ class Node:
         """Ends what was started, last first."""
         self._failure: Exception | None = None
         self._failure_known = asyncio.Event()
+        self._serving = False
 
     async def start(self) -> None:
         """Returns when the node serves, which on a blank one means: when it belongs to a cluster.
@@ -106,11 +107,14 @@ class Node:
                 await self._leave()
                 identity = await adopt_cluster(self._ports.disk, identity, joined.cluster_id)
                 _LOG.info("cluster_joined", extra={"cluster_id": f"{joined.cluster_id:032x}"})
+        self._serving = True
         self._health.set_serving(self._failure is None)
 
     async def stop(self) -> None:
         """Serve no more, and leave the data directory as a clean stop leaves it."""
         self._health.set_serving(False)
+        if self._member is not None and self._serving and self._failure is None:
+            await self._member.cluster.leadership.leave(self._config.shutdown_handover_ms)
         await self._leave()
 
     async def failed(self) -> Exception:
@@ -198,6 +202,7 @@ class Node:
 
     async def _leave(self) -> None:
         """Undo `_take_part`, as far as it came, in reverse."""
+        self._serving = False
         undo, self._undo = self._undo, AsyncExitStack()
         await undo.aclose()
         self._member = self._listener = None

@@ -214,6 +214,23 @@ _LIST: tuple[Setting, ...] = (
         "ms",
         "Longest time that a change of metadata or a produce request waits for a majority.",
     ),
+    _number(
+        "shutdown.handover.ms",
+        5_000,
+        0,
+        60_000,
+        "ms",
+        "Longest time that a node which stops spends on handing its leaderships over; 0: none.",
+    ),
+    _number(
+        "leader.return.ms",
+        10_000,
+        0,
+        3_600_000,
+        "ms",
+        "How often a node looks for partitions whose preferred leader is another node that is ready;"
+        " found twice, they are handed to it. 0: never.",
+    ),
 )
 
 NODE_SETTINGS: Mapping[str, Setting] = MappingProxyType({s.key: s for s in _LIST})
@@ -252,6 +269,8 @@ class NodeConfig:
     fetch_buffer_bytes: int = 32 * MIB
     open_files: int = 512
     request_timeout_ms: int = 30_000
+    shutdown_handover_ms: int = 5_000
+    leader_return_ms: int = 10_000
 
     def __post_init__(self) -> None:
         """Raises StreamlogError(INVALID_CONFIG) for a value that is not allowed."""

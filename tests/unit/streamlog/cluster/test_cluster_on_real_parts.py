@@ -17,10 +17,12 @@ from jepsen_like.sim.fabric import Fabric, NetworkConditions
 from jepsen_like.sim.network import SimNetwork
 from jepsen_like.sim.scheduler import Scheduler, silence
 from replication.multiraft.host import MultiRaft
+from replication.raft.effects import Role
 from replication.transport.identity import NodeIdentity as TransportIdentity
 from replication.types import METADATA_GROUP, NodeId
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.metadata.codec import encode_snapshot
+from streamlog.cluster.metadata.state import Topic
 from streamlog.cluster.view import ClusterView
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.settings import replication_settings, store_settings
@@ -219,3 +221,71 @@ def test_many_partitions_have_leaders_soon(world: World) -> None:
 
     world.wait(led)
     assert world.scheduler.now - begun < 0.5
+
+
+def leaders(world: World, topic: Topic) -> dict[int, NodeId | None]:
+    """Who leads which partition, as those who are up know it of themselves."""
+    led = {}
+    for partition in topic.partitions:
+        led[partition.number] = next(
+            (
+                node.node_id
+                for node in world.nodes.values()
+                if (group := node.host.groups.get(partition.group_id)) is not None
+                and group.role is Role.LEADER
+                and group.established
+            ),
+            None,
+        )
+    return led
+
+
+@pytest.mark.parametrize("world", [5], indirect=True)
+def test_a_node_that_stops_hands_over_all_it_leads(world: World) -> None:
+    """Every partition has another leader when `leave` returns, and no election was waited for."""
+    world.boot(1, 2, 3)
+    world.wait(lambda: all(len(node.view.nodes()) == 3 for node in world.nodes.values()))
+    topic = world.nodes[2].run(world.nodes[2].cluster.create_topic("a", partition_count=90))
+    world.wait(lambda: None not in leaders(world, topic).values())
+    node, begun = world.nodes[1], world.scheduler.now
+    assert 1 in leaders(world, topic).values()
+    assert node.run(node.cluster.leadership.leave(5_000)) == 0
+    assert world.scheduler.now - begun < node.config.election_timeout_ms / 1_000
+    world.wait(lambda: None not in leaders(world, topic).values())
+    after = leaders(world, topic)
+    assert set(after.values()) == {2, 3}
+    moved = [after[p.number] for p in topic.partitions if p.preferred_leader == 1]
+    assert abs(moved.count(NodeId(2)) - moved.count(NodeId(3))) <= len(moved) // 3
+
+
+@pytest.mark.parametrize("world", [6], indirect=True)
+def test_handing_over_gives_up_when_nobody_can_take_over(world: World) -> None:
+    """A node that is alone stops all the same, after the time it was given."""
+    world.boot(1, 2, 3)
+    topic = world.nodes[1].run(world.nodes[1].cluster.create_topic("a", partition_count=9))
+    world.wait(lambda: None not in leaders(world, topic).values())
+    for node_id in (2, 3):
+        world.cut_power(node_id)
+    node, begun = world.nodes[1], world.scheduler.now
+    node.run(node.cluster.leadership.leave(700))
+    assert world.scheduler.now - begun <= 0.71
+    world.boot(2, 3)
+
+
+@pytest.mark.parametrize("world", [7], indirect=True)
+def test_leaders_go_home_after_a_failure(world: World) -> None:
+    """A node that comes back leads again what it should; nothing moves before it is ready."""
+    world.boot(1, 2, 3)
+    world.wait(lambda: all(len(node.view.nodes()) == 3 for node in world.nodes.values()))
+    topic = world.nodes[1].run(world.nodes[1].cluster.create_topic("a", partition_count=30))
+    placed = {p.number: p.preferred_leader for p in topic.partitions}
+    world.wait(lambda: leaders(world, topic) == placed)
+    world.cut_power(3)
+    down = world.nodes.pop(3)
+    world.wait(lambda: set(leaders(world, topic).values()) == {1, 2})
+    world.nodes[3] = down
+    world.boot(3)
+    begun = world.scheduler.now
+    interval_s = world.nodes[1].config.leader_return_ms / 1_000
+    world.wait(lambda: leaders(world, topic) == placed)
+    assert world.scheduler.now - begun <= 3 * interval_s

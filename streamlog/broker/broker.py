@@ -15,6 +15,7 @@ from replication.group import GroupHost
 from replication.ports import Clock, ServerStream, Service, StreamHandler, UnaryHandler
 from streamlog.broker.admin import AdminService
 from streamlog.broker.budget import ByteBudget
+from streamlog.broker.compression import BatchRecoder
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
 from streamlog.broker.fetch import FetchService
 from streamlog.broker.metadata import MetadataService
@@ -161,6 +162,7 @@ def build_broker(
         cluster.view,
         partitions,
         BatchValidator(),
+        BatchRecoder(),
         clock,
         ByteBudget(config.node_inflight_bytes),
         config.connection_inflight_bytes,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from replication.errors import ReplicationError
 from replication.ports import Clock, ServerStream
 from streamlog.broker.budget import ByteBudget
+from streamlog.broker.compression import BatchRecoder
 from streamlog.broker.duplex import run_duplex
 from streamlog.broker.error_mapping import parse, to_proto
 from streamlog.broker.partition import Append, Partition
@@ -56,6 +57,7 @@ class ProduceService:
         view: ClusterView,
         partitions: Partitions,
         validator: BatchValidator,
+        recoder: BatchRecoder,
         clock: Clock,
         node_budget: ByteBudget,
         stream_budget_bytes: int,
@@ -63,6 +65,7 @@ class ProduceService:
         self.view = view
         self.partitions = partitions
         self.validator = validator
+        self.recoder = recoder
         self.clock = clock
         self.node_budget = node_budget
         self.stream_budget_bytes = stream_budget_bytes
@@ -135,6 +138,7 @@ class _ProduceStream:
         draft = self._service.validator.validate(
             entry.batch, topic_id=entry.topic_id, max_batch_bytes=topic.config.max_batch_bytes
         )
+        draft = self._service.recoder.recode(draft, topic.config)
         expected = entry.expected_end_offset if entry.HasField("expected_end_offset") else None
         stamp = (
             self._service.clock.wall_ms()

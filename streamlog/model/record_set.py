@@ -52,9 +52,9 @@ class EncodedPayload:
     uncompressed_bytes: int
 
 
-def new_compressor() -> zstandard.ZstdCompressor:
-    """Level 1, content size in the header: what every batch is compressed with."""
-    return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True)
+def new_compressor(level: int = ZSTD_LEVEL) -> zstandard.ZstdCompressor:
+    """Content size in the header: what every batch is compressed with."""
+    return zstandard.ZstdCompressor(level=level, write_content_size=True)
 
 
 def new_decompressor() -> zstandard.ZstdDecompressor:

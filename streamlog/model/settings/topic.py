@@ -83,9 +83,17 @@ _LIST: tuple[Setting, ...] = (
     ChoiceSetting(
         "compression.type",
         "producer",
-        ("producer", "zstd"),
+        ("producer", "zstd", "none"),
         "producer: batches are stored as they were sent; zstd: the leader compresses those that"
-        " came uncompressed.",
+        " came uncompressed; none: it stores them uncompressed.",
+    ),
+    IntegerSetting(
+        "compression.level",
+        1,
+        1,
+        6,
+        "",
+        "Of zstd, when the leader compresses. Higher levels cost its event loop more time.",
     ),
     ChoiceSetting(
         "cleanup.policy",
@@ -110,6 +118,7 @@ class TopicConfig:
     max_batch_bytes: int = MIB
     message_timestamp_type: str = "create"
     compression_type: str = "producer"
+    compression_level: int = 1
     cleanup_policy: str = "delete"
 
     def __post_init__(self) -> None:

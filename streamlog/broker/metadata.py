@@ -5,6 +5,7 @@ from __future__ import annotations
 from replication.group import GroupHost
 from replication.types import METADATA_GROUP
 from streamlog.broker.error_mapping import to_proto
+from streamlog.cluster.metadata.checks import check_topic_name
 from streamlog.cluster.metadata.state import Topic
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
@@ -80,9 +81,10 @@ class MetadataService:
         )
 
     def find_topic(self, name: str) -> Topic:
-        """The topic of that name. Raises UNKNOWN_TOPIC."""
+        """The topic of that name. Raises UNKNOWN_TOPIC, INVALID_TOPIC_NAME."""
         topic = self._view.topic(name)
         if topic is None:
+            check_topic_name(name)
             raise StreamlogError(Reason.UNKNOWN_TOPIC, f"there is no topic {name!r}")
         return topic
 

@@ -18,6 +18,7 @@ from streamlog.broker.broker import Broker, build_broker
 from streamlog.cluster.cluster import KIND as METADATA_KIND
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.view import ClusterView
+from streamlog.gateway.gateway import Gateway
 from streamlog.model.settings.node import NodeConfig
 from streamlog.model.settings.topic import TopicConfig
 from streamlog.storage.entry_codec import BatchEntryCodec
@@ -35,10 +36,15 @@ class Member:
     groups: MultiRaft
     cluster: Cluster
     broker: Broker
+    gateway: Gateway
 
     def services(self) -> Sequence[Service]:
         """What other nodes and clients call, besides the groups' own services."""
-        return [*self.cluster.services(), *self.broker.services()]
+        return [
+            *self.cluster.services(),
+            *self.broker.services(),
+            *self.gateway.services(),
+        ]
 
     @classmethod
     def composed(
@@ -118,4 +124,6 @@ class Member:
             on_joined=on_joined,
             on_failure=on_failure,
         )
-        return cls(store, groups, cluster, build_broker(config, groups, cluster, ports.clock))
+        broker = build_broker(config, groups, cluster, ports.clock)
+        gateway = Gateway(config, ports, broker.services())
+        return cls(store, groups, cluster, broker, gateway)

@@ -10,7 +10,7 @@ nothing below, touches the world in another way.
 | recover the logs, take part in their groups (not while blank) | stop the groups, flush, mark the stop as clean |
 | listen, answering UNAVAILABLE | close the listener |
 | belong to the cluster, know its metadata as before | stop the cluster's part |
-| open the public services | refuse calls |
+| open the public services, those for single records last | refuse calls |
 | healthy | not healthy, first of all; then hand leaderships over |
 
 The listener is up before the cluster is joined, because nodes find each other through it.
@@ -46,7 +46,11 @@ from streamlog.storage.identity import (
     load_identity,
 )
 
-PUBLIC_SERVICES: Final = ("streamlog.v1.LogService", "streamlog.v1.AdminService")
+PUBLIC_SERVICES: Final = (
+    "streamlog.v1.LogService",
+    "streamlog.v1.AdminService",
+    "streamlog.v1.RecordService",
+)
 BLANK: Final = 0
 """Cluster id of a directory that belongs to no cluster yet."""
 LISTENER_GRACE_MS: Final = 500.0
@@ -199,6 +203,8 @@ class Node:
         await _metadata_known(member)
         undo.push_async_callback(member.broker.stop)
         await member.broker.start()
+        undo.push_async_callback(member.gateway.stop)
+        await member.gateway.start()
 
     async def _leave(self) -> None:
         """Undo `_take_part`, as far as it came, in reverse."""

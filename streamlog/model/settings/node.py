@@ -199,6 +199,14 @@ _LIST: tuple[Setting, ...] = (
         "Read from disk for fetches at a time, over all streams.",
     ),
     _number(
+        "publish.buffer.bytes",
+        32 * MIB,
+        MIB,
+        16 * GIB,
+        "bytes",
+        "Records that were published one by one and have no result yet, over all connections.",
+    ),
+    _number(
         "open.files",
         512,
         32,
@@ -267,6 +275,7 @@ class NodeConfig:
     connection_inflight_bytes: int = 16 * MIB
     node_inflight_bytes: int = 64 * MIB
     fetch_buffer_bytes: int = 32 * MIB
+    publish_buffer_bytes: int = 32 * MIB
     open_files: int = 512
     request_timeout_ms: int = 30_000
     shutdown_handover_ms: int = 5_000

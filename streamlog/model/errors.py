@@ -35,9 +35,13 @@ class ReasonInfo:
     """What holds for every error of a reason."""
 
     code: int
-    retriable: bool
-    indefinite: bool
     documentation: str
+    advice: str
+    """What whoever gets the error should do next."""
+    retriable: bool = False
+    indefinite: bool = False
+    metadata: tuple[str, ...] = ()
+    """Keys that an error of this reason may carry; not every one carries all of them."""
 
 
 class Reason(Enum):
@@ -45,136 +49,224 @@ class Reason(Enum):
 
     # Requests that are wrong in themselves.
     MALFORMED_MESSAGE = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "The bytes are not a message of the expected type."
+        INVALID_ARGUMENT,
+        "The bytes are not a message of the expected type.",
+        "Compare the client's generated code with proto/ of this version.",
     )
     INVALID_REQUEST = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "A field is missing, contradictory or out of its range."
+        INVALID_ARGUMENT,
+        "A field is missing, contradictory or out of its range.",
+        "The message names the field, its value and the range: correct the request.",
     )
     UNSUPPORTED_VERSION = ReasonInfo(
-        FAILED_PRECONDITION, False, False, "Client and node share no protocol version."
+        FAILED_PRECONDITION,
+        "Client and node share no protocol version, or a node does not know a newer node's command.",
+        "The message names both ranges: upgrade the older side.",
     )
     INVALID_TOPIC_NAME = ReasonInfo(
         INVALID_ARGUMENT,
-        False,
-        False,
         "The name is not 1 to 249 characters of [a-zA-Z0-9._-], or is '.' or '..'.",
+        "Choose another name.",
+        metadata=("name", "length"),
     )
     INVALID_CONFIG = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "A setting is unknown, or its value out of its range."
+        INVALID_ARGUMENT,
+        "A setting is unknown, or its value out of its range.",
+        "configuration.md lists keys and ranges; `near` has the keys that look alike.",
+        metadata=("key", "value", "allowed", "near"),
     )
     INVALID_PARTITION_COUNT = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "The number of partitions is out of its range."
+        INVALID_ARGUMENT,
+        "The number of partitions is out of its range; partitions are never taken away.",
+        "Ask for `minimum` to `maximum` partitions.",
+        metadata=("value", "minimum", "maximum"),
     )
     INVALID_REPLICATION_FACTOR = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "Fewer nodes are registered than replicas are wanted."
+        INVALID_ARGUMENT,
+        "Fewer nodes are registered than replicas are wanted, or more than 7 are.",
+        "Ask for `minimum` to `maximum` replicas, or start more nodes first.",
+        metadata=("value", "minimum", "maximum", "nodes"),
     )
     # Topics and partitions.
-    UNKNOWN_TOPIC = ReasonInfo(NOT_FOUND, False, False, "No topic has this name or id.")
-    UNKNOWN_PARTITION = ReasonInfo(
-        NOT_FOUND, False, False, "The topic has no partition of this number."
+    UNKNOWN_TOPIC = ReasonInfo(
+        NOT_FOUND,
+        "No topic has this name or id.",
+        "Create it, or ask for metadata again: a topic of the same name may have a new id. Right"
+        " after a topic was created another node may not know it yet.",
+        metadata=("topic",),
     )
-    TOPIC_EXISTS = ReasonInfo(ALREADY_EXISTS, False, False, "A topic of this name exists.")
+    UNKNOWN_PARTITION = ReasonInfo(
+        NOT_FOUND,
+        "The topic has no partition of this number.",
+        "The message names the range; ask for metadata again.",
+    )
+    TOPIC_EXISTS = ReasonInfo(
+        ALREADY_EXISTS,
+        "A topic of this name exists.",
+        "After a CreateTopic whose outcome was unknown this is the success; else use another name.",
+        metadata=("topic", "topic_id"),
+    )
     # Where to go.
     NOT_LEADER = ReasonInfo(
         UNAVAILABLE,
-        True,
-        False,
-        "Another node leads the partition; metadata: leader_node_id, leader_address, leader_term.",
+        "Another node leads the partition.",
+        "Send the same to `leader_address`, unless a leader of a term above `leader_term` is known"
+        " already.",
+        retriable=True,
+        metadata=("leader_node_id", "leader_address", "leader_term"),
     )
     LEADER_NOT_AVAILABLE = ReasonInfo(
-        UNAVAILABLE, True, False, "No leader is known: an election is under way."
+        UNAVAILABLE,
+        "No leader is known: an election is under way, or the replica is being made.",
+        "Ask for metadata again after a pause, and send the same to the leader.",
+        retriable=True,
     )
     LEADERSHIP_LOST = ReasonInfo(
         UNAVAILABLE,
-        True,
-        True,
         "The leader stepped down before the batch was known to be committed.",
+        "Send the same batch, with the same producer id and sequence, to the new leader: it tells"
+        " whether it has it. Without a producer id, a retry may store it twice.",
+        retriable=True,
+        indefinite=True,
     )
     METADATA_UNAVAILABLE = ReasonInfo(
-        UNAVAILABLE, True, False, "The metadata leader could not be reached."
+        UNAVAILABLE,
+        "The metadata leader could not be reached.",
+        "Ask again after a pause, another node too: a node also answers this while it joins its"
+        " cluster and while it stops. A majority of the controllers must run.",
+        retriable=True,
     )
     METADATA_OUTCOME_UNKNOWN = ReasonInfo(
-        UNAVAILABLE, True, True, "The change was passed on, but its outcome is not known."
+        UNAVAILABLE,
+        "The change was passed on, but its outcome is not known.",
+        "Look whether it was made (DescribeTopic) before repeating it.",
+        retriable=True,
+        indefinite=True,
     )
     # Batches.
     CORRUPT_BATCH = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "The payload's checksum is wrong; send it again."
+        INVALID_ARGUMENT,
+        "The payload's checksum is wrong.",
+        "Make the batch anew from its records. When it happens again, the client's packing of the"
+        " checksum is wrong (formats.md) or its memory is.",
     )
     INVALID_BATCH = ReasonInfo(
         INVALID_ARGUMENT,
-        False,
-        False,
         "Header and content contradict each other, or a field is out of its range.",
+        "The message names the field, its value and the range: correct the client.",
     )
     BATCH_TOO_LARGE = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "The batch is larger than the topic accepts."
+        INVALID_ARGUMENT,
+        "The batch is larger than the topic accepts.",
+        "Send fewer records in a batch, or raise the topic's max.batch.bytes.",
+        metadata=("max_batch_bytes",),
     )
     MESSAGE_TOO_LARGE = ReasonInfo(
-        INVALID_ARGUMENT, False, False, "The message is larger than the node accepts."
+        INVALID_ARGUMENT,
+        "The message is larger than the node accepts. gRPC itself refuses most of these first,"
+        " with RESOURCE_EXHAUSTED, both sizes in its message and no reason.",
+        "Stay below `max_message_bytes` of the handshake.",
     )
     CONDITION_FAILED = ReasonInfo(
         FAILED_PRECONDITION,
-        False,
-        False,
-        "expected_end_offset is not the partition's end; metadata: end_offset.",
+        "expected_end_offset is not the partition's end.",
+        "Read what was written up to `end_offset`, decide again, and expect that.",
+        metadata=("end_offset",),
     )
     OUT_OF_ORDER_SEQUENCE = ReasonInfo(
         FAILED_PRECONDITION,
-        False,
-        False,
-        "A batch of this producer is missing in between; metadata: expected_sequence.",
+        "A batch of this producer is missing in between.",
+        "Send the batches from `expected_sequence` on again, in order; when one of them is given"
+        " up, go on with a new producer id.",
+        metadata=("expected_sequence",),
     )
     DUPLICATE_SEQUENCE = ReasonInfo(
         FAILED_PRECONDITION,
-        False,
-        False,
-        "The sequence is older than the producer's last five batches.",
+        "The sequence is older than the producer's last five batches, or cuts across one of them.",
+        "It was stored before, but where is not known any more. A client with at most five batches"
+        " in flight on a partition never gets this.",
+        metadata=("expected_sequence",),
     )
     PRODUCER_FENCED = ReasonInfo(
-        FAILED_PRECONDITION, False, False, "A newer epoch of this producer id was seen."
+        FAILED_PRECONDITION,
+        "A newer epoch of this producer id was seen.",
+        "Somebody else writes with this id: stop, or go on with a new producer id.",
+        metadata=("producer_epoch",),
     )
     TOO_MANY_INFLIGHT = ReasonInfo(
         RESOURCE_EXHAUSTED,
-        True,
-        False,
         "A producer may have five uncommitted batches on a partition.",
+        "Send the same again when an earlier one was answered.",
+        retriable=True,
     )
     # Reading.
     OFFSET_OUT_OF_RANGE = ReasonInfo(
         OUT_OF_RANGE,
-        False,
-        False,
-        "The offset is outside the log; metadata: log_start_offset, high_watermark.",
+        "The offset is outside the log.",
+        "Go on from `log_start_offset` (records before it were deleted) or from `high_watermark`,"
+        " as the application decides.",
+        metadata=("log_start_offset", "high_watermark"),
     )
     OFFSET_NOT_AVAILABLE = ReasonInfo(
         UNAVAILABLE,
-        True,
-        False,
         "A new leader does not know yet how far the log is committed.",
+        "Ask again after the pause; it takes one round trip to a majority.",
+        retriable=True,
     )
     CORRUPT_LOG = ReasonInfo(
-        DATA_LOSS, True, False, "Stored bytes fail their checksum here; another replica has them."
+        DATA_LOSS,
+        "Stored bytes fail their checksum here; another replica has them.",
+        "Ask for metadata again and read from the leader after a pause. Operators: the node's log"
+        " names the file.",
+        retriable=True,
     )
     # Limits and failures of the node.
-    OVERLOADED = ReasonInfo(RESOURCE_EXHAUSTED, True, False, "A bounded queue of the node is full.")
+    OVERLOADED = ReasonInfo(
+        RESOURCE_EXHAUSTED,
+        "A bounded queue of the node is full.",
+        "Send the same again after the pause, with backoff.",
+        retriable=True,
+    )
     DISK_FULL = ReasonInfo(
-        RESOURCE_EXHAUSTED, True, False, "The leader's disk has no room for data."
+        RESOURCE_EXHAUSTED,
+        "The leader's disk has no room for data.",
+        "Operators: make room; writing resumes by itself. Clients: retry with backoff.",
+        retriable=True,
     )
     STORAGE_FAILED = ReasonInfo(
-        UNAVAILABLE, True, True, "The leader's disk failed; the node stops serving."
+        UNAVAILABLE,
+        "The leader's disk failed; the node stops serving.",
+        "As LEADERSHIP_LOST: another node takes over.",
+        retriable=True,
+        indefinite=True,
     )
-    REQUEST_TIMED_OUT = ReasonInfo(DEADLINE_EXCEEDED, True, True, "No majority answered in time.")
+    REQUEST_TIMED_OUT = ReasonInfo(
+        DEADLINE_EXCEEDED,
+        "No majority answered in time.",
+        "As LEADERSHIP_LOST. Operators: a majority of the partition's nodes must run.",
+        retriable=True,
+        indefinite=True,
+    )
     # Joining a cluster.
     CLUSTER_MISMATCH = ReasonInfo(
-        FAILED_PRECONDITION, False, False, "The node belongs to another cluster."
+        FAILED_PRECONDITION,
+        "The node belongs to another cluster.",
+        "Operators: name this cluster's controllers and the node's own data directory.",
+        metadata=("cluster_id",),
     )
     NODE_ID_TAKEN = ReasonInfo(
         FAILED_PRECONDITION,
-        False,
-        False,
-        "The node id is registered with another data directory; use a new id for a blank disk.",
+        "The node id is registered with another data directory.",
+        "Operators: start the node on its old directory; a blank disk needs a node id that was"
+        " never used.",
+        metadata=("node_id", "directory_id"),
     )
-    INTERNAL_ERROR = ReasonInfo(INTERNAL, False, True, "A defect of the node; see its log.")
+    INTERNAL_ERROR = ReasonInfo(
+        INTERNAL,
+        "A defect of the node.",
+        "Report it with the node's log, which has the details.",
+        indefinite=True,
+    )
 
     @property
     def info(self) -> ReasonInfo:

@@ -156,8 +156,11 @@ class ClusterMetadata:
         """Something contradicted what is known; `keep_fresh` asks again soon."""
         self._refresh_wanted.set()
 
-    async def topic(self, name: str) -> TopicView:
-        """The topic, asked for when it is not known.
+    async def topic(self, name: str, *, partitions: int = 0) -> TopicView:
+        """The topic, asked for when it is not known, or is known with fewer partitions.
+
+        Some may have been added a moment ago, and not every node knows it yet; after
+        `unknown_topic_wait_ms` the topic is returned with those it has.
 
         Raises:
             TopicUnknown: no node knows it after `unknown_topic_wait_ms`.
@@ -166,7 +169,7 @@ class ClusterMetadata:
         now_ms = self._environment.clock.monotonic_ms
         deadline_ms = now_ms() + self.policy.unknown_topic_wait_ms
         backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
-        while (view := self._topics.get(name)) is None:
+        while (view := self._topics.get(name)) is None or len(view.partitions) < partitions:
             self._tracked[name] = None
             await self.refresh()
             error = self._errors.get(name)
@@ -174,6 +177,10 @@ class ClusterMetadata:
                 if error.reason != Reason.UNKNOWN_TOPIC.name or now_ms() >= deadline_ms:
                     self._tracked.pop(name, None)
                     raise error
+                await asyncio.sleep(backoff.next_ms() / 1000)
+            elif (view := self._topics.get(name)) and len(view.partitions) < partitions:
+                if now_ms() >= deadline_ms:
+                    return view
                 await asyncio.sleep(backoff.next_ms() / 1000)
         return view
 

@@ -129,6 +129,11 @@ class Consumer:
             if pair not in pairs:
                 self._fetcher.remove(pair)
         self._wanted = {pair: start for pair in pairs if pair not in fetched}
+        self._fetcher.wake()
+
+    async def partitions_for(self, topic: str) -> list[int]:
+        """Numbers of the topic's partitions. Raises TopicUnknown, ConnectionLost."""
+        return list(range(len((await self._metadata.topic(topic)).partitions)))
 
     @property
     def assignment(self) -> list[TopicPartition]:
@@ -251,8 +256,8 @@ class Consumer:
     async def stored_batches(self) -> AsyncIterator[StoredBatch]:
         """Batches as they are stored, for ever: for those who pass them on undecoded. Not to be
         mixed with the other ways of reading. Raises ClientError."""
-        await self._place()
         while True:
+            await self._place()
             current = self._current()
             if current is None:
                 await self._fetcher.arrival()
@@ -273,6 +278,7 @@ class Consumer:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1_000):
                 while batch is None:
                     await self._fetcher.arrival()
+                    await self._place()
                     batch = self._take()
         except TimeoutError:
             pass  # none came
@@ -343,7 +349,7 @@ class Consumer:
     ) -> dict[TopicPartition, OffsetAtTime]:
         ids = []
         for pair in pairs:
-            topic = await self._metadata.topic(pair.topic)
+            topic = await self._metadata.topic(pair.topic, partitions=pair.partition + 1)
             if not 0 <= pair.partition < len(topic.partitions):
                 raise ValueError(
                     f"topic {pair.topic!r} has partitions 0 to {len(topic.partitions) - 1}, "

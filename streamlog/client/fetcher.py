@@ -178,6 +178,10 @@ class Fetcher:
         self._arrived.clear()
         await self._arrived.wait()
 
+    def wake(self) -> None:
+        """End the wait in `arrival`: something else changed."""
+        self._arrived.set()
+
     def _drop_first(self) -> None:
         fetched = self._fetched.popleft()
         fetched.call.give_back(fetched.size_bytes)

@@ -397,6 +397,10 @@ class Producer:
             await self.writer(topic)
         await self._accumulator.room()
 
+    def refresh_soon(self) -> None:
+        """Topics may have changed: ask for them again, in the background."""
+        self._metadata.request_refresh()
+
     @property
     def sent_bytes(self) -> int:
         """Bytes of batches sent so far, compressed; those that were sent again count again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import zstandard
+from google.protobuf.message import DecodeError
 
 from streamlog.client.errors import DataCorrupt
 from streamlog.model.batch import (
@@ -22,9 +23,9 @@ from streamlog.model.batch import (
     payload_crc32c,
 )
 from streamlog.model.errors import DATA_LOSS, UNIMPLEMENTED, Reason
-from streamlog.model.record_set import MalformedPayload, decode_payload
+from streamlog.model.record_set import MalformedPayload, inflate
 from streamlog.v1.batch_pb2 import RecordBatch
-from streamlog.v1.record_pb2 import Record
+from streamlog.v1.record_pb2 import Record, RecordSet
 
 Headers = tuple[tuple[str, bytes | None], ...]
 _NO_HEADERS: Final[Headers] = ()
@@ -57,6 +58,37 @@ class ConsumerBatch(NamedTuple):
     records: list[ConsumerRecord]
 
 
+def stored_records(
+    batch: RecordBatch, topic: str, decompressor: zstandard.ZstdDecompressor
+) -> bytes:
+    """The serialized RecordSet of a data batch, its end-to-end checksum checked.
+
+    Raises DataCorrupt, retriable when the bytes may have been damaged on the way.
+    """
+    flags = batch.format_and_flags
+    if flags & VERSION_MASK > FORMAT_VERSION or flags & ENCRYPTED:
+        message = f"{_place(batch, topic)}: format {flags:#x} is newer than this client; update it"
+        raise DataCorrupt(message, reason=Reason.UNSUPPORTED_VERSION.name, code=UNIMPLEMENTED)
+    payload = batch.payload
+    if payload_crc32c(batch, payload) != batch.payload_crc32c:
+        raise DataCorrupt(
+            f"{_place(batch, topic)}: the payload fails its checksum",
+            reason=Reason.CORRUPT_BATCH.name,
+            code=DATA_LOSS,
+            retriable=True,
+        )
+    try:
+        codec = (flags & CODEC_MASK) >> CODEC_SHIFT
+        return inflate(payload, codec, batch.uncompressed_bytes, decompressor)
+    except MalformedPayload as error:
+        message = f"{_place(batch, topic)}: {error}"
+        raise DataCorrupt(message, reason=Reason.CORRUPT_BATCH.name, code=DATA_LOSS) from None
+
+
+def _place(batch: RecordBatch, topic: str) -> str:
+    return f"{topic}/{batch.partition} at offset {batch.base_offset}"
+
+
 def decode_records(
     batch: RecordBatch,
     topic: str,
@@ -70,23 +102,11 @@ def decode_records(
     flags = batch.format_and_flags
     if flags & CONTROL:
         return []
-    place = f"{topic}/{batch.partition} at offset {batch.base_offset}"
-    if flags & VERSION_MASK > FORMAT_VERSION or flags & ENCRYPTED:
-        message = f"{place}: format {flags:#x} is newer than this client; update it"
-        raise DataCorrupt(message, reason=Reason.UNSUPPORTED_VERSION.name, code=UNIMPLEMENTED)
-    payload = batch.payload
-    if payload_crc32c(batch, payload) != batch.payload_crc32c:
-        raise DataCorrupt(
-            f"{place}: the payload fails its checksum",
-            reason=Reason.CORRUPT_BATCH.name,
-            code=DATA_LOSS,
-            retriable=True,
-        )
+    serialized = stored_records(batch, topic, decompressor)
     try:
-        codec = (flags & CODEC_MASK) >> CODEC_SHIFT
-        decoded = decode_payload(payload, codec, batch.uncompressed_bytes, decompressor).records
-    except MalformedPayload as error:
-        message = f"{place}: {error}"
+        decoded = RecordSet.FromString(serialized).records
+    except DecodeError as error:
+        message = f"{_place(batch, topic)}: the payload is not a RecordSet: {error}"
         raise DataCorrupt(message, reason=Reason.CORRUPT_BATCH.name, code=DATA_LOSS) from None
     partition, base = batch.partition, batch.base_offset
     new, kind = tuple.__new__, ConsumerRecord

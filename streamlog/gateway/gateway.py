@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -9,10 +10,14 @@ from google.protobuf.message import Message
 
 from replication.ports import Ports, ServerStream, Service, StreamHandler, UnaryHandler
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
+from streamlog.client.consumer import Consumer
 from streamlog.client.producer import Producer
+from streamlog.client.tasks import Tasks
 from streamlog.client.transport import Environment
+from streamlog.cluster.view import ClusterView
 from streamlog.gateway.connector import NodeConnector
 from streamlog.gateway.publish import PublishService
+from streamlog.gateway.subscribe import PREFETCH_BYTES, RESPONSE_BYTES, SubscribeService
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.node import NodeConfig
 from streamlog.v1.record_service_pb2 import PublishRequest
@@ -21,6 +26,8 @@ SERVICE_NAME: Final = "streamlog.v1.RecordService"
 BATCHES_IN_FLIGHT: Final = 2
 """Of a partition: one is made durable while the next one fills."""
 
+_LOG = logging.getLogger(__name__)
+
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
 
@@ -28,10 +35,13 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 class Gateway:
     """RecordService of one node."""
 
-    def __init__(self, config: NodeConfig, ports: Ports, local: Sequence[Service]) -> None:
+    def __init__(
+        self, config: NodeConfig, ports: Ports, local: Sequence[Service], view: ClusterView
+    ) -> None:
         """`local` are the services of this node that the client inside may call."""
         address = config.advertised
         connector = NodeConnector(ports.network, local, lambda called: called == address)
+        environment = Environment(connector, ports.clock, ports.random)
         self._producer = Producer(
             address,
             linger_ms=0,
@@ -39,9 +49,20 @@ class Gateway:
             delivery_timeout_ms=config.request_timeout_ms,
             buffer_bytes=config.publish_buffer_bytes,
             client_id=f"gateway of node {config.node_id}",
-            environment=Environment(connector, ports.clock, ports.random),
+            environment=environment,
         )
         self._publish = PublishService(self._producer, config.connection_inflight_bytes)
+        self._subscribe = SubscribeService(
+            lambda: Consumer(
+                address,
+                prefetch_bytes=PREFETCH_BYTES,
+                response_bytes=RESPONSE_BYTES,
+                environment=environment,
+            ),
+            view,
+        )
+        self._view = view
+        self._tasks = Tasks(self._defect)
         self._open = False
 
     async def start(self) -> None:
@@ -50,10 +71,12 @@ class Gateway:
         The producer starts with the first record: a node that nobody publishes to runs nothing.
         """
         self._open = True
+        self._tasks.start(self._follow_topics())
 
     async def stop(self) -> None:
         """Take no more calls; records without a result fail as possibly stored."""
         self._open = False
+        await self._tasks.close()
         await self._producer.close(timeout_ms=0)
 
     def services(self) -> list[Service]:
@@ -62,7 +85,10 @@ class Gateway:
             Service(
                 SERVICE_NAME,
                 unary={"Publish": self._unary(PublishRequest, self._publish.publish)},
-                streams={"PublishStream": self._stream(self._publish.serve)},
+                streams={
+                    "PublishStream": self._stream(self._publish.serve),
+                    "Subscribe": self._stream(self._subscribe.serve),
+                },
             )
         ]
 
@@ -83,11 +109,20 @@ class Gateway:
         async def handle(stream: ServerStream) -> None:
             try:
                 self._check_open()
+                await handler(stream)
             except StreamlogError as error:
                 raise to_call_failed(error) from error
-            await handler(stream)
 
         return handle
+
+    async def _follow_topics(self) -> None:
+        """This node knows at once what other clients find out with time."""
+        while True:
+            await self._view.changed()
+            self._producer.refresh_soon()
+
+    def _defect(self, error: BaseException) -> None:
+        _LOG.error("gateway_failed", exc_info=error)
 
     def _check_open(self) -> None:
         if not self._open:

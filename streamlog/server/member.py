@@ -125,5 +125,5 @@ class Member:
             on_failure=on_failure,
         )
         broker = build_broker(config, groups, cluster, ports.clock)
-        gateway = Gateway(config, ports, broker.services())
+        gateway = Gateway(config, ports, broker.services(), view)
         return cls(store, groups, cluster, broker, gateway)

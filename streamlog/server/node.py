@@ -155,7 +155,8 @@ class Node:
         if identity.node_id != node_id:
             raise IdentityRefused(
                 IDENTITY_PATH,
-                f"the data directory belongs to node {identity.node_id}, not to node {node_id}",
+                f"the data directory belongs to node {identity.node_id}, not to node {node_id}"
+                + ("" if identity.cluster_id else "; it joined no cluster yet and can be deleted"),
             )
         return identity
 

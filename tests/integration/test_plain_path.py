@@ -12,13 +12,16 @@ import grpc.aio
 import pytest
 
 from streamlog.cli.local_cluster import LocalCluster
-from streamlog.client import Admin, Consumer, ConsumerRecord
+from streamlog.client import Admin, Consumer, ConsumerRecord, Producer
+from streamlog.v1.log_service_pb2 import OffsetSpec
 from streamlog.v1.record_pb2 import Header
 from streamlog.v1.record_service_pb2 import (
     PublishRecord,
     PublishRequest,
     PublishResponse,
     PublishResult,
+    SubscribeRequest,
+    SubscribeResponse,
 )
 
 TIMEOUT_S = 60
@@ -48,6 +51,9 @@ class Stub:
         )
         self.publish_stream: Any = self._channel.stream_stream(
             SERVICE + "PublishStream", PublishRequest.SerializeToString, PublishResponse.FromString
+        )
+        self.subscribe: Any = self._channel.unary_stream(
+            SERVICE + "Subscribe", SubscribeRequest.SerializeToString, SubscribeResponse.FromString
         )
 
     async def __aenter__(self) -> Self:
@@ -160,3 +166,141 @@ async def test_a_leader_dies_under_a_stream(cluster: LocalCluster) -> None:
     for each in stored:
         by_key.setdefault(each.key, []).append(int(each.value or b""))
     assert all(values == sorted(values) for values in by_key.values())
+
+
+Place = tuple[int, int, int, bytes]
+"""Partition, offset, timestamp in Unix milliseconds, value."""
+
+
+def places(response: SubscribeResponse) -> list[Place]:
+    """As the comments of the proto say; this is all that a plain client has to know."""
+    return [
+        (
+            response.partition,
+            response.base_offset + record.offset_delta,
+            response.append_time_ms or response.base_timestamp_ms + record.timestamp_delta_ms,
+            record.value,
+        )
+        for record in response.records
+    ]
+
+
+async def subscribed(address: str, **request: Any) -> list[Place]:
+    """Everything up to the end, in the order it came."""
+    found: list[Place] = []
+    async with Stub(address) as stub, asyncio.timeout(TIMEOUT_S):
+        async for response in stub.subscribe(SubscribeRequest(until_end=True, **request)):
+            found += places(response)
+    return found
+
+
+async def stored(bootstrap: str, **options: Any) -> list[Place]:
+    """300 records in batches of a few; returns their places."""
+    sent: list[Place] = []
+    async with Producer(bootstrap, linger_ms=0, **options) as producer:
+        for number in range(0, 300, 10):
+            many = [
+                producer.send("t", b"%d" % n, partition=n % 3, timestamp_ms=1_000 + n)
+                for n in range(number, number + 10)
+            ]
+            for n, at in enumerate(await asyncio.gather(*many), number):
+                sent.append((at.partition, at.offset, at.timestamp_ms, b"%d" % n))
+    return sorted(sent)
+
+
+async def test_subscribe_from_anywhere_on_any_node(cluster: LocalCluster) -> None:
+    """From the start, from offsets, from a time, to the end: exactly what is there."""
+    sent = await stored(cluster.bootstrap)
+    for address in cluster.bootstrap.split(","):
+        everything = await subscribed(address, topic="t", start=OffsetSpec.OFFSET_SPEC_EARLIEST)
+        assert sorted(everything) == sent
+        for number in range(3):
+            offsets = [offset for partition, offset, *_ in everything if partition == number]
+            assert offsets == sorted(offsets)
+    later = await subscribed(
+        address, topic="t", start=OffsetSpec.OFFSET_SPEC_TIMESTAMP, timestamp_ms=1_150
+    )
+    assert sorted(later) == [place for place in sent if place[2] >= 1_150]
+    middle = sent[33][1]
+    start = [{"partition": 0, "offset": middle}]
+    one = await subscribed(address, topic="t", partitions=[0], offsets=start)
+    assert one == [place for place in sent if place[0] == 0 and place[1] >= middle]
+    assert not await subscribed(address, topic="t")
+
+
+async def test_a_subscription_goes_on_while_a_leader_dies(cluster: LocalCluster) -> None:
+    """New records come as they commit, each once, through a node that lives."""
+    addresses = cluster.bootstrap.split(",")
+    total = 600
+    found: list[Place] = []
+    async with Stub(addresses[0]) as reader, Stub(addresses[1]) as writer:
+        call = reader.subscribe(SubscribeRequest(topic="t", start=OffsetSpec.OFFSET_SPEC_EARLIEST))
+
+        async def read() -> None:
+            async for response in call:
+                found.extend(places(response))
+                if len(found) >= total:
+                    return
+
+        reading = asyncio.ensure_future(read())
+        for number in range(total):
+            if number == total // 2:
+                cluster.kill(3)
+            record = PublishRecord(value=b"%d" % number)
+            answer = await writer.publish(PublishRequest(topic="t", records=[record]))
+            assert not answer.results[0].HasField("error"), answer
+        async with asyncio.timeout(TIMEOUT_S):
+            await reading
+        call.cancel()
+    assert sorted(int(value) for *_, value in found) == list(range(total))
+
+
+async def test_a_subscription_takes_up_new_partitions(cluster: LocalCluster) -> None:
+    """Who subscribes to a topic gets all of it, also what is added to it."""
+    address = cluster.bootstrap.split(",")[0]
+    async with Stub(address) as stub, Admin(cluster.bootstrap) as admin:
+        call = stub.subscribe(SubscribeRequest(topic="t", start=OffsetSpec.OFFSET_SPEC_EARLIEST))
+        await stub.publish(PublishRequest(topic="t", records=[PublishRecord(value=b"old")]))
+        async with asyncio.timeout(TIMEOUT_S):
+            assert places(await call.read())[0][3] == b"old"
+            await admin.add_partitions("t", 4)
+            while True:
+                record = PublishRecord(value=b"new", partition=3)
+                answer = await stub.publish(PublishRequest(topic="t", records=[record]))
+                if not answer.results[0].HasField("error"):
+                    break
+                await asyncio.sleep(0.05)
+            (place,) = places(await call.read())
+        assert (place[0], place[3]) == (3, b"new")
+        call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "code", "words"),
+    [
+        ({"topic": "absent"}, grpc.StatusCode.NOT_FOUND, "absent"),
+        ({"topic": ""}, grpc.StatusCode.INVALID_ARGUMENT, "topic is empty"),
+        ({"topic": "t", "partitions": [3]}, grpc.StatusCode.INVALID_ARGUMENT, "0 to 2, not 3"),
+        ({"topic": "t", "start": 9}, grpc.StatusCode.INVALID_ARGUMENT, "allowed are 0 to 3"),
+        (
+            {"topic": "t", "partitions": [0], "offsets": [{"partition": 1}]},
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "partition 1, which is not subscribed",
+        ),
+        (
+            {"topic": "t", "partitions": [0], "offsets": [{"partition": 0, "offset": 99}]},
+            grpc.StatusCode.OUT_OF_RANGE,
+            "99",
+        ),
+    ],
+)
+async def test_a_wrong_subscription_is_told_what_is_allowed(
+    cluster: LocalCluster, request_fields: Any, code: grpc.StatusCode, words: str
+) -> None:
+    """The call ends with a canonical status, the value and the range."""
+    async with Stub(cluster.bootstrap.split(",")[0]) as stub:
+        call = stub.subscribe(SubscribeRequest(**request_fields))
+        async with asyncio.timeout(TIMEOUT_S):
+            with pytest.raises(grpc.aio.AioRpcError, match=words) as caught:
+                await call.read()
+    assert caught.value.code() is code

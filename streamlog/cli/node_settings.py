@@ -21,6 +21,9 @@ from streamlog.model.settings.node import NODE_SETTINGS, NodeConfig
 from streamlog.model.settings.setting import BooleanSetting, Setting, field_of
 
 ENVIRONMENT_PREFIX = "STREAMLOG_"
+VARIABLES_OF_THEIR_OWN = {"bootstrap": "STREAMLOG_SERVER_BOOTSTRAP"}
+"""STREAMLOG_BOOTSTRAP is where clients find the cluster; a node in the same shell must not take
+that address for its own flag."""
 
 
 def flag_of(key: str) -> str:
@@ -30,7 +33,8 @@ def flag_of(key: str) -> str:
 
 def variable_of(key: str) -> str:
     """The environment variable of a setting."""
-    return ENVIRONMENT_PREFIX + key.replace(".", "_").replace("-", "_").upper()
+    own = VARIABLES_OF_THEIR_OWN.get(key)
+    return own or ENVIRONMENT_PREFIX + key.replace(".", "_").replace("-", "_").upper()
 
 
 def option_of(setting: Setting) -> inspect.Parameter:

@@ -107,6 +107,7 @@ class Formation:
                 " controller: set bootstrap to form a new cluster",
                 {"key": "bootstrap", "value": "false"},
             )
+        self._refuse_other_address()
         rounds = 0
         while True:
             peers = await self._ask_all()
@@ -207,6 +208,19 @@ class Formation:
                     {"node_id": str(replica.node_id)},
                 )
             await self._local.save(founding=founding, metadata_replica_id=replica.replica_id)
+
+    def _refuse_other_address(self) -> None:
+        """Refuse a blank controller that the list has elsewhere: the list is another node's, and
+        with the flag to bootstrap it would found a second cluster of its own."""
+        config = self._config
+        listed = dict(config.controllers).get(config.node_id, config.advertised)
+        if listed != config.advertised:
+            raise StreamlogError(
+                Reason.INVALID_CONFIG,
+                f"controllers has node {config.node_id} at {listed}, but this node advertises"
+                f" {config.advertised}: use a node id that nobody has, or correct the list",
+                {"key": "controllers", "value": controllers_text(config)},
+            )
 
     def _refuse_other_majority(self, own: Founding, peers: Sequence[Peer]) -> None:
         """Refuse when more controllers belong to another cluster than to this one."""

@@ -46,7 +46,12 @@ class NodeProcess:
     """One node."""
 
     def __init__(
-        self, directory: Path, node_id: int, addresses: Sequence[str], *options: str
+        self,
+        directory: Path,
+        node_id: int,
+        addresses: Sequence[str],
+        *options: str,
+        bootstrap: bool = True,
     ) -> None:
         self.node_id = node_id
         self.address = addresses[node_id - 1]
@@ -62,7 +67,7 @@ class NodeProcess:
             f"--node-id={node_id}",
             f"--bind={self.address}",
             f"--controllers={controllers}",
-            "--bootstrap",
+            *(["--bootstrap"] if bootstrap else []),
             "--log-format=json",
             "--journal-file-bytes=1048576",
             *options,

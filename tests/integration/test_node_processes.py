@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from tests.fakes.node_processes import NodeProcess, nodes, until
+from tests.fakes.node_processes import NodeProcess, free_addresses, nodes, until
 
 
 def leaders(node: NodeProcess) -> list[int]:
@@ -84,6 +84,92 @@ def test_three_nodes_form_one_cluster_and_outlive_one(tmp_path: Path) -> None:
         until(lambda: sorted(all_nodes[0].topics()) == ["more", "orders"], "it caught up")
         for node in all_nodes:
             assert node.stop() == 0, node.log.read_text()
+
+
+def test_a_second_node_with_the_same_id_is_refused(tmp_path: Path) -> None:
+    """A controller's id and another one's, each while the first runs: the reason names the id and
+    what to do, the refused directory joined nothing, and the nodes that run go on."""
+    first_address, second_address, spare = free_addresses(3)
+    controllers = f"1@{first_address}"
+    first = NodeProcess(tmp_path, 1, [first_address])
+    second = NodeProcess(
+        tmp_path, 2, [spare, second_address], f"--controllers={controllers}", bootstrap=False
+    )
+    try:
+        first.start()
+        first.until_healthy()
+        second.start()
+        second.until_healthy()
+        cluster_id = first.metadata().cluster_id
+        for node, bootstrap, words in (
+            (first, True, (f"node 1 at {first_address}", spare, "controllers")),
+            (second, False, ("node id 2 is registered", "that was never used")),
+        ):
+            copy = NodeProcess(
+                tmp_path / f"copy-{node.node_id}",
+                node.node_id,
+                [spare] * node.node_id,
+                f"--controllers={controllers}",
+                bootstrap=bootstrap,
+            )
+            copy.directory.parent.mkdir()
+            done = copy.run_to_its_end()
+            assert done.returncode == 1, done.stderr
+            assert "Traceback" not in done.stderr
+            for word in words:
+                assert word in done.stderr.splitlines()[-1]
+            assert not (copy.directory / "cluster.state").exists()
+            other_id = NodeProcess(
+                *(copy.directory.parent, 7, [spare] * 7),
+                f"--controllers={controllers}",
+                bootstrap=False,
+            )
+            shutil.move(copy.directory, other_id.directory)
+            done = other_id.run_to_its_end()
+            assert done.returncode == 1
+            assert "joined no cluster yet and can be deleted" in done.stderr.splitlines()[-1]
+        for node in (first, second):
+            assert node.serves()
+            assert node.metadata().cluster_id == cluster_id
+        assert [(n.node_id, n.address) for n in first.metadata().nodes] == [
+            (1, first_address),
+            (2, second_address),
+        ]
+    finally:
+        first.kill()
+        second.kill()
+
+
+def test_a_directory_of_another_cluster_is_refused(tmp_path: Path) -> None:
+    """Both clusters are named, and neither learns of the other."""
+    ours, theirs, spare = free_addresses(3)
+    first = NodeProcess(tmp_path, 1, [ours])
+    other = NodeProcess(tmp_path / "theirs", 1, [theirs])
+    other.directory.parent.mkdir()
+    stranger = NodeProcess(
+        tmp_path / "theirs", 2, [spare] * 2, f"--controllers=1@{theirs}", bootstrap=False
+    )
+    moved = NodeProcess(
+        tmp_path / "theirs", 2, [spare] * 2, f"--controllers=1@{ours}", bootstrap=False
+    )
+    try:
+        for node in (first, other, stranger):
+            node.start()
+            node.until_healthy()
+        clusters = [node.metadata().cluster_id for node in (first, other)]
+        assert stranger.stop() == 0
+        done = moved.run_to_its_end()
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        for cluster_id in clusters:
+            assert cluster_id in done.stderr.splitlines()[-1]
+        assert [node.metadata().cluster_id for node in (first, other)] == clusters
+        assert [n.node_id for n in first.metadata().nodes] == [1]
+        stranger.start()
+        stranger.until_healthy()
+    finally:
+        for node in (first, other, stranger, moved):
+            node.kill()
 
 
 def test_starts_that_are_refused(tmp_path: Path) -> None:

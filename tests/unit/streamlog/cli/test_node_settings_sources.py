@@ -37,6 +37,13 @@ def test_every_setting_is_an_option_with_a_variable() -> None:
     assert variable_of("election.timeout.ms") == "STREAMLOG_ELECTION_TIMEOUT_MS"
 
 
+def test_the_address_of_a_cluster_is_no_setting_of_a_node() -> None:
+    """What clients read from the environment does not change or stop a node in the same shell."""
+    variables = {variable_of(key) for key in NODE_SETTINGS}
+    assert "STREAMLOG_BOOTSTRAP" not in variables
+    assert len(variables) == len(NODE_SETTINGS)
+
+
 def test_only_what_was_given_counts() -> None:
     """Options that were not given leave room for the file and the defaults."""
     assert given({"node_id": "3", "bootstrap": False, "rack": None}) == {

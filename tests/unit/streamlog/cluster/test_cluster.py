@@ -203,6 +203,16 @@ def test_a_blank_lone_node_is_not_bootstrapped_by_accident(world: World) -> None
     assert "bootstrap" in error.message
 
 
+def test_a_blank_node_with_a_controllers_id_founds_no_second_cluster(world: World) -> None:
+    """Node 1 of the list is elsewhere: with the flag it would found a cluster of its own."""
+    second = world.node(1, ((1, "elsewhere:1"),), bootstrap=True)
+    error = refusal(second, second.cluster.start())
+    assert error.reason is Reason.INVALID_CONFIG
+    assert "node 1 at elsewhere:1" in error.message
+    assert "advertises n1:1" in error.message
+    assert not second.host.groups
+
+
 def test_three_nodes_found_one_cluster(world: World) -> None:
     """The same founding everywhere, all of them registered, nodes 2 and 3 without the flag too."""
     nodes = world.started(

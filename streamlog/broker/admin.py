@@ -114,7 +114,7 @@ def _decode_token(token: str) -> str | None:
     if not token:
         return None
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
     except (binascii.Error, ValueError) as error:
         raise StreamlogError(
             Reason.INVALID_REQUEST,

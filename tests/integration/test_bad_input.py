@@ -3,130 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import grpc
 import pytest
 import zstandard
 
-from streamlog.model import status_details
-from streamlog.model.batch import payload_crc32c
 from streamlog.v1 import admin_service_pb2 as admin
-from streamlog.v1 import batch_pb2, error_pb2, record_pb2
+from streamlog.v1 import error_pb2
 from streamlog.v1 import log_service_pb2 as log
-from tests.fakes.node_processes import NodeProcess, free_addresses
-
-FORMAT_NONE = 1 | 1 << 8
-FORMAT_ZSTD = 1 | 2 << 8
-TOPIC = "inputs"
-TIMEOUT_S = 20
-
-
-class Node:
-    """Raw calls to one node: what a client in any language can send."""
-
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.insecure_channel(
-            address, options=[("grpc.max_send_message_length", -1)]
-        )
-        self.topic_id = 0
-
-    def unary(self, method: str, request: bytes) -> bytes:
-        """Call it; the answer's bytes. Raises grpc.RpcError."""
-        call: Any = self._channel.unary_unary(f"/streamlog.v1.{method}")
-        answer = call(request, timeout=TIMEOUT_S)
-        assert isinstance(answer, bytes)
-        return answer
-
-    def refusal(self, method: str, request: bytes) -> tuple[grpc.StatusCode, str, str]:
-        """Status code, reason and message of a call that must fail."""
-        with pytest.raises(grpc.RpcError) as caught:
-            self.unary(method, request)
-        error = caught.value
-        metadata: Any = error.trailing_metadata()
-        trailers = dict(metadata)
-        details = status_details.decode(trailers["grpc-status-details-bin"])
-        assert details is not None
-        return error.code(), details.reason, str(error.details())
-
-    def produce(self, *messages: bytes) -> log.ProduceResult:
-        """The first result of a stream of these messages. Raises grpc.RpcError."""
-        call: Any = self._channel.stream_stream("/streamlog.v1.LogService/Produce")
-        for answer in call(iter(messages), timeout=TIMEOUT_S):
-            return log.ProduceResponse.FromString(answer).results[0]
-        raise AssertionError("the stream ended without a result")
-
-    def produce_batch(self, batch: batch_pb2.RecordBatch, topic_id: int = 0) -> log.ProduceResult:
-        """The result of one batch."""
-        entry = log.ProduceEntry(request_id=7, topic_id=topic_id or self.topic_id, batch=batch)
-        return self.produce(log.ProduceRequest(entries=[entry]).SerializeToString())
-
-    def fetch(self, partition: log.FetchPartition) -> log.FetchResponse:
-        """The first response of a fetch stream."""
-        request = log.FetchRequest(partitions=[partition], credit_bytes=1 << 20)
-        call: Any = self._channel.stream_stream("/streamlog.v1.LogService/Fetch")
-        responses = call(iter([request.SerializeToString()]), timeout=TIMEOUT_S)
-        return log.FetchResponse.FromString(next(responses))
-
-    def end(self) -> int:
-        """Committed end of partition 0."""
-        query = log.OffsetQuery(topic_id=self.topic_id, spec=log.OFFSET_SPEC_LATEST)
-        request = log.ListOffsetsRequest(queries=[query])
-        answer = self.unary("LogService/ListOffsets", request.SerializeToString())
-        return log.ListOffsetsResponse.FromString(answer).answers[0].offset
-
-    def close(self) -> None:
-        self._channel.close()
+from tests.fakes.raw_client import FORMAT_NONE, FORMAT_ZSTD, TOPIC, RawNode, good_batch, raw_node
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawNode]:
     """One node with one topic."""
-    process = NodeProcess(tmp_path_factory.mktemp("inputs"), 1, free_addresses(1))
-    process.start()
-    try:
-        process.until_healthy()
-        node = Node(process.address)
-        create = admin.CreateTopicRequest(
-            name=TOPIC, partition_count=2, replication_factor=1, config={"max.batch.bytes": "65536"}
-        )
-        created = node.unary("AdminService/CreateTopic", create.SerializeToString())
-        node.topic_id = admin.CreateTopicResponse.FromString(created).topic.topic_id
-        while node.produce_batch(good_batch()).HasField("error"):
-            pass  # its leader is being elected
+    with raw_node(tmp_path_factory.mktemp("inputs")) as node:
         yield node
-        node.close()
-    finally:
-        process.kill()
 
 
 @pytest.fixture(autouse=True)
-def serves_on(node: Node) -> Iterator[None]:
+def serves_on(node: RawNode) -> Iterator[None]:
     """After each test the log is as it was, and takes a good batch."""
     before = node.end()
     yield
     assert node.end() == before
     assert not node.produce_batch(good_batch()).HasField("error")
     assert node.end() == before + 1
-
-
-def good_batch(count: int = 1, **changes: int | bytes) -> batch_pb2.RecordBatch:
-    """A batch that is right, apart from the changes; the checksum is right in any case."""
-    records = record_pb2.RecordSet(
-        records=[record_pb2.Record(value=b"x", offset_delta=i) for i in range(count)]
-    )
-    payload = records.SerializeToString()
-    batch = batch_pb2.RecordBatch(
-        format_and_flags=FORMAT_NONE,
-        last_offset_delta=count - 1,
-        record_count=count,
-        uncompressed_bytes=len(payload),
-        payload=payload,
-    )
-    for name, value in changes.items():
-        setattr(batch, name, value)
-    batch.payload_crc32c = payload_crc32c(batch, batch.payload)
-    return batch
 
 
 def assert_error(result: log.ProduceResult, reason: str, *words: str) -> None:
@@ -138,13 +40,13 @@ def assert_error(result: log.ProduceResult, reason: str, *words: str) -> None:
         assert word in error.message, error.message
 
 
-def test_unknown_topic_and_partition(node: Node) -> None:
+def test_unknown_topic_and_partition(node: RawNode) -> None:
     """Named with what there is."""
     assert_error(node.produce_batch(good_batch(), topic_id=999), "UNKNOWN_TOPIC", "999")
     assert_error(node.produce_batch(good_batch(partition=9)), "UNKNOWN_PARTITION", "9", "0 to 1")
 
 
-def test_wrong_checksum(node: Node) -> None:
+def test_wrong_checksum(node: RawNode) -> None:
     """Both checksums are named."""
     batch = good_batch()
     batch.payload_crc32c ^= 1
@@ -166,13 +68,13 @@ def test_wrong_checksum(node: Node) -> None:
     ],
 )
 def test_headers_that_lie(
-    node: Node, changes: dict[str, int | bytes], words: tuple[str, ...]
+    node: RawNode, changes: dict[str, int | bytes], words: tuple[str, ...]
 ) -> None:
     """Counts, sizes, flags and content that contradict each other."""
     assert_error(node.produce_batch(good_batch(2, **changes)), "INVALID_BATCH", *words)
 
 
-def test_a_payload_that_inflates_past_its_bound(node: Node) -> None:
+def test_a_payload_that_inflates_past_its_bound(node: RawNode) -> None:
     """Refused by its header, before anything is inflated, whatever the batch's own field says."""
     bomb = zstandard.ZstdCompressor(level=1).compress(bytes(200 * 1024 * 1024))
     assert len(bomb) < 65_536
@@ -184,13 +86,13 @@ def test_a_payload_that_inflates_past_its_bound(node: Node) -> None:
     assert_error(node.produce_batch(hidden), "INVALID_BATCH", "209715200", "100")
 
 
-def test_a_batch_over_the_topics_limit(node: Node) -> None:
+def test_a_batch_over_the_topics_limit(node: RawNode) -> None:
     """The limit is named."""
     large = good_batch(payload=bytes(65_537), uncompressed_bytes=65_537)
     assert_error(node.produce_batch(large), "BATCH_TOO_LARGE", "65537", "65536")
 
 
-def test_malformed_messages(node: Node) -> None:
+def test_malformed_messages(node: RawNode) -> None:
     """The call ends with the reason; for unary calls too."""
     with pytest.raises(grpc.RpcError) as caught:
         node.produce(b"\xff\xff\xff")
@@ -200,7 +102,7 @@ def test_malformed_messages(node: Node) -> None:
     assert "GetMetadataRequest" in message
 
 
-def test_a_message_over_the_limit(node: Node) -> None:
+def test_a_message_over_the_limit(node: RawNode) -> None:
     """The transport refuses it before it is read, and names both sizes."""
     with pytest.raises(grpc.RpcError) as caught:
         node.produce(bytes(40 * 1024 * 1024))
@@ -208,7 +110,7 @@ def test_a_message_over_the_limit(node: Node) -> None:
     assert str(40 * 1024 * 1024) in str(caught.value.details())
 
 
-def test_an_offset_out_of_range(node: Node) -> None:
+def test_an_offset_out_of_range(node: RawNode) -> None:
     """The valid range is told, in words and as values."""
     response = node.fetch(log.FetchPartition(topic_id=node.topic_id, offset=10**9))
     assert response.error.reason == "OFFSET_OUT_OF_RANGE"
@@ -217,7 +119,7 @@ def test_an_offset_out_of_range(node: Node) -> None:
     assert str(10**9) in response.error.message
 
 
-def test_a_condition_that_does_not_hold(node: Node) -> None:
+def test_a_condition_that_does_not_hold(node: RawNode) -> None:
     """The real end is told."""
     entry = log.ProduceEntry(
         request_id=1, topic_id=node.topic_id, expected_end_offset=10**6, batch=good_batch()
@@ -228,7 +130,7 @@ def test_a_condition_that_does_not_hold(node: Node) -> None:
 
 
 @pytest.mark.parametrize("name", ["../up", "..", "", "a" * 250, "bell\x07", "slash/ed"])
-def test_illegal_topic_names(node: Node, name: str) -> None:
+def test_illegal_topic_names(node: RawNode, name: str) -> None:
     """Refused with the rule."""
     request = admin.CreateTopicRequest(name=name, partition_count=1).SerializeToString()
     code, reason, message = node.refusal("AdminService/CreateTopic", request)
@@ -263,7 +165,7 @@ def test_illegal_topic_names(node: Node, name: str) -> None:
     ],
 )
 def test_topics_that_can_not_be(
-    node: Node, request_: admin.CreateTopicRequest, reason: str, words: tuple[str, ...]
+    node: RawNode, request_: admin.CreateTopicRequest, reason: str, words: tuple[str, ...]
 ) -> None:
     """Value and allowed range are named."""
     _, found, message = node.refusal("AdminService/CreateTopic", request_.SerializeToString())

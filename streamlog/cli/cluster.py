@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
-from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, run
+from streamlog.cli.failure import EXIT_FAILED
+from streamlog.cli.options import examples
+from streamlog.cli.output import Output, OutputOption, show, show_json, table
+from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run
+
+if TYPE_CHECKING:
+    from streamlog.client import Admin
+    from streamlog.client.admin import ClusterDescription
 
 
 def register(application: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="The cluster.\n\n  streamlog cluster status", no_args_is_help=True)
-    group.command("status")(status)
+    group = typer.Typer(help="The cluster: status, nodes, partitions.", no_args_is_help=True)
+    group.command(
+        "status",
+        epilog=examples(
+            "streamlog cluster status",
+            "streamlog cluster status -b 10.0.0.1:9092,10.0.0.2:9092 -o json",
+        ),
+    )(status)
+    group.command("nodes", epilog=examples("streamlog cluster nodes"))(nodes)
+    group.command(
+        "partitions",
+        epilog=examples(
+            "streamlog cluster partitions", "streamlog cluster partitions --leaderless -o json"
+        ),
+    )(partitions)
 
     @group.callback()
     def root() -> None:
@@ -19,33 +41,100 @@ def register(application: typer.Typer) -> None:
     application.add_typer(group, name="cluster")
 
 
-def status(bootstrap: Bootstrap = BOOTSTRAP_DEFAULT) -> None:
-    """Show nodes, the metadata leader, and partitions without a leader."""
+def _admin(bootstrap: str) -> Admin:
+    from streamlog.client import Admin
 
-    async def work() -> int:
-        from rich.console import Console
-        from rich.table import Table
+    return Admin(bootstrap, policy=policy())
 
-        from streamlog.client import Admin
 
-        async with Admin(bootstrap) as admin:
+def _node_rows(cluster: ClusterDescription) -> list[dict[str, Any]]:
+    return [
+        {
+            "node": node.node_id,
+            "address": node.address,
+            "rack": node.rack,
+            "live": node.live,
+            "role": "metadata leader"
+            if node.node_id == cluster.metadata_leader_node_id
+            else "controller"
+            if node.controller
+            else "",
+        }
+        for node in cluster.nodes
+    ]
+
+
+def status(output: OutputOption = Output.TABLE, bootstrap: Bootstrap = BOOTSTRAP_DEFAULT) -> None:
+    """Show nodes, who leads, and what has no leader.
+
+    Exit code 0: all is well; 1: a node is down, or a partition has no leader.
+    """
+
+    async def work() -> bool:
+        async with _admin(bootstrap) as admin:
             cluster = await admin.describe_cluster()
-        table = Table("node", "address", "rack", "live", "role", box=None)
-        for node in cluster.nodes:
-            leads = node.node_id == cluster.metadata_leader_node_id
-            role = "metadata leader" if leads else "controller" if node.controller else ""
-            table.add_row(
-                str(node.node_id), node.address, node.rack, "yes" if node.live else "NO", role
+        rows = _node_rows(cluster)
+        if output is Output.JSON:
+            show_json(
+                {
+                    "cluster_id": cluster.cluster_id,
+                    "nodes": rows,
+                    "metadata_leader": cluster.metadata_leader_node_id or None,
+                    "topics": cluster.topic_count,
+                    "partitions": cluster.partition_count,
+                    "leaderless_partitions": cluster.leaderless_partition_count,
+                }
             )
-        console = Console()
-        console.print(f"cluster {cluster.cluster_id}", highlight=False)
-        console.print(table)
-        console.print(
-            f"{cluster.topic_count} topics, {cluster.partition_count} partitions, "
-            f"{cluster.leaderless_partition_count} without a leader",
-            highlight=False,
-        )
-        healthy = all(node.live for node in cluster.nodes)
-        return 0 if healthy and not cluster.leaderless_partition_count else 1
+        else:
+            typer.echo(f"cluster {cluster.cluster_id}")
+            typer.echo(table(rows))
+            typer.echo(
+                f"{cluster.topic_count} topics, {cluster.partition_count} partitions, "
+                f"{cluster.leaderless_partition_count} without a leader"
+            )
+        return not cluster.leaderless_partition_count and all(n.live for n in cluster.nodes)
 
-    raise typer.Exit(run(work(), bootstrap))
+    if not run(work(), bootstrap):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def nodes(output: OutputOption = Output.TABLE, bootstrap: Bootstrap = BOOTSTRAP_DEFAULT) -> None:
+    """List the nodes."""
+
+    async def work() -> None:
+        async with _admin(bootstrap) as admin:
+            cluster = await admin.describe_cluster()
+        show(_node_rows(cluster), output, none="no nodes")
+
+    run(work(), bootstrap)
+
+
+def partitions(
+    leaderless: Annotated[
+        bool, typer.Option("--leaderless", help="Only those without a leader.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+) -> None:
+    """List all partitions with leaders and replicas."""
+
+    async def work() -> None:
+        rows: list[dict[str, Any]] = []
+        async with _admin(bootstrap) as admin:
+            for listed in await admin.list_topics():
+                topic = await admin.describe_topic(listed.name)
+                rows += [
+                    {
+                        "topic": topic.name,
+                        "partition": p.partition,
+                        "leader": p.leader_node_id or None,
+                        "term": p.leader_term,
+                        "replicas": list(p.replica_node_ids),
+                        "group": p.group_id,
+                    }
+                    for p in topic.partitions
+                    if not (leaderless and p.leader_node_id)
+                ]
+        show(rows, output, none="every partition has a leader" if leaderless else "no partitions")
+
+    run(work(), bootstrap)

@@ -11,6 +11,7 @@ import typer
 
 from streamlog.cli.failure import CommandFailed
 from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.options import examples, whole_number
 from streamlog.model.settings.address import PORT_MAX
 
 NODES_MAX = 9
@@ -20,9 +21,16 @@ WATCH_PAUSE_SECONDS = 0.5
 def register(application: typer.Typer) -> None:
     """Add the command."""
 
-    @application.command("dev")
+    @application.command(
+        "dev", epilog=examples("streamlog dev", "streamlog dev --nodes 1 --data-dir ./data")
+    )
     def dev(
-        nodes: Annotated[int, typer.Option(min=1, max=NODES_MAX, help="Node processes.")] = 3,
+        nodes: Annotated[
+            int,
+            typer.Option(
+                metavar="N", parser=whole_number(1, NODES_MAX), help="Node processes, 1 to 9."
+            ),
+        ] = 3,
         data_dir: Annotated[
             Path | None,
             typer.Option(
@@ -33,11 +41,13 @@ def register(application: typer.Typer) -> None:
         port: Annotated[
             int,
             typer.Option(
-                min=1, max=PORT_MAX - NODES_MAX, help="Port of the first node; others follow."
+                metavar="PORT",
+                parser=whole_number(1, PORT_MAX - NODES_MAX),
+                help="Port of the first node; others follow.",
             ),
         ] = 9092,
     ) -> None:
-        """Run a cluster on this machine until Ctrl-C, for development."""
+        """Run a cluster on this machine until Ctrl-C."""
         if data_dir is not None:
             _run(nodes, data_dir.resolve(), port)
             return

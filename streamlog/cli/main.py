@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from streamlog.cli import cluster, consume, dev, log, produce, server, topic
-from streamlog.cli.failure import CommandFailed
+from streamlog.cli import cluster, consume, dev, log, offsets, produce, server, topic
+from streamlog.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CommandFailed
 from streamlog.model.version import SOFTWARE
 
-EXIT_INTERRUPTED = 130
-"""128 and the number of SIGINT, as shells have it."""
-COMMANDS = (server, dev, topic, produce, consume, cluster, log)
+COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, log)
 """In the order of the help."""
+USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
+"""click.UsageError, wherever this version of typer keeps it."""
 
 
 def show_version(asked: bool) -> None:
@@ -34,9 +34,12 @@ def build() -> typer.Typer:
     application = typer.Typer(
         name="streamlog",
         help="A partitioned, replicated event-streaming log.",
+        epilog="\b\nBegin with:\n  streamlog dev",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        # Rich would take [a-z] in a help text for markup, cut tables, and draw boxes around errors.
+        rich_markup_mode=None,
     )
 
     @application.callback()
@@ -59,16 +62,34 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command that the arguments name; exit 0, 1 (failed) or 2 (wrong usage)."""
+    """Run the command that the arguments name; `failure` has the exit codes."""
     # gRPC's C core writes notes of its own to stderr unless it is told not to.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        build()()
+        sys.exit(build()(prog_name="streamlog", standalone_mode=False))
     except CommandFailed as failure:
         typer.echo(f"error: {failure.message}", err=True)
         sys.exit(failure.exit_code)
+    except USAGE_ERROR as error:
+        sys.exit(_wrong_usage(error))
+    except typer.Abort:
+        typer.echo("nothing was done", err=True)
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _wrong_usage(error: BaseException) -> int:
+    """One line: what is wrong, and where to read on. A group without a command shows its help."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message)
+        return EXIT_USAGE
+    command = context.command_path if context is not None else "streamlog"
+    message = " ".join(message.split()).rstrip(".")
+    typer.echo(f"error: {message}; see '{command} --help'", err=True)
+    return EXIT_USAGE
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from streamlog.cli.failure import EXIT_FAILED, EXIT_USAGE, CommandFailed
+from streamlog.cli.failure import EXIT_USAGE, CommandFailed, closed_pipe_ends_it
+
+if TYPE_CHECKING:
+    from streamlog.client.cluster_metadata import CallPolicy
 
 ResultT = TypeVar("ResultT")
 
@@ -24,27 +25,75 @@ Bootstrap = Annotated[
     ),
 ]
 BOOTSTRAP_DEFAULT = "127.0.0.1:9092"
+CONNECT_TIMEOUT_S: Final = 5.0
+PATIENCE_MS: Final = 10_000
+"""How long a command asks again while leaders are elected; somebody waits at the terminal."""
+
+
+def policy() -> CallPolicy:
+    """How long a command tries."""
+    from streamlog.client.cluster_metadata import CallPolicy
+
+    return CallPolicy(request_timeout_ms=PATIENCE_MS, total_timeout_ms=PATIENCE_MS)
 
 
 def run(work: Coroutine[Any, Any, ResultT], bootstrap: str) -> ResultT:
     """Run a command's work; what goes wrong becomes one line and an exit code."""
     from streamlog.client import ClientError, ConnectionLost
 
+    async def main() -> ResultT:
+        try:
+            await _reach(bootstrap)
+        except BaseException:
+            work.close()
+            raise
+        return await work
+
     try:
-        return asyncio.run(work)
+        with closed_pipe_ends_it():
+            return asyncio.run(main())
     except ConnectionLost as error:
-        raise CommandFailed(
-            f"no node answers at {bootstrap}: {error}. Is the cluster running? Name a node with "
-            "--bootstrap or STREAMLOG_BOOTSTRAP."
-        ) from error
+        raise _unreachable(bootstrap, str(error)) from error
     except ClientError as error:
         raise CommandFailed(str(error)) from error
     except ValueError as error:
         raise CommandFailed(str(error), EXIT_USAGE) from error
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the rest of it must not make Python complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(EXIT_FAILED) from None
+
+
+async def _reach(bootstrap: str) -> None:
+    """See at once, not after all the patience of the client, when nobody listens at all.
+
+    Raises CommandFailed with what each address said, ValueError.
+    """
+    from streamlog.client.cluster_metadata import parse_bootstrap
+
+    failures = []
+    for address in parse_bootstrap(bootstrap):
+        host, _, port = address.rpartition(":")
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        except TimeoutError:
+            failures.append(f"{address}: no answer within {CONNECT_TIMEOUT_S:.0f} s")
+        except OSError as error:
+            failures.append(f"{address}: {_why(error)}")
+        else:
+            writer.close()
+            return
+    raise _unreachable(bootstrap, "; ".join(failures))
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return error.strerror or str(error)
+
+
+def _unreachable(bootstrap: str, why: str) -> CommandFailed:
+    return CommandFailed(
+        f"no node answers at {bootstrap} ({why}). Is the cluster running? Name a node with "
+        "--bootstrap or STREAMLOG_BOOTSTRAP."
+    )
 
 
 def settings(pairs: list[str]) -> dict[str, str]:
@@ -52,7 +101,9 @@ def settings(pairs: list[str]) -> dict[str, str]:
     parsed = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals:
+        if not equals or not key:
             raise CommandFailed(f"{pair!r} is not key=value", EXIT_USAGE)
+        if key in parsed:
+            raise CommandFailed(f"{key} is given twice", EXIT_USAGE)
         parsed[key] = value
     return parsed

@@ -11,6 +11,7 @@ import typer
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.node_settings import ENVIRONMENT_PREFIX, given, node_config, options, read_file
+from streamlog.cli.options import examples
 from streamlog.model.settings.node import NodeConfig
 
 LOG_FORMATS = ("text", "json")
@@ -22,7 +23,15 @@ _LOG = logging.getLogger(__name__)
 
 def register(application: typer.Typer) -> None:
     """Add the command; its options are the settings of a node."""
-    application.command("server", help="Run one node until it is told to stop.")(_command())
+    application.command(
+        "server",
+        help="Run one node until it is told to stop.",
+        epilog=examples(
+            "streamlog server --bootstrap",
+            "streamlog server --node-id 2 --bind 127.0.0.1:9093 --controllers 1@127.0.0.1:9092",
+            "streamlog server --config node.toml",
+        ),
+    )(_command())
 
 
 def _command() -> Any:

@@ -1,0 +1,387 @@
+"""The commands as a newcomer meets them, right and wrong, against a real cluster of three."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.node_processes import free_addresses, until
+
+COMMAND = [sys.executable, "-m", "streamlog.cli.main"]
+TIMEOUT_S = 60
+
+
+class Shell:
+    """Runs commands as a user does who has set STREAMLOG_BOOTSTRAP."""
+
+    def __init__(self, bootstrap: str, data: Path) -> None:
+        self.bootstrap, self.data = bootstrap, data
+        self.environment = {**os.environ, "STREAMLOG_BOOTSTRAP": bootstrap}
+
+    def run(self, *arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
+        """To its end; never a traceback."""
+        text = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            input=text,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            env=self.environment,
+            check=False,
+        )
+        result = subprocess.CompletedProcess(
+            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
+        )
+        assert "Traceback" not in result.stderr, result.stderr
+        return result
+
+    def ok(self, *arguments: str, stdin: str | bytes = b"") -> str:
+        """What it prints; exit code 0."""
+        done = self.run(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """In the background."""
+        return subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self.environment,
+        )
+
+    def sh(self, line: str) -> tuple[int, str, str]:
+        """A pipeline; exit code of its first command, output, errors."""
+        script = f"{line}; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", script.replace("streamlog ", " ".join(COMMAND) + " ")],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            env=self.environment,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """`streamlog dev` with a topic `numbers` of 3 partitions that holds 1 to 100."""
+    data = tmp_path_factory.mktemp("dev")
+    port = int(free_addresses(1)[0].rpartition(":")[2])
+    dev = subprocess.Popen(
+        [*COMMAND, "dev", f"--data-dir={data}", f"--port={port}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert dev.stdout is not None
+        for line in dev.stdout:
+            if "Ctrl-C" in line:
+                break
+        shell = Shell(f"127.0.0.1:{port}", data)
+        shell.ok("topic", "create", "numbers", "--partitions", "3")
+        lines = "".join(f"k{n}:{n}\n" for n in range(1, 101))
+        shell.ok("produce", "numbers", "--key-separator", ":", stdin=lines)
+        yield shell
+    finally:
+        dev.send_signal(signal.SIGINT)
+        dev.communicate(timeout=TIMEOUT_S)
+
+
+def test_the_life_of_a_topic(shell: Shell) -> None:
+    """Create, list, describe, alter, extend, delete; a dry run changes nothing."""
+    assert "would create" in shell.ok("topic", "create", "life", "--dry-run")
+    assert "life" not in shell.ok("topic", "list")
+    created = shell.ok("topic", "create", "life", "-p", "2", "-c", "retention.ms=-1")
+    assert created == "created life: 2 partitions, 3 replicas\n"
+    assert shell.ok("topic", "list").splitlines()[0].split() == [
+        *("topic", "partitions", "replicas", "id"),
+    ]
+    listed = {row["topic"]: row for row in json.loads(shell.ok("topic", "list", "-o", "json"))}
+    assert (listed["life"]["partitions"], listed["life"]["replicas"]) == (2, 3)
+    assert "* retention.ms = -1" in shell.ok("topic", "describe", "life")
+
+    dry = shell.ok("topic", "alter", "life", "--set", "segment.ms=5000", "--dry-run")
+    assert "would differ" in dry
+    assert "segment.ms = 5000" in dry
+    altered = shell.ok(
+        "topic", "alter", "life", "--set", "segment.ms=6000", "--unset", "retention.ms"
+    )
+    assert "segment.ms = 6000" in altered
+    described = json.loads(shell.ok("topic", "describe", "life", "-o", "json"))
+    changed = {entry["key"] for entry in described["settings"] if entry["set_on_topic"]}
+    assert changed == {"segment.ms"}
+
+    assert "has 5 partitions" in shell.ok("topic", "add-partitions", "life", "5", "--yes")
+    until(
+        lambda: (
+            len(json.loads(shell.ok("topic", "describe", "life", "-o", "json"))["partitions"]) == 5
+        ),
+        "the partitions are there",
+    )
+    refused = shell.run("topic", "delete", "life", stdin="n\n")
+    assert refused.returncode == 1
+    assert "nothing was done" in refused.stderr
+    assert shell.ok("topic", "delete", "life", "--yes") == "deleted life\n"
+    assert "life" not in shell.ok("topic", "list")
+
+
+def test_what_was_produced_is_consumed(shell: Shell) -> None:
+    """From the start, the end, an offset, a time and the last ones; so many; of one partition."""
+    everything = shell.ok("consume", "numbers", "--from", "start", "--exit")
+    assert sorted(map(int, everything.splitlines())) == list(range(1, 101))
+    again = shell.ok("consume", "numbers", "--from", "start:end")
+    assert sorted(again.splitlines()) == sorted(everything.splitlines())
+    assert shell.ok("consume", "numbers", "--exit") == ""
+    five = shell.ok("consume", "numbers", "--from", "start", "-n", "5")
+    assert len(five.splitlines()) == 5
+
+    one = [
+        json.loads(line)
+        for line in shell.ok(
+            *("consume", "numbers", "-p", "1", "--from", "start", "-e", "-o", "json")
+        ).splitlines()
+    ]
+    assert [record["partition"] for record in one] == [1] * len(one)
+    assert all(record["key"] == f"k{record['value']}" for record in one)
+    tail = shell.ok("consume", "numbers", "-p", "1", "--from", "-3", "-e").split()
+    assert tail == [record["value"] for record in one[-3:]]
+    third = str(one[2]["offset"])
+    from_offset = shell.ok("consume", "numbers", "-p", "1", "--from", third, "-e").split()
+    assert from_offset == [record["value"] for record in one[2:]]
+    moment = f"@{one[0]['timestamp_ms']}"
+    assert shell.ok("consume", "numbers", "-p", "1", "--from", moment, "-e").split() == [
+        record["value"] for record in one
+    ]
+    future = shell.ok("consume", "numbers", "--from", "@2200-01-01T00:00:00Z", "--exit")
+    assert future == ""
+
+
+def test_keys_headers_nulls_and_formats(shell: Shell) -> None:
+    """What goes in comes out, in each form."""
+    shell.ok("topic", "create", "forms")
+    shell.ok(
+        *("produce", "forms", "--key-separator", "=", "-H", "h=1", "-H", "h=2", "--null", "NULL"),
+        stdin=b"a=x\r\nb=NULL\nplain\n=\n\xff\xfe",
+    )
+    line = r"%t/%p %k|%v|%h{h}|%h{none}|%%\n"
+    printed = shell.sh(f"streamlog consume forms --from start -e -f '{line}' | cat -v")[1]
+    assert printed.splitlines() == [
+        "forms/0 a|x|1,2||%",
+        "forms/0 b||1,2||%",
+        "forms/0 |plain|1,2||%",
+        "forms/0 ||1,2||%",
+        "forms/0 |M-^?M-~|1,2||%",
+    ]
+    records = [
+        json.loads(line)
+        for line in shell.ok("consume", "forms", "--from", "start:end", "-o", "json").splitlines()
+    ]
+    assert [(r["key"], r["value"]) for r in records] == [
+        ("a", "x"),
+        ("b", None),
+        (None, "plain"),
+        ("", ""),
+        (None, {"base64": "//4="}),
+    ]
+    assert records[0]["headers"] == [["h", "1"], ["h", "2"]]
+    raw = shell.sh("streamlog consume forms --from start -e -o raw | od -An -tx1")[1]
+    assert raw.split() == [*b"xplain".hex(" ").split(), "ff", "fe"]
+
+
+def test_lines_are_sent_as_they_come(shell: Shell, tmp_path: Path) -> None:
+    """Who types, or follows a file, does not wait for the end of the input; a consumer that
+    waits at the end gets the line; Ctrl-C ends both with 130 and without a word."""
+    shell.ok("topic", "create", "live")
+    consumer = shell.start("consume", "live", "--from", "start")
+    producer = shell.start("produce", "live")
+    try:
+        assert producer.stdin is not None
+        assert consumer.stdout is not None
+        for line in (b"first\n", b"second\n"):
+            producer.stdin.write(line)
+            producer.stdin.flush()
+            assert consumer.stdout.readline() == line
+        for process in (consumer, producer):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(TIMEOUT_S) == 130
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+    finally:
+        for process in (consumer, producer):
+            process.kill()
+            process.communicate()
+    file = tmp_path / "lines"
+    file.write_text("third\nlast, without a newline")
+    done = shell.run("produce", "live", "--file", str(file), "--compression", "none")
+    assert done.stderr == "2 records are stored\n"
+    assert shell.ok("consume", "live", "--from", "start:end").splitlines() == [
+        *("first", "second", "third", "last, without a newline"),
+    ]
+
+
+def test_the_cluster_is_shown(shell: Shell) -> None:
+    """Nodes, leaders, offsets: tables for people, JSON for programs."""
+    assert "0 without a leader" in shell.ok("cluster", "status")
+    status = json.loads(shell.ok("cluster", "status", "-o", "json"))
+    assert [node["node"] for node in status["nodes"]] == [1, 2, 3]
+    assert all(node["live"] for node in status["nodes"])
+    assert status["leaderless_partitions"] == 0
+    nodes = shell.ok("cluster", "nodes").splitlines()
+    assert nodes[0].split() == ["node", "address", "rack", "live", "role"]
+    assert len(nodes) == 4
+    rows = json.loads(shell.ok("cluster", "partitions", "-o", "json"))
+    ours = [row for row in rows if row["topic"] == "numbers"]
+    assert [row["partition"] for row in ours] == [0, 1, 2]
+    assert all(sorted(row["replicas"]) == [1, 2, 3] for row in ours)
+    assert "every partition has a leader" in shell.ok("cluster", "partitions", "--leaderless")
+    offsets = json.loads(shell.ok("offsets", "numbers", "--at", "@2001-01-01", "-o", "json"))
+    assert sum(row["end"] - row["at_time"] for row in offsets) == 100
+    assert all(row["start"] == 0 for row in offsets)
+
+
+def test_files_are_read_offline(shell: Shell, tmp_path: Path) -> None:
+    """Dump shows every record on each of the three nodes; verify finds a flipped bit."""
+
+    def is_on_disk(groups: Path) -> bool:
+        """Written to segment files, and not only to the journal."""
+        dumped = shell.run("log", "dump", str(groups), "--records", "-o", "json")
+        lines = [json.loads(line) for line in dumped.stdout.splitlines()]
+        values = [
+            record["value"] for line in lines for record in line.get("values", []) if record["key"]
+        ]
+        return set(map(str, range(1, 101))) <= set(values)
+
+    for node in (1, 2, 3):
+        groups = shell.data / f"node-{node}" / "groups"
+        until(lambda groups=groups: is_on_disk(groups), "all is in files")  # type: ignore[misc]
+    code, first, errors = shell.sh(f"streamlog log dump {shell.data} --records | head -1")
+    assert (code in {0, 141}, first.count("\n"), errors) == (True, 1, "")
+    rows = json.loads(shell.ok("log", "verify", str(shell.data), "-o", "json"))
+    assert {row["state"] for row in rows} == {"ok"}
+    assert sum(row["records"] for row in rows) > 300
+
+    healthy = max((Path(row["file"]) for row in rows), key=lambda path: path.stat().st_size)
+    broken = tmp_path / healthy.name
+    content = bytearray(healthy.read_bytes())
+    content[len(content) // 2] ^= 1
+    broken.write_bytes(content)
+    verified = shell.run("log", "verify", str(healthy), str(broken))
+    assert verified.returncode == 1
+    assert verified.stderr == "error: 1 of 2 files are damaged\n"
+    dumped_broken = shell.run("log", "dump", str(broken))
+    assert dumped_broken.returncode == 1
+    assert str(broken) in dumped_broken.stderr
+    broken.write_bytes(b"GIF89a")
+    assert shell.run("log", "dump", str(broken)).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("topic create", 2, "Missing argument 'TOPIC'; see 'streamlog topic create --help'"),
+        ("topic create ../up", 1, "1 to 249 characters"),
+        ("topic create numbers", 1, "TOPIC_EXISTS: topic 'numbers' exists"),
+        ("topic create t -p many", 2, "'many' is not a whole number, 0 to 10000"),
+        ("topic create t -p -1", 2, "'-1' is not a whole number, 0 to 10000"),
+        ("topic create t -p 10001", 2, "'10001' is not a whole number, 0 to 10000"),
+        ("topic create t -r 5", 1, "replication factor 5 is out of range: 1 to 3"),
+        ("topic create t -c retention.ms", 2, "'retention.ms' is not key=value"),
+        ("topic create t -c a=1 -c a=2", 2, "a is given twice"),
+        ("topic create t -c retention.millis=1", 1, "did you mean retention.ms"),
+        ("topic create t -c segment.bytes=7", 1, "segment.bytes = '7' is not allowed: 16384 to"),
+        ("topic list --bogus", 2, "No such option: --bogus"),
+        ("topic list -o yaml", 2, "'yaml' is not one of 'table', 'json'"),
+        ("topic describe nobody", 1, "UNKNOWN_TOPIC: there is no topic 'nobody'"),
+        ("topic delete nobody -y", 1, "there is no topic 'nobody'"),
+        ("topic alter numbers", 2, "give --set KEY=VALUE or --unset KEY"),
+        ("topic alter numbers --set x=1", 1, "'x' is not a setting of a topic"),
+        ("topic add-partitions numbers 2 -y", 1, "2 partitions are out of range: 4 to 10000"),
+        ("topik", 2, "No such command 'topik'"),
+        ("produce nobody", 1, "there is no topic 'nobody'"),
+        ("produce numbers -p 9", 2, "partition 9 of topic numbers; it has 0 to 2"),
+        ("produce numbers -k a --key-separator b", 2, "exclude each other"),
+        ("produce numbers -H plain", 2, "--header 'plain' is not NAME=VALUE"),
+        ("produce numbers --file /nowhere", 2, "can not read /nowhere: No such file"),
+        ("produce numbers --compression lzma", 2, "'lzma' is not one of 'zstd', 'none'"),
+        ("consume nobody --from start -e", 1, "there is no topic 'nobody'"),
+        ("consume numbers -p 7", 2, "numbers has partitions 0 to 2, not 7"),
+        ("consume numbers --from noon", 2, "--from 'noon' is none of start, end"),
+        ("consume numbers --from @noon", 2, "'@noon' is no time"),
+        ("consume numbers -p 0 --from 99999", 1, "offset 99999 of numbers/0 is out of range: 0 to"),
+        ("consume numbers -n 0", 2, "'0' is not a whole number, 1 or more"),
+        ("consume numbers -f %q", 2, "'%q' is none of %t %p"),
+        ("consume numbers -o xml", 2, "'xml' is not one of 'format', 'json', 'raw'"),
+        ("offsets nobody", 1, "there is no topic 'nobody'"),
+        ("offsets numbers --at noon", 2, "--at 'noon' is no time"),
+        ("cluster status -b nonsense", 2, "'nonsense' is not host:port"),
+        ("cluster status -b host:99999", 2, "'host:99999' is not host:port"),
+        ("log dump /nowhere", 2, "/nowhere: No such file or directory"),
+        ("log verify /proc/self/fd", 2, "holds no segment files"),
+        ("dev --nodes 0", 2, "'0' is not a whole number, 1 to 9"),
+    ],
+)
+def test_wrong_input_is_one_line(shell: Shell, line: str, code: int, words: str) -> None:
+    """It names the value and what is allowed; 1: refused by the cluster, 2: wrong usage."""
+    done = shell.run(*line.split(), stdin="x\n")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "topic list",
+        "topic create t",
+        "topic delete t --yes",
+        "produce t",
+        "consume t",
+        "offsets t",
+        "cluster status",
+    ],
+)
+def test_an_absent_cluster_is_told_at_once(shell: Shell, line: str) -> None:
+    """Nobody waits for a connection that is refused."""
+    address = free_addresses(1)[0]
+    began = time.monotonic()
+    done = shell.run(*line.split(), "--bootstrap", address, stdin="x\n")
+    assert time.monotonic() - began < TIMEOUT_S / 4
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: no node answers at {address} ({address}: connection refused). Is the cluster "
+        "running? Name a node with --bootstrap or STREAMLOG_BOOTSTRAP.\n"
+    )
+
+
+def test_one_absent_node_of_several_is_no_matter(shell: Shell) -> None:
+    """The next address is asked."""
+    absent = free_addresses(1)[0]
+    assert "numbers" in shell.ok("topic", "list", "-b", f"{absent},{shell.bootstrap}")
+
+
+def test_a_closed_pipe_ends_the_command_quietly(shell: Shell) -> None:
+    """As with every command of the system: 141, and no word of it."""
+    shell.ok("topic", "create", "long")
+    shell.ok("produce", "long", stdin="\n".join(map(str, range(20_000))))
+    for line in (
+        "streamlog consume long --from start | head -1",
+        "streamlog consume long --from start --exit -o json | head -1",
+        "streamlog topic list | true",
+    ):
+        code, printed, errors = shell.sh(line)
+        assert errors == ""
+        assert code == 141 or (code == 0 and "true" in line), line
+        assert printed.count("\n") == ("head" in line)

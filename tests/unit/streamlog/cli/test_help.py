@@ -1,0 +1,83 @@
+"""Every command's help teaches: what it does, each option, and lines to copy."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from streamlog.cli.main import build
+
+ROOT = Path(__file__).parents[4]
+APPLICATION: Any = typer.main.get_command(build())
+
+
+def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command that does something, with its path."""
+    if hasattr(command, "commands"):
+        for name, each in command.commands.items():
+            yield from leaves(each, (*path, name))
+    else:
+        yield path, command
+
+
+COMMANDS = dict(leaves(APPLICATION))
+
+
+def examples_of(command: Any) -> list[str]:
+    """The lines of the examples, after a pipe or before a redirection."""
+    lines = [line.strip() for line in (command.epilog or "").splitlines()]
+    return [line for line in lines if "streamlog " in line]
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_a_command_explains_itself(path: tuple[str, ...]) -> None:
+    """A first sentence that a list of commands shows whole, a text for each option, examples."""
+    command = COMMANDS[path]
+    first = command.get_short_help_str(limit=200)
+    assert first
+    assert len(first) <= 60, first
+    for parameter in command.params:
+        assert parameter.name == "help" or parameter.help, parameter.name
+    assert examples_of(command)
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_its_examples_parse(path: tuple[str, ...]) -> None:
+    """They are of this command, and no option in them is wrong."""
+    for line in examples_of(COMMANDS[path]):
+        arguments = shlex.split(re.split(r" < | \| grep", line.rpartition("| ")[2])[0])
+        assert arguments[0] == "streamlog"
+        assert tuple(arguments[1 : len(path) + 1]) == path
+        COMMANDS[path].make_context("x", arguments[len(path) + 1 :])
+
+
+def test_the_documents_name_only_commands_that_exist() -> None:
+    """`streamlog x y` in README, docs and examples is a command, and its options exist."""
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]:
+        for line in re.findall(r"^(?:.*\| )?streamlog ([a-z].*)$", page.read_text(), re.MULTILINE):
+            arguments = shlex.split(re.split(r" [<|&#]", line)[0])
+            path = next((p for p in COMMANDS if tuple(arguments[: len(p)]) == p), None)
+            assert path is not None, f"{page.name}: streamlog {line}"
+            COMMANDS[path].make_context("x", arguments[len(path) :])
+
+
+@pytest.mark.parametrize("arguments", [(), ("topic",), ("cluster",), ("log",)])
+def test_a_group_without_a_command_shows_its_help(arguments: tuple[str, ...]) -> None:
+    """What there is to choose from, and exit code 2, because nothing was done."""
+    done = subprocess.run(
+        [sys.executable, "-m", "streamlog.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Commands:" in done.stdout
+    assert "..." not in done.stdout.partition("Commands:")[2]

@@ -37,6 +37,7 @@ from streamlog.storage.journal.journal import Journal, PendingFrame
 from streamlog.storage.log_start import LogStart
 from streamlog.storage.log_state import Duplicate, Fresh
 from streamlog.storage.membership_codec import encode_creation
+from streamlog.storage.retention import RetentionPolicy
 from streamlog.storage.segment_log import GroupSegmentLog
 from streamlog.storage.segment_logs import SegmentLogs, log_directory, snapshot_path
 from streamlog.storage.storage_codec import MembershipsAt, rebase_memberships
@@ -326,6 +327,12 @@ class GroupLog:
     def generation(self) -> int:
         """Number of the directory that holds the segments."""
         return self._generation
+
+    async def retained_from(self, policy: RetentionPolicy, now_ms: int) -> Offset:
+        """See GroupSegmentLog.retained_from; the log's start when there is nothing on disk."""
+        if self._segments is None:
+            return self.start.end
+        return await self._segments.retained_from(policy, now_ms)
 
     async def capture(self) -> CapturedGroup:
         """What a checkpoint may keep of the group now; see `group_capture`."""

@@ -62,9 +62,12 @@ class LogContents:
         self.start = start
         self.segments: list[Segment] = []
         self.truncations = 0
-        """How often the log was truncated or trimmed: whoever waited looks again."""
+        """How often the log was truncated, or lost files at its front: whoever waited looks
+        again."""
         self.lowest_cut: SegmentCheckpoint | None = None
         """The lowest truncation since it was last set to None."""
+        self.write_limit = 0
+        """What begins at or above is not written by the call under way; truncations lower it."""
         self.doomed: dict[str, None] = {}
         """Names of files to remove before anything is written."""
         self.unsaved_states: dict[int, FrozenLogState] = {}
@@ -120,11 +123,17 @@ class LogContents:
             return self.start
         return LogPosition(Term(self.state.term_of(offset - 1)), Offset(offset))
 
+    def place_of_end(self) -> SegmentCheckpoint:
+        """What a checkpoint may report once all that is in memory is durable."""
+        active = self.active
+        has_file = active.end > active.base or active.file_extent > 0
+        return SegmentCheckpoint(self.end, Offset(active.base), active.size if has_file else 0)
+
     def append(self, frames: Sequence[bytes], entries: Sequence[EntryMeta]) -> SegmentPlace:
         """Take frames at the end; all go to one segment."""
         total = sum(map(len, frames))
         if self._must_roll(total):
-            self._roll()
+            self.roll()
         active = self.segments[-1]
         index = active.index
         assert index is not None
@@ -176,6 +185,7 @@ class LogContents:
         if end == self.active.end:
             return
         self.truncations += 1
+        self.write_limit = min(self.write_limit, end)
         removed = self.tail.pop_from(end)
         for frame in removed:
             self.state.undo(frame.undo)
@@ -194,11 +204,11 @@ class LogContents:
         if cut.base == end:
             self._doom_index(cut)
             self._reset(cut)
-        elif exact and not cut.sealed:
+        elif exact and cut.index is not None:
             first = removed[-1]
-            assert cut.index is not None
+            self._doom_index(cut)
             cut.index.undo(first.position, first.open_crc_before, first.max_timestamp_before)
-            cut.end, cut.size = end, first.position
+            cut.end, cut.size, cut.sealed = end, first.position, False
         else:
             self._close_inexact(cut, end)
         if cut.exact and cut.file_extent > cut.size:
@@ -224,7 +234,8 @@ class LogContents:
             return True
         return self._clock.wall_ms() - active.created_at_ms >= self.settings.segment_age_ms
 
-    def _roll(self) -> None:
+    def roll(self) -> None:
+        """Close the active segment, which is not empty, and begin another."""
         active = self.active
         assert active.index is not None
         active.index.seal(active.end, active.size)
@@ -268,11 +279,7 @@ class LogContents:
 
     def _note_cut(self, segment: Segment, end: int) -> None:
         if segment.exact:
-            place = SegmentCheckpoint(
-                self.position_at(end),
-                Offset(segment.base),
-                segment.size if segment.file_extent else 0,
-            )
+            place = self.place_of_end()
         else:
             place = SegmentCheckpoint(self.position_at(end), Offset(end), 0)
         if self.lowest_cut is None or place.end.end < self.lowest_cut.end.end:

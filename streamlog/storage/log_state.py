@@ -175,15 +175,17 @@ class LogState:
         found = bisect_right(self._term_starts, offset) - 1
         return self._terms[found] if found >= 0 else 0
 
-    def apply(self, header: BatchHeader) -> StateUndo:
-        """A batch was appended."""
+    def apply(self, header: BatchHeader) -> StateUndo | None:
+        """A batch was appended; None when it can not be undone, because the state is not exact."""
         if not self._terms or header.term != self._terms[-1]:
             invariant(header.term > self.last_term, "terms ascend", term=header.term)
             self._terms.append(header.term)
             self._term_starts.append(header.base_offset)
+        if not self.exact:
+            return None
         data_end, producer = self._data_end, None
         flags = header.format_and_flags
-        if not flags & CONTROL and self.exact:
+        if not flags & CONTROL:
             self._data_end = header.end_offset
             if flags & HAS_PRODUCER:
                 producer = self._apply_producer(header)
@@ -211,9 +213,14 @@ class LogState:
         self._producers[producer_id] = ProducerState(header.producer_epoch, batches)
         return ProducerUndo(producer_id, before, evicted)
 
-    def undo(self, undo: StateUndo) -> None:
-        """Take back the newest change. Terms are taken back by `truncate_terms`."""
+    def undo(self, undo: StateUndo | None) -> None:
+        """Take back the newest change, or forget everything when that is not possible. Terms are
+        taken back by `truncate_terms`."""
         if not self.exact:
+            return
+        if undo is None:
+            # It was applied while the state was being rebuilt: nobody knows what it changed.
+            self.forget()
             return
         self._data_end = undo.data_end
         change = undo.producer

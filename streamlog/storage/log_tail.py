@@ -40,7 +40,7 @@ class TailFrame:
     frame: bytes
     open_crc_before: int
     max_timestamp_before: int
-    undo: StateUndo
+    undo: StateUndo | None
     alive: bool = True
     """It is still in its tail."""
 
@@ -100,13 +100,17 @@ class LogTail:
         self._bases.append(frame.base)
         self.pending_bytes += len(frame.frame)
 
-    def next_run(self, bytes_max: int, frames_max: int) -> list[TailFrame]:
-        """The oldest unwritten frames that lie in one segment; empty when all are written."""
+    def next_run(self, end: int, bytes_max: int, frames_max: int) -> list[TailFrame]:
+        """The oldest unwritten frames of one segment, none that begins at or above `end`; may be
+        empty."""
         run: list[TailFrame] = []
         size = 0
         for frame in self._frames[self._written : self._written + frames_max]:
-            if run and (
-                frame.segment_base != run[0].segment_base or size + len(frame.frame) > bytes_max
+            if frame.base >= end or (
+                run
+                and (
+                    frame.segment_base != run[0].segment_base or size + len(frame.frame) > bytes_max
+                )
             ):
                 break
             run.append(frame)

@@ -112,6 +112,7 @@ class SegmentIndex:
     def undo(self, position: int, open_crc: int, max_timestamp_ms: int) -> None:
         """Go back to the moment before the frame at `position` was appended; the other values
         are those of that moment."""
+        self.sealed = False
         keep = max(1, bisect_left(self.positions, position))
         del self.offsets[keep:], self.positions[keep:], self.crcs[keep:]
         self.open_crc = open_crc

@@ -17,6 +17,7 @@ from replication.types import EntryMeta, LogPosition, Offset, Term
 from streamlog.storage.interfaces import SegmentCheckpoint, SegmentPlace
 from streamlog.storage.log_contents import LogContents, LogPlace
 from streamlog.storage.log_state import LogState, restore_log_state
+from streamlog.storage.retention import RetentionPolicy, SegmentExtent, is_stale, retained_from
 from streamlog.storage.segment_file import SegmentIdentity
 from streamlog.storage.segment_reader import SegmentReader
 from streamlog.storage.segment_recovery import recover
@@ -204,6 +205,28 @@ class GroupSegmentLog:
         timestamp is at or after; None when there is none. Raises LogCorrupt."""
         limit = self._contents.active.end if end is None else end
         return await find_timestamp(self._contents, self._reader, timestamp_ms, limit)
+
+    async def retained_from(self, policy: RetentionPolicy, now_ms: int) -> Offset:
+        """The offset from which on the policy keeps the log; closes the active segment when it is
+        stale, so that it can go another time. Raises LogCorrupt."""
+        contents = self._contents
+        extents: list[SegmentExtent] = []
+        for segment in list(contents.segments):
+            if segment.max_timestamp_ms is None:
+                await self._reader.load_index(segment)
+            latest = segment.max_timestamp_ms
+            if latest is None:
+                break  # cut into meanwhile; it is looked at again next time
+            extents.append(SegmentExtent(segment.end, segment.size, latest, segment.created_at_ms))
+        if not extents or extents[-1].end != contents.active.end:
+            return contents.start.end
+        settings = contents.settings
+        active = contents.active
+        if active.end > active.base and is_stale(
+            extents[-1], policy, settings.segment_age_ms, now_ms
+        ):
+            contents.roll()
+        return Offset(retained_from(extents, contents.start.end, policy, now_ms))
 
     def log_start_committed(self, start: Offset) -> None:
         """The log begins at `start` from now on; `apply_log_start` carries it out."""

@@ -80,11 +80,11 @@ def _cut(data: bytes, start: int, end: int, max_bytes: int, *, check: bool) -> b
         length, base, frame_end = read_place(data, at)
         if base >= end or (begin >= 0 and at + length - begin > max_bytes):
             break
-        if frame_end > start:
-            if check:
-                check_frame(data, at, read_header(data, at))
-            if begin < 0:
-                begin = at
+        if check:
+            # Those before `start` too: a rotten length would lead astray.
+            check_frame(data, at, read_header(data, at))
+        if frame_end > start and begin < 0:
+            begin = at
         at += length
     if begin < 0 or at > size:
         raise CorruptFrame(at, f"no frame holds offset {start}")

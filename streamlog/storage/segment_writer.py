@@ -1,8 +1,8 @@
 """Carries one log's contents to its files: writes, fsyncs, checkpoints, cuts, removals.
 
-One call at a time (the store has one task a log for them); truncations may come in between, and
-are looked for after each wait: what is written stops at once, what is reported durable is never
-above the cut.
+One call at a time (the store has one task a log for them); truncations may come in between. What
+one leaves of the bytes that a call set out to write is still written, at the places it always had;
+what is appended after it waits for `cut_files`; what is reported durable is never above the cut.
 
 Order that a crash may not break: cuts and removals that a truncation asks for come before newer
 bytes are written (`cut_files`); a checkpoint is reported only when the files' bytes, their
@@ -66,8 +66,6 @@ class SegmentWriter:
         self._directory_dirty = False
         self._dirty: dict[int, Segment] = {}
         """Segments that were written since their last fsync, by base."""
-        self._unsaved: dict[int, Segment] = {}
-        """Sealed segments whose indexes are not saved, by base."""
 
     @property
     def needs_cut(self) -> bool:
@@ -80,21 +78,17 @@ class SegmentWriter:
         )
 
     async def write_pending(self) -> None:
-        """Write what is pending, in order; ends early when a truncation comes in between."""
+        """Write what is pending at the call, in order, as far as no truncation takes it away."""
         contents = self._contents
+        contents.write_limit = contents.active.end
         if self.needs_cut:
             invariant(self._cut_at_will, "files are cut before they are written again")
             await self.cut_files()
-            if self.needs_cut:
-                return
-        moment = contents.truncations
-        while contents.truncations == moment:
-            run = contents.tail.next_run(WRITE_BYTES_MAX, WRITE_BUFFERS_MAX)
-            if not run:
-                return
+        while run := contents.tail.next_run(
+            contents.write_limit, WRITE_BYTES_MAX, WRITE_BUFFERS_MAX
+        ):
             await self._write_run(run)
-            if contents.truncations == moment:
-                contents.tail.mark_written(run)
+            contents.tail.mark_written([frame for frame in run if frame.alive])
 
     async def write_through(self) -> None:
         """As write_pending, then fsync what was written, new directory entries included."""
@@ -102,20 +96,15 @@ class SegmentWriter:
         await self._sync()
 
     async def checkpoint(self) -> SegmentCheckpoint:
-        """Make durable all that is in memory now; what is reported holds in spite of any
-        truncation that came in between."""
+        """Make durable all that is in memory at the call.
+
+        The end that is reported is the log's at the call, or that of the lowest truncation which
+        came in between, if that is below.
+        """
         contents = self._contents
         contents.lowest_cut = None
+        target = contents.place_of_end()
         await self.write_pending()
-        if contents.lowest_cut is None:
-            active = contents.active
-            target = SegmentCheckpoint(
-                contents.end,
-                contents.segments[-1].base,  # type: ignore[arg-type]
-                active.size if active.file_extent else 0,
-            )
-        else:
-            target = contents.lowest_cut
         await self._sync()
         await self._save_sealed()
         cut = contents.lowest_cut
@@ -124,45 +113,30 @@ class SegmentWriter:
     async def cut_files(self) -> None:
         """Remove and cut what a truncation left over, and find out what memory did not know.
 
-        Ends early when another truncation comes in between: that one may not be durable yet, and
-        nothing is cut for it before `cut_files` is called again.
+        Does what was asked for before the call. Another truncation that comes in between may not
+        be durable yet: nothing is cut for it before `cut_files` is called again.
         """
         contents = self._contents
+        self._cut_at_will = False
         moment = contents.truncations
-        while self.needs_cut and contents.truncations == moment:
-            await self._cut_next()
-        if not self.needs_cut:
-            self._cut_at_will = False
+        cuts = [(s, s.cut_to) for s in contents.segments if s.cut_to is not None]
+        inexact = [s for s in contents.segments if not s.exact]
+        for name in list(contents.doomed):
+            await self._remove(name)
+        for segment, size in cuts:
+            await self._cut(segment, size)
+        for segment in inexact:
+            await self._find_cut(segment, moment)
+        if not contents.state.exact:
+            await self._rebuild_state(moment)
 
-    async def _cut_next(self) -> None:
-        """One step of `cut_files`."""
+    async def _find_cut(self, segment: Segment, moment: int) -> None:
+        """Cut a segment at a place that only its file tells."""
         contents = self._contents
-        if contents.doomed:
-            await self._remove(next(iter(contents.doomed)))
-            return
-        for segment in contents.segments:
-            if not segment.exact:
-                await self._find_cut(segment)
-                return
-            if segment.cut_to is not None:
-                await self._cut(segment)
-                return
-        await self._rebuild_state()
-
-    async def _find_cut(self, segment: Segment) -> None:
-        """Find the place of a cut in the file, which first gets what it lacks below the cut."""
-        contents = self._contents
-        moment = contents.truncations
-        if segment.cut_to is not None:
-            await self._cut(segment)  # Of an earlier truncation, below what is written now.
-        while contents.truncations == moment:
-            run = contents.tail.next_run(WRITE_BYTES_MAX, WRITE_BUFFERS_MAX)
-            if not run or run[0].segment_base > segment.base:
-                await self._reader.load_index(segment)
-                return
-            await self._write_run(run)
-            if contents.truncations == moment:
-                contents.tail.mark_written(run)
+        while contents.truncations == moment and not segment.exact:
+            await self._reader.load_index(segment)
+        if contents.truncations == moment and segment.cut_to is not None:
+            await self._cut(segment, segment.cut_to)
 
     async def save_state(self, end: int, snapshot: bytes) -> None:
         """Durably write a `.state` file."""
@@ -270,6 +244,9 @@ class SegmentWriter:
             index = segment.index
             if segment.index_saved or index is None or not segment.exact:
                 continue
+            first = contents.tail.first_unwritten
+            if first is not None and segment.end > first.base:
+                break  # Rolled meanwhile; an index leaves memory only after its segment did.
             moment = contents.truncations
             offsets, times = index.encode_offsets(), index.encode_times()
             await write_sealed(
@@ -305,9 +282,7 @@ class SegmentWriter:
             self._dirty.pop(parsed[0], None)
         self._contents.doomed.pop(name, None)
 
-    async def _cut(self, segment: Segment) -> None:
-        size = segment.cut_to
-        assert size is not None
+    async def _cut(self, segment: Segment, size: int) -> None:
         path = self._contents.path(segment.base)
         async with self._resources.files.use(path, write=True) as file:
             await file.truncate(size)
@@ -316,9 +291,10 @@ class SegmentWriter:
         if segment.cut_to == size:
             segment.cut_to = None
 
-    async def _rebuild_state(self) -> None:
+    async def _rebuild_state(self, moment: int) -> None:
         contents = self._contents
-        moment = contents.truncations
+        if contents.truncations != moment:
+            return
         first = contents.tail.first_unwritten
         try:
             end = first.base if first is not None else contents.active.end

@@ -24,7 +24,7 @@ def test_what_left_the_budget_is_freed_at_once() -> None:
     for number in range(200):
         for tail in tails:
             tail.push(frame(number, undo))
-            tail.mark_written(tail.next_run(1 << 20, 16))
+            tail.mark_written(tail.next_run(1 << 40, 1 << 20, 16))
     held = sum(len(o.frame) for o in gc.get_objects() if isinstance(o, TailFrame))
     assert held <= LIMIT_BYTES
     newest = tails[0].collect(199, 200, 1 << 20)

@@ -6,6 +6,7 @@ clients retry: the listener must be up before, because nodes find each other thr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,6 +14,7 @@ from google.protobuf.message import Message
 
 from replication.group import GroupHost
 from replication.ports import Clock, ServerStream, Service, StreamHandler, UnaryHandler
+from replication.transport.tasks import TaskOwner
 from streamlog.broker.admin import AdminService
 from streamlog.broker.budget import ByteBudget
 from streamlog.broker.compression import BatchRecoder
@@ -22,11 +24,14 @@ from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
 from streamlog.broker.partitions import Partitions
 from streamlog.broker.produce import ProduceService
+from streamlog.broker.retention import Retention
 from streamlog.cluster.cluster import Cluster
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.node import NodeConfig
 from streamlog.storage.validation import BatchValidator
 from streamlog.v1 import admin_service_pb2, log_service_pb2
+
+_LOG = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT", bound=Message)
 ResponseT = TypeVar("ResponseT", bound=Message)
@@ -43,7 +48,12 @@ class Broker:
         fetch: FetchService,
         partitions: Partitions,
         cluster: Cluster,
+        retention: Retention,
+        retention_check_ms: int,
     ) -> None:
+        self._retention = retention
+        self._retention_check_ms = retention_check_ms
+        self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
         self._admin = admin
         self._produce = produce
@@ -55,11 +65,16 @@ class Broker:
     async def start(self) -> None:
         """Take calls from now on."""
         self._cluster.on_replicas_changed(self._partitions.drop_removed)
+        self._tasks.start(self._retention.run(self._retention_check_ms), "retention")
         self._open = True
 
     async def stop(self) -> None:
         """Take no more calls; streams end with the listener."""
         self._open = False
+        await self._tasks.stop()
+
+    def _task_failed(self, error: BaseException) -> None:
+        _LOG.error("broker_task_failed", exc_info=error)
 
     def services(self) -> list[Service]:
         """For the listener."""
@@ -174,4 +189,6 @@ def build_broker(
         FetchService(partitions, ByteBudget(config.fetch_buffer_bytes)),
         partitions,
         cluster,
+        Retention(cluster.view, group_host, clock),
+        config.retention_check_ms,
     )

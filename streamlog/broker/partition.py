@@ -31,12 +31,22 @@ from replication.types import Membership, NodeId, Offset, Term
 from streamlog.model.batch import BatchDraft
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.storage.log_state import Duplicate, Fresh
+from streamlog.storage.retention import RetentionPolicy
 
 UNCOMMITTED_BATCHES_PER_PRODUCER = 5
 
 
 class PartitionLog(ReplicaLog, Protocol):
     """What a partition's log offers on top of what replication needs."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all its segments."""
+        ...
+
+    async def retained_from(self, policy: RetentionPolicy, now_ms: int) -> Offset:
+        """The offset from which on the policy keeps the log."""
+        ...
 
     @property
     def data_end(self) -> int:

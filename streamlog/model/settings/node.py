@@ -223,6 +223,14 @@ _LIST: tuple[Setting, ...] = (
         "Longest time that a change of metadata or a produce request waits for a majority.",
     ),
     _number(
+        "retention.check.ms",
+        30_000,
+        100,
+        3_600_000,
+        "ms",
+        "How often a node looks for segments that retention.ms or retention.bytes lets go.",
+    ),
+    _number(
         "shutdown.handover.ms",
         5_000,
         0,
@@ -278,6 +286,7 @@ class NodeConfig:
     publish_buffer_bytes: int = 32 * MIB
     open_files: int = 512
     request_timeout_ms: int = 30_000
+    retention_check_ms: int = 30_000
     shutdown_handover_ms: int = 5_000
     leader_return_ms: int = 10_000
 

@@ -1,0 +1,94 @@
+"""Old segments go on three real nodes, and readers are told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streamlog.cli.local_cluster import LocalCluster
+from streamlog.client import Admin, Consumer, OffsetOutOfRange, Producer, TopicPartition
+
+VALUE = bytes(range(256)) * 4
+WAIT_S = 60
+FAR_FUTURE_MS = 2**52
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalCluster]:
+    """Three nodes that look often."""
+    monkeypatch.setenv("STREAMLOG_RETENTION_CHECK_MS", "100")
+    cluster = LocalCluster(tmp_path, nodes=3)
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        cluster.kill_all()
+
+
+async def write(bootstrap: str, topic: str, count: int, timestamp_ms: int | None = None) -> None:
+    async with Producer(bootstrap, compression="none", batch_bytes=4_096) as producer:
+        await producer.send_many(topic, ((None, VALUE, timestamp_ms) for _ in range(count)))
+
+
+async def until_first(consumer: Consumer, pair: TopicPartition, least: int) -> int:
+    """Wait until the log begins at `least` or later."""
+    async with asyncio.timeout(WAIT_S):
+        while (first := (await consumer.beginning_offsets([pair]))[pair]) < least:
+            await asyncio.sleep(0.05)
+    return first
+
+
+def segment_bytes(cluster: LocalCluster) -> list[int]:
+    """Bytes of segment files on each node, without those of the metadata."""
+    return [
+        sum(
+            path.stat().st_size
+            for path in directory.rglob("*.segment")
+            if not path.parent.name.startswith("0")
+        )
+        for directory in cluster.data_directories
+    ]
+
+
+async def test_size_bounds_the_disk_of_every_node(cluster: LocalCluster) -> None:
+    """Whole segments go on all replicas; what is left can be read; the reader at 0 is told."""
+    pair = TopicPartition("t", 0)
+    async with Admin(cluster.bootstrap) as admin, Consumer(cluster.bootstrap) as consumer:
+        config = {"segment.bytes": "65536", "retention.bytes": "200000", "retention.ms": "-1"}
+        await admin.create_topic("t", partitions=1, replication_factor=3, config=config)
+        await write(cluster.bootstrap, "t", 2_000)
+        end = (await consumer.end_offsets([pair]))[pair]
+        first = await until_first(consumer, pair, end - 400)
+        assert first < end
+        consumer.assign([pair], start=0)
+        with pytest.raises(OffsetOutOfRange) as caught:
+            await consumer.getmany(timeout_ms=WAIT_S * 1_000)
+        assert int(caught.value.metadata["log_start_offset"]) >= first
+        await consumer.seek(pair, first)
+        records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
+        assert records[0].offset == first
+        assert records[0].value == VALUE
+        async with asyncio.timeout(WAIT_S):
+            while any(size > 400_000 for size in segment_bytes(cluster)):
+                await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("future", [False, True])
+async def test_age_empties_a_quiet_topic(cluster: LocalCluster, *, future: bool) -> None:
+    """The last segment is closed and goes too; timestamps in the far future keep nothing."""
+    pair = TopicPartition("t", 0)
+    stamp = FAR_FUTURE_MS if future else int(time.time() * 1_000) - 3_600_000
+    config = {"segment.bytes": "65536", "retention.ms": "1000", "segment.ms": "1000"}
+    async with Admin(cluster.bootstrap) as admin, Consumer(cluster.bootstrap) as consumer:
+        await admin.create_topic("t", partitions=1, replication_factor=3, config=config)
+        await write(cluster.bootstrap, "t", 300, stamp)
+        end = (await consumer.end_offsets([pair]))[pair]
+        await until_first(consumer, pair, end)
+        await write(cluster.bootstrap, "t", 1)
+        consumer.assign([pair])
+        records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
+        assert [record.offset >= end for record in records] == [True]

@@ -36,7 +36,8 @@ def free_ports(count: int) -> list[int]:
 
 
 class LocalCluster:
-    """Node processes 1 to `nodes`, their data under one directory: `node-1/`, `node-1.log`, ..."""
+    """Node processes 1 to `nodes`, their data under one directory: `node-1/`, `node-1.log`,
+    `node-1.pid`, ..."""
 
     def __init__(self, directory: Path, nodes: int, ports: Sequence[int] = ()) -> None:
         """`ports`: of the nodes in order; free ones are chosen when none are given."""
@@ -58,6 +59,10 @@ class LocalCluster:
     def log_of(self, node: int) -> Path:
         """Where the node's output goes."""
         return self.directory / f"node-{node}.log"
+
+    def pid_file_of(self, node: int) -> Path:
+        """Where the node's process id is, for whoever wants to kill it."""
+        return self.directory / f"node-{node}.pid"
 
     def pids(self) -> list[int]:
         """Of the nodes that run."""
@@ -90,7 +95,7 @@ class LocalCluster:
     def kill(self, node: int) -> None:
         """SIGKILL."""
         self.signal(node, signal.SIGKILL)
-        self._processes[node].wait()
+        _reap(self._processes[node])
 
     def signal(self, node: int, number: signal.Signals) -> None:
         """Send a signal to a node."""
@@ -111,9 +116,7 @@ class LocalCluster:
         for process in self._processes.values():
             if process.poll() is None:
                 process.kill()
-            process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
+            _reap(process)
 
     async def await_ready(self) -> None:
         """Wait until every started node serves. Raises CommandFailed when one ended or hangs."""
@@ -164,7 +167,15 @@ class LocalCluster:
                 # Ctrl-C in the terminal is for this process alone, which then stops the nodes.
                 start_new_session=True,
             )
+        self.pid_file_of(node).write_text(f"{self._processes[node].pid}\n")
 
     def _end_of_log(self, node: int) -> str:
         lines = self.log_of(node).read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
         return "\n  ".join([f" the end of {self.log_of(node)}:", *lines])
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process that ends, and close what leads to it."""
+    process.wait()
+    if process.stdin is not None:
+        process.stdin.close()

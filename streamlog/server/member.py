@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from replication.multiraft.host import MultiRaft
 from replication.multiraft.settings import ReplicationSettings
@@ -26,6 +28,9 @@ from streamlog.storage.identity import NodeIdentity
 from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
 from streamlog.storage.store import NodeStore
 from streamlog.storage.store_settings import StoreSettings
+
+DISTINCT_SETTINGS_MAX: Final = 1_000
+"""Remembered; an append must not build the settings of its segment anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +79,20 @@ class Member:
         codec = BatchEntryCodec()
         view = ClusterView(config)
 
+        # A snapshot frees whole segments, so they must not be larger than what it covers.
+        of_metadata = SegmentSettings(segment_bytes=config.snapshot_bytes)
+        unknown_topic = TopicConfig()
+
+        @lru_cache(maxsize=DISTINCT_SETTINGS_MAX)
+        def segment_settings(segment_bytes: int, segment_ms: int) -> SegmentSettings:
+            return SegmentSettings(segment_bytes=segment_bytes, segment_age_ms=segment_ms)
+
         def segment_settings_of(creation: GroupCreation) -> SegmentSettings:
             if creation.kind == METADATA_KIND:
-                # A snapshot frees whole segments, so they must not be larger than what it covers.
-                return SegmentSettings(segment_bytes=config.snapshot_bytes)
+                return of_metadata
             topic = view.topic_by_id(creation.topic_id)
-            settings = TopicConfig() if topic is None else topic.config
-            return SegmentSettings(
-                segment_bytes=settings.segment_bytes, segment_age_ms=settings.segment_ms
-            )
+            settings = unknown_topic if topic is None else topic.config
+            return segment_settings(settings.segment_bytes, settings.segment_ms)
 
         store = NodeStore(
             ports.disk,

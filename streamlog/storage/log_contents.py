@@ -36,7 +36,7 @@ from streamlog.storage.segment_file import (
     file_name,
 )
 from streamlog.storage.segment_index import SegmentIndex
-from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.segment_resources import SegmentResources, SegmentSettings, SettingsSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,9 @@ class LogPlace:
 
     directory: str
     identity: SegmentIdentity
-    settings: SegmentSettings
+    settings: SettingsSource
+    """Asked again whenever a segment may be full: topics' settings change, and a node opens its
+    logs before it knows the topics."""
 
 
 class LogContents:
@@ -56,7 +58,7 @@ class LogContents:
     ) -> None:
         self.directory = place.directory
         self.identity = place.identity
-        self.settings = place.settings
+        self._settings = place.settings
         self.tail = LogTail(resources.tail_memory)
         self.state = state
         self.start = start
@@ -77,6 +79,11 @@ class LogContents:
         self._clock = resources.clock
         self._indexes = resources.indexes
         self._bases: list[int] = []
+
+    @property
+    def settings(self) -> SegmentSettings:
+        """How the log is cut into segments now."""
+        return self._settings()
 
     @property
     def active(self) -> Segment:
@@ -230,9 +237,10 @@ class LogContents:
         active = self.active
         if active.end == active.base:
             return False
-        if active.size + size > self.settings.segment_bytes:
+        settings = self._settings()
+        if active.size + size > settings.segment_bytes:
             return True
-        return self._clock.wall_ms() - active.created_at_ms >= self.settings.segment_age_ms
+        return self._clock.wall_ms() - active.created_at_ms >= settings.segment_age_ms
 
     def roll(self) -> None:
         """Close the active segment, which is not empty, and begin another."""

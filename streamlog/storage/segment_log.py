@@ -21,7 +21,7 @@ from streamlog.storage.retention import RetentionPolicy, SegmentExtent, is_stale
 from streamlog.storage.segment_file import SegmentIdentity
 from streamlog.storage.segment_reader import SegmentReader
 from streamlog.storage.segment_recovery import recover
-from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.segment_resources import SegmentResources, SettingsSource
 from streamlog.storage.segment_writer import SegmentWriter
 from streamlog.storage.time_lookup import find_timestamp
 
@@ -52,7 +52,7 @@ class GroupSegmentLog:
         resources: SegmentResources,
         directory: str,
         identity: SegmentIdentity,
-        settings: SegmentSettings,
+        settings: SettingsSource,
         *,
         start: LogPosition = EMPTY_LOG,
         log_state: bytes | None = None,
@@ -94,7 +94,7 @@ class GroupSegmentLog:
         resources: SegmentResources,
         directory: str,
         identity: SegmentIdentity,
-        settings: SegmentSettings,
+        settings: SettingsSource,
         *,
         start: LogPosition,
         checkpoint: SegmentCheckpoint,

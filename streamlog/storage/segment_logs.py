@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from replication.errors import LogCorrupt
@@ -42,6 +43,7 @@ class SegmentLogs:
     cluster_id: int
     codec: BatchEntryCodec
     settings_of: Callable[[GroupCreation], SegmentSettings]
+    """Called at every append: a look-up."""
 
     @property
     def disk(self) -> Disk:
@@ -67,7 +69,7 @@ class SegmentLogs:
             self.resources,
             directory,
             self.identity(creation),
-            self.settings_of(creation),
+            partial(self.settings_of, creation),
             start=start,
             log_state=log_state,
         )
@@ -85,7 +87,7 @@ class SegmentLogs:
             self.resources,
             directory,
             self.identity(creation),
-            self.settings_of(creation),
+            partial(self.settings_of, creation),
             start=start,
             checkpoint=checkpoint,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,10 @@ class SegmentSettings:
     """Roll when the segment was created this long ago, by the wall clock."""
     index_interval_bytes: int = INDEX_INTERVAL_BYTES_DEFAULT
     """Longest range of an index that holds more than one frame."""
+
+
+SettingsSource = Callable[[], SegmentSettings]
+"""The settings of one log as they are now."""
 
 
 class IndexCache:

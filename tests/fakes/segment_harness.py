@@ -211,7 +211,7 @@ class SegmentHarness:
         self, start: LogPosition = EMPTY_LOG, log_state: bytes | None = None
     ) -> GroupSegmentLog:
         log = await GroupSegmentLog.create(
-            self.resources, DIRECTORY, IDENTITY, self.settings, start=start, log_state=log_state
+            self.resources, DIRECTORY, IDENTITY, lambda: self.settings, start=start, log_state=log_state
         )
         # The directory itself is made durable by whoever creates the log.
         for parent in ("groups", ""):
@@ -247,7 +247,7 @@ class SegmentHarness:
             self.resources,
             DIRECTORY,
             IDENTITY,
-            self.settings,
+            lambda: self.settings,
             start=position,
             checkpoint=checkpoint,
         )

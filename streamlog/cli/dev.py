@@ -91,6 +91,11 @@ def greeting(cluster: LocalCluster) -> str:
             f"  streamlog topic create hello --partitions 3 --bootstrap {first}",
             f"  echo 'a record' | streamlog produce hello --bootstrap {first}",
             f"  streamlog consume hello --from start --exit --bootstrap {first}",
+            *(
+                [f"  kill -9 $(cat {cluster.pid_file_of(2)})  # the others go on"]
+                if len(nodes) > 2
+                else []
+            ),
             "Ctrl-C stops the cluster.",
         ]
     )

@@ -129,7 +129,9 @@ class DiskFull(ReplicationError):
 
     def __init__(self, needed_bytes: int, free_bytes: int) -> None:
         self.needed_bytes, self.free_bytes = needed_bytes, free_bytes
-        super().__init__(f"disk is full: {needed_bytes} bytes needed, {free_bytes} free")
+        super().__init__(
+            f"disk is full: {needed_bytes} bytes needed, {free_bytes} free beside its reserve"
+        )
 
 
 class CommitTimedOut(ReplicationError):

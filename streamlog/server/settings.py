@@ -43,5 +43,6 @@ def store_settings(config: NodeConfig) -> StoreSettings:
         direct_bytes=config.journal_direct_bytes,
         checkpoint_interval_ms=config.checkpoint_interval_ms,
         checkpoint_bytes=min(usual.checkpoint_bytes, journal_bytes // 4),
+        disk_reserve_bytes=config.disk_reserve_bytes,
         journal_reserve_bytes=min(usual.journal_reserve_bytes, journal_bytes // 8),
     )

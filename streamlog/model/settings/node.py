@@ -50,6 +50,15 @@ _LIST: tuple[Setting, ...] = (
         "Where clients and other nodes reach the node; empty: the bound address.",
         optional=True,
     ),
+    _number(
+        "peer.port",
+        0,
+        0,
+        65_535,
+        "",
+        "TCP port, on the host of bind, for the streams between nodes; 0: one that the system"
+        " chooses. Nodes that can not reach it use the advertised address instead, which is slower.",
+    ),
     TextSetting("rack", "", "Failure domain; replicas of a partition go to different racks."),
     ControllersSetting(
         "controllers",
@@ -112,6 +121,15 @@ _LIST: tuple[Setting, ...] = (
         "Elections that a node starts at the same time after another one died.",
     ),
     # Journal and checkpoints.
+    _number(
+        "disk.reserve.bytes",
+        256 * MIB,
+        0,
+        1 << 50,
+        "bytes",
+        "Kept free on the disk for votes, checkpoints and deletions: with less, records are refused"
+        " as DISK_FULL.",
+    ),
     _number("journal.file.bytes", 64 * MIB, MIB, GIB, "bytes", "Size of one journal file."),
     _number(
         "journal.files",
@@ -260,6 +278,7 @@ class NodeConfig:
     node_id: int = 1
     bind: str = "127.0.0.1:9092"
     advertised: str = ""
+    peer_port: int = 0
     rack: str = ""
     controllers: tuple[tuple[int, str], ...] = ()
     """(node id, address), by node id."""
@@ -271,6 +290,7 @@ class NodeConfig:
     replication_message_bytes: int = MIB
     replication_uncommitted_bytes: int = 64 * MIB
     replication_elections_concurrent: int = 64
+    disk_reserve_bytes: int = 256 * MIB
     journal_file_bytes: int = 64 * MIB
     journal_files: int = 8
     journal_direct_bytes: int = 256 * KIB
@@ -313,6 +333,8 @@ class NodeConfig:
                 "a loopback address (127.0.0.0/8, ::1, localhost) while traffic is not encrypted;"
                 " set insecure to allow any other",
             )
+        if self.peer_port and self.peer_port == port_of(self.bind):
+            raise refusal("peer.port", self.peer_port, f"another port than bind ({self.bind})")
         if not self.advertised:
             object.__setattr__(self, "advertised", self.bind)
         if is_unspecified(host_of(self.advertised)):

@@ -333,8 +333,10 @@ class NodeConfig:
                 "a loopback address (127.0.0.0/8, ::1, localhost) while traffic is not encrypted;"
                 " set insecure to allow any other",
             )
-        if self.peer_port and self.peer_port == port_of(self.bind):
-            raise refusal("peer.port", self.peer_port, f"another port than bind ({self.bind})")
+        if self.peer_port and self.bind.endswith(f":{self.peer_port}"):
+            raise refusal(
+                "peer.port", self.peer_port, f"another port than that of bind ({self.bind})"
+            )
         if not self.advertised:
             object.__setattr__(self, "advertised", self.bind)
         if is_unspecified(host_of(self.advertised)):

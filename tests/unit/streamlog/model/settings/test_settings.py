@@ -108,6 +108,14 @@ def test_wildcard_is_not_advertised() -> None:
         NodeConfig(bind="0.0.0.0:9092", insecure=True)
 
 
+def test_direct_streams_need_a_port_of_their_own() -> None:
+    """One port can not be bound twice; a node would only find out while it starts."""
+    with pytest.raises(StreamlogError, match="peer.port"):
+        NodeConfig(bind="127.0.0.1:9092", peer_port=9092)
+    assert NodeConfig(bind="127.0.0.1:9092", peer_port=9093).peer_port == 9093
+    assert NodeConfig(bind="127.0.0.1:0", peer_port=0).peer_port == 0
+
+
 def test_controllers_are_parsed_sorted_and_default_to_this_node() -> None:
     """The list reads back from its text; an empty one means a node of its own."""
     config = NodeConfig.from_text({"controllers": "2@b:2,1@a:1", "node.id": "2"})

@@ -1,0 +1,216 @@
+"""Planted bugs: a tester is worth what it catches.
+
+Each bug breaks one rule that real systems have broken, by changing a line of the node's source
+as it is imported. Rules whose breach shows only in rare interleavings (votes before they are
+durable, earlier terms committed by counting, completions by offset) are planted in the random
+lives of the core instead (`tests/properties/raft`), which take a thousand times as many steps a
+second. `python -m jepsen_like.planted NAME` runs seeds on the broken node until one
+fails; a test does so for every bug. A bug whose text is no longer in the source is an error: move
+it along with the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedBug:
+    """One change of the source."""
+
+    name: str
+    breaks: str
+    """The rule, in words."""
+    module: str
+    before: str
+    """Text that occurs once in the module."""
+    after: str
+    first_seed: int = 0
+    """Just below a seed that shows it, to be fast."""
+    seeds_max: int = 60
+    """It must be caught within so many seeds."""
+
+
+BUGS: Final[tuple[PlantedBug, ...]] = (
+    PlantedBug(
+        "journal-not-fsynced",
+        "an acknowledgement means fsynced on a majority",
+        "streamlog.storage.journal.journal",
+        "await current.open_file.file.write_durable(at, buffers)",
+        "await current.open_file.file.write(at, buffers)",
+    ),
+    PlantedBug(
+        "follower-acks-before-fsync",
+        "append replies leave after the fsync that covers them",
+        "replication.raft.following",
+        "after = max(writes.covering(match_end), state.hard_state_write)",
+        "after = state.hard_state_write",
+        first_seed=17,
+    ),
+    PlantedBug(
+        "leader-counts-itself-before-fsync",
+        "a leader counts its own copy only after its own fsync",
+        "replication.raft.leadership",
+        "base, end, state.term))\n        self.flow.send_new()",
+        "base, end, state.term))\n        self.own.match = end\n        self.flow.send_new()"
+        "\n        self.commit()",
+    ),
+    PlantedBug(
+        "vote-not-journalled",
+        "a vote is never forgotten",
+        "streamlog.storage.group_log",
+        "self._submit(Write(write, (self._frame(FrameKind.HARD_STATE, content),)))",
+        "self._submit(Write(write, ()))",
+    ),
+    PlantedBug(
+        "votes-for-shorter-logs",
+        "a candidate's log must hold all that may be committed",
+        "replication.raft.elections",
+        "return not state.needs_install and request.last >= state.terms.end",
+        "return not state.needs_install",
+    ),
+    PlantedBug(
+        "conflicts-are-kept",
+        "entries that conflict with the leader's are cut away",
+        "replication.raft.following",
+        "if terms.term_at(Offset(entry.base + 1)) != entry.term:",
+        "if terms.term_at(Offset(entry.base + 1)) is None:",
+    ),
+    PlantedBug(
+        "truncation-not-journalled",
+        "a truncation is durable before newer bytes",
+        "streamlog.storage.group_log",
+        "self._submit(Write(write, (frame,), on_durable=self._files.truncated()))",
+        "self._submit(Write(write, (), on_durable=self._files.truncated()))",
+    ),
+    PlantedBug(
+        "large-append-not-fsynced",
+        "a reference is journalled after the bytes it refers to are fsynced",
+        "streamlog.storage.group_files",
+        "await segments.write_through()",
+        "await segments.write_pending()",
+        first_seed=6,
+    ),
+    PlantedBug(
+        "no-deduplication",
+        "a retry of an idempotent producer is stored once",
+        "streamlog.storage.log_state",
+        "        if not self.exact:\n            raise _not_now()\n        known =",
+        "        return Fresh()\n        known =",
+    ),
+    PlantedBug(
+        "duplicate-told-before-commit",
+        "a duplicate is told only when what it was judged on is committed",
+        "streamlog.broker.partition",
+        "self._when_committed(seen.last_offset + 1),",
+        "None,",
+        first_seed=14,
+    ),
+    PlantedBug(
+        "acks-before-commit",
+        "a producer is answered when its batch is committed",
+        "streamlog.broker.partition",
+        "            proposal.committed,\n            base_offset",
+        "            None,\n            base_offset",
+    ),
+    PlantedBug(
+        "uncommitted-is-served",
+        "nothing beyond the majority is shown to consumers",
+        "streamlog.broker.fetch",
+        "end = group.commit_end\n            if cursor",
+        "end = group.log.end.end\n            if cursor",
+        first_seed=2,
+    ),
+    PlantedBug(
+        "new-segment-not-in-directory",
+        "a new file's directory entry is fsynced too",
+        "streamlog.storage.segment_writer",
+        "await self._resources.disk.sync_directory(self._contents.directory)",
+        "pass",
+        first_seed=4,
+    ),
+    PlantedBug(
+        "renamed-without-fsync",
+        "files appear by tmp, fsync, rename, fsync of the directory",
+        "streamlog.storage.sealed_file",
+        "        await file.sync()\n",
+        "        pass\n",
+    ),
+    PlantedBug(
+        "checkpoint-without-fsync",
+        "a checkpoint tells what is durable in the segments",
+        "streamlog.storage.file_cache",
+        "\n            await entry.file.sync()\n",
+        "\n            pass\n",
+    ),
+)
+
+
+class _Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports one module from changed source."""
+
+    def __init__(self, bug: PlantedBug) -> None:
+        self._bug = bug
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: types.ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Only the bug's module."""
+        if fullname != self._bug.module:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        assert found is not None
+        return importlib.util.spec_from_file_location(fullname, found.origin, loader=self)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Run the changed source."""
+        assert module.__file__ is not None
+        source = planted_source(self._bug, Path(module.__file__).read_text(encoding="utf-8"))
+        exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102  # own source
+
+
+def planted_source(bug: PlantedBug, source: str) -> str:
+    """The source with the bug. ValueError when its text does not occur exactly once."""
+    count = source.count(bug.before)
+    if count != 1:
+        raise ValueError(f"{bug.name}: its text occurs {count} times in {bug.module}")
+    return source.replace(bug.before, bug.after)
+
+
+def main() -> int:
+    """Run seeds with a bug until one fails; 0 when it was caught."""
+    names = [bug.name for bug in BUGS]
+    parser = argparse.ArgumentParser(prog="python -m jepsen_like.planted", description=__doc__)
+    parser.add_argument("name", choices=names)
+    name = parser.parse_args().name
+    bug = next(bug for bug in BUGS if bug.name == name)
+    if bug.module in sys.modules:
+        raise RuntimeError(f"{bug.module} was imported too early to be changed")
+    sys.meta_path.insert(0, _Planter(bug))
+    from jepsen_like.sim.options import draw_options
+    from jepsen_like.sim.simulation import simulate
+
+    for seed in range(bug.first_seed, bug.first_seed + bug.seeds_max):
+        outcome = simulate(seed, draw_options(seed))
+        if outcome.violations:
+            print(f"{bug.name}: caught by seed {seed}")
+            print(f"  {outcome.violations[0]}")
+            return 0
+    print(f"{bug.name}: NOT caught within {bug.seeds_max} seeds")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

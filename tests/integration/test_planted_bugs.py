@@ -1,0 +1,38 @@
+"""The simulator catches nodes that break a promise: what it never catches, it does not test."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jepsen_like.planted import BUGS, PlantedBug, planted_source
+
+ROOT = Path(__file__).parents[2]
+ONE_OF_EACH = {bug.name: bug for bug in BUGS}
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=list(ONE_OF_EACH))
+def test_a_planted_bug_is_caught(bug: PlantedBug) -> None:
+    """Within a bounded number of seeds, in a process of its own, whose modules are changed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jepsen_like.planted", bug.name],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=list(ONE_OF_EACH))
+def test_a_bug_changes_the_source(bug: PlantedBug) -> None:
+    """Its text is there once; code that moves takes its bug along."""
+    spec = importlib.util.find_spec(bug.module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text(encoding="utf-8")
+    assert planted_source(bug, source) != source

@@ -6,6 +6,18 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class PeerEndpointRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PeerEndpointResponse(_message.Message):
+    __slots__ = ("port", "version")
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    port: int
+    version: int
+    def __init__(self, port: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+
 class Hello(_message.Message):
     __slots__ = ("protocol_version", "cluster_id_high", "cluster_id_low", "node_id", "directory_id_high", "directory_id_low", "boot_id")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]

@@ -32,7 +32,7 @@ async def serve(config: NodeConfig, data_directory: Path, stop: asyncio.Event) -
     ports = Ports(
         clock=RealClock(),
         disk=disk,
-        network=GrpcNetwork(message_bytes_max=config.message_bytes),
+        network=GrpcNetwork(message_bytes_max=config.message_bytes, peer_port=config.peer_port),
         random=random.Random(),
     )
     node = build_node(config, ports)
@@ -77,12 +77,18 @@ def reason_of(error: Exception, config: NodeConfig, data_directory: Path) -> str
     if not isinstance(error, OSError):
         return str(error)
     if error.errno == errno.EADDRINUSE:
-        return f"the address {config.bind} is in use by another process"
+        return f"the address {_address(error, config)} is in use by another process"
     if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-        return f"the address {config.bind} can not be bound: {error.strerror}"
+        return f"the address {_address(error, config)} can not be bound: {error.strerror}"
     if error.errno == errno.EAGAIN:
         return f"the data directory {data_directory} is in use by another process"
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
         where = error.filename or data_directory
         return f"can not write in the data directory {data_directory}: {error.strerror} ({where})"
     return f"{error.strerror or error} ({error.filename or data_directory})"
+
+
+def _address(error: OSError, config: NodeConfig) -> str:
+    """The address that could not be bound, and the setting when it is the second one."""
+    direct = isinstance(error.filename, str) and error.filename != config.bind
+    return f"{error.filename} (peer.port)" if direct else config.bind

@@ -1,4 +1,8 @@
-"""The real network keeps the promises of `replication.ports`, over real sockets."""
+"""The real network keeps the promises of `replication.ports`, over real sockets.
+
+Every test runs once with gRPC for all, and with direct connections for the streams, which is what
+the name of the service decides; on the loop that nodes have and on asyncio's own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from replication.ports import (
     CallFailed,
@@ -22,6 +27,8 @@ from replication.ports import (
     StatusCode,
 )
 from streamlog.host.network import GrpcNetwork
+
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding the .event_loop_policy. fixture")
 
 LIMIT = 1 << 20
 MANY = 10_000
@@ -56,7 +63,7 @@ async def _echo(stream: ServerStream) -> None:
 
 
 @asynccontextmanager
-async def serving(recorder: Recorder) -> AsyncIterator[tuple[Listener, Channel]]:
+async def serving(recorder: Recorder, name: str) -> AsyncIterator[tuple[Listener, Channel]]:
     async def hang(request: bytes) -> bytes:
         recorder.entered.set()
         try:
@@ -98,7 +105,7 @@ async def serving(recorder: Recorder) -> AsyncIterator[tuple[Listener, Channel]]
         await _defect(b"")
 
     service = Service(
-        "test.Test",
+        name,
         {"Reverse": _reversed, "Refuse": _refused, "Fail": _defect, "Hang": hang},
         {
             "Echo": _echo,
@@ -121,14 +128,29 @@ async def serving(recorder: Recorder) -> AsyncIterator[tuple[Listener, Channel]]
         await listener.close(0)
 
 
+@pytest.fixture(params=[uvloop.EventLoopPolicy, asyncio.DefaultEventLoopPolicy], scope="module")
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """What pytest-asyncio takes the loop of each test from."""
+    policy = request.param()
+    assert isinstance(policy, asyncio.AbstractEventLoopPolicy)
+    return policy
+
+
+@pytest.fixture(params=["test.Test", "replication.v1.PeerService"], ids=["grpc", "direct"])
+def name(request: pytest.FixtureRequest) -> str:
+    """Of the service under test."""
+    assert isinstance(request.param, str)
+    return request.param
+
+
 @pytest.fixture
 def recorder() -> Recorder:
     return Recorder()
 
 
 @pytest.fixture
-async def server(recorder: Recorder) -> AsyncIterator[tuple[Listener, Channel]]:
-    async with serving(recorder) as pair:
+async def server(recorder: Recorder, name: str) -> AsyncIterator[tuple[Listener, Channel]]:
+    async with serving(recorder, name) as pair:
         yield pair
 
 
@@ -150,20 +172,20 @@ async def failure_of(attempt: Awaitable[object]) -> CallFailed:
     return caught.value
 
 
-async def test_unary(channel: Channel) -> None:
+async def test_unary(channel: Channel, name: str) -> None:
     """Bytes go to the handler of the service that was named, and bytes come back."""
-    assert await channel.unary("/test.Test/Reverse", b"abc", 5_000) == b"cba"
+    assert await channel.unary(f"/{name}/Reverse", b"abc", 5_000) == b"cba"
     assert await channel.unary("/test.Other/Reverse", b"abc", 5_000) == b"cbarehto"
-    assert await channel.unary("/test.Test/Reverse", b"", 5_000) == b""
+    assert await channel.unary(f"/{name}/Reverse", b"", 5_000) == b""
 
 
-async def test_a_failure_carries_code_message_and_details(channel: Channel) -> None:
+async def test_a_failure_carries_code_message_and_details(channel: Channel, name: str) -> None:
     """What a handler raises arrives whole, from unary calls and from streams."""
-    failure = await failure_of(channel.unary("/test.Test/Refuse", "väl".encode(), 5_000))
+    failure = await failure_of(channel.unary(f"/{name}/Refuse", "väl".encode(), 5_000))
     assert failure.code is StatusCode.FAILED_PRECONDITION
     assert failure.message == "väl"
     assert failure.details == b"\x08\x09details"
-    stream = channel.stream("/test.Test/BurstRefused")
+    stream = channel.stream(f"/{name}/BurstRefused")
     for number in range(100):
         assert await stream.receive() == b"%d" % number
     failure = await failure_of(stream.receive())
@@ -172,46 +194,46 @@ async def test_a_failure_carries_code_message_and_details(channel: Channel) -> N
 
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_a_defect_is_logged_and_not_told(
-    channel: Channel, caplog: pytest.LogCaptureFixture, streaming: bool
+    channel: Channel, caplog: pytest.LogCaptureFixture, streaming: bool, name: str
 ) -> None:
     """An unexpected exception is INTERNAL for the client, and an event with its traceback in
     the log; the server lives on."""
-    with caplog.at_level(logging.ERROR, "streamlog.host.grpc_server"):
+    with caplog.at_level(logging.ERROR, "streamlog.host"):
         if streaming:
-            stream = channel.stream("/test.Test/Fail")
+            stream = channel.stream(f"/{name}/Fail")
             await stream.send(b"x")
             failure = await failure_of(stream.receive())
         else:
-            failure = await failure_of(channel.unary("/test.Test/Fail", b"", 5_000))
+            failure = await failure_of(channel.unary(f"/{name}/Fail", b"", 5_000))
     assert failure.code is StatusCode.INTERNAL
     assert "secret" not in str(failure)
     (record,) = caplog.records
     assert record.getMessage() == "call_failed_unexpectedly"
     assert record.exc_info is not None
-    assert await channel.unary("/test.Test/Reverse", b"ab", 5_000) == b"ba"
+    assert await channel.unary(f"/{name}/Reverse", b"ab", 5_000) == b"ba"
 
 
-async def test_unknown_methods_are_unimplemented(channel: Channel) -> None:
+async def test_unknown_methods_are_unimplemented(channel: Channel, name: str) -> None:
     """Neither an unknown service nor an unknown method reaches a handler."""
-    for method in ("/test.Test/Nothing", "/test.None/Reverse"):
+    for method in (f"/{name}/Nothing", "/test.None/Reverse"):
         failure = await failure_of(channel.unary(method, b"", 5_000))
         assert failure.code is StatusCode.UNIMPLEMENTED
         failure = await failure_of(channel.stream(method).receive())
         assert failure.code is StatusCode.UNIMPLEMENTED
 
 
-async def test_stream_both_ways(channel: Channel) -> None:
+async def test_stream_both_ways(channel: Channel, name: str) -> None:
     """Messages come back in order, and the half-close ends the call with OK."""
-    stream = channel.stream("/test.Test/Echo")
+    stream = channel.stream(f"/{name}/Echo")
     for number in range(50):
         await stream.send(b"%d" % number)
     await stream.done_sending()
     assert await all_of(stream) == [b"%d" % number for number in range(50)]
 
 
-async def test_messages_outlive_the_end_of_the_call(channel: Channel) -> None:
+async def test_messages_outlive_the_end_of_the_call(channel: Channel, name: str) -> None:
     """What the server sent before it ended the call is received, however late one looks."""
-    stream = channel.stream("/test.Test/Burst")
+    stream = channel.stream(f"/{name}/Burst")
     assert await stream.receive() == b"0"
     await asyncio.sleep(0.1)
     assert await all_of(stream) == [b"%d" % number for number in range(1, 100)]
@@ -219,10 +241,12 @@ async def test_messages_outlive_the_end_of_the_call(channel: Channel) -> None:
     assert failure.code is StatusCode.CANCELLED
 
 
-async def test_a_slow_reader_holds_its_sender_back(channel: Channel, recorder: Recorder) -> None:
+async def test_a_slow_reader_holds_its_sender_back(
+    channel: Channel, recorder: Recorder, name: str
+) -> None:
     """While nobody receives, sends come to wait, with little more than a window under way; when
     reading begins, everything arrives."""
-    stream = channel.stream("/test.Test/Slow")
+    stream = channel.stream(f"/{name}/Slow")
     message = bytes(LIMIT // 4)
     sent = 0
 
@@ -244,25 +268,27 @@ async def test_a_slow_reader_holds_its_sender_back(channel: Channel, recorder: R
     await sending
 
 
-async def test_a_wait_for_a_message_may_be_given_up(channel: Channel, recorder: Recorder) -> None:
+async def test_a_wait_for_a_message_may_be_given_up(
+    channel: Channel, recorder: Recorder, name: str
+) -> None:
     """A cancelled receive cancels its task, not more: the call fails, the channel lives on."""
-    stream = channel.stream("/test.Test/Slow")
+    stream = channel.stream(f"/{name}/Slow")
     await stream.send(b"first")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(stream.receive(), 0.01)
     recorder.go_on.set()
     assert (await failure_of(stream.receive())).code is StatusCode.CANCELLED
-    stream = channel.stream("/test.Test/Echo")
+    stream = channel.stream(f"/{name}/Echo")
     await stream.send(b"second")
     assert await stream.receive() == b"second"
     stream.cancel()
 
 
 async def test_the_handler_of_a_call_that_is_given_up_is_cancelled(
-    channel: Channel, recorder: Recorder
+    channel: Channel, recorder: Recorder, name: str
 ) -> None:
     """Cancelling the task that waits in a unary call cancels its handler."""
-    calling = asyncio.ensure_future(channel.unary("/test.Test/Hang", b"", 60_000))
+    calling = asyncio.ensure_future(channel.unary(f"/{name}/Hang", b"", 60_000))
     await recorder.entered.wait()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -270,10 +296,10 @@ async def test_the_handler_of_a_call_that_is_given_up_is_cancelled(
     await asyncio.wait_for(recorder.cancelled.wait(), 5)
 
 
-async def test_cancelling_a_stream(channel: Channel, recorder: Recorder) -> None:
+async def test_cancelling_a_stream(channel: Channel, recorder: Recorder, name: str) -> None:
     """The handler is cancelled; here, waiting and later operations fail with CANCELLED instead
     of pretending that the task was cancelled."""
-    stream = channel.stream("/test.Test/Hang")
+    stream = channel.stream(f"/{name}/Hang")
     await stream.send(b"x")
     await recorder.entered.wait()
     receiving = asyncio.ensure_future(stream.receive())
@@ -286,57 +312,57 @@ async def test_cancelling_a_stream(channel: Channel, recorder: Recorder) -> None
     await asyncio.wait_for(recorder.cancelled.wait(), 5)
 
 
-async def test_a_deadline(channel: Channel, recorder: Recorder) -> None:
+async def test_a_deadline(channel: Channel, recorder: Recorder, name: str) -> None:
     """A unary call ends when its time is up, for both sides."""
-    failure = await failure_of(channel.unary("/test.Test/Hang", b"", 50))
+    failure = await failure_of(channel.unary(f"/{name}/Hang", b"", 50))
     assert failure.code is StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(recorder.cancelled.wait(), 5)
 
 
 async def test_closing_the_channel_ends_its_calls(
-    server: tuple[Listener, Channel], recorder: Recorder
+    server: tuple[Listener, Channel], recorder: Recorder, name: str
 ) -> None:
     """Calls under way, and new ones, fail with CANCELLED."""
     listener, _ = server
     channel = GrpcNetwork().connect(listener.address)
-    stream = channel.stream("/test.Test/Hang")
+    stream = channel.stream(f"/{name}/Hang")
     await stream.send(b"x")
     await recorder.entered.wait()
     waiting = [
         asyncio.ensure_future(stream.receive()),
-        asyncio.ensure_future(channel.unary("/test.Test/Hang", b"", 60_000)),
+        asyncio.ensure_future(channel.unary(f"/{name}/Hang", b"", 60_000)),
     ]
     await asyncio.sleep(0.05)
     await channel.close()
     for call in waiting:
         assert (await failure_of(call)).code is StatusCode.CANCELLED
-    assert (await failure_of(channel.unary("/test.Test/Hang", b"", 100))).code is (
+    assert (await failure_of(channel.unary(f"/{name}/Hang", b"", 100))).code is (
         StatusCode.CANCELLED
     )
     with pytest.raises(CallFailed):
-        channel.stream("/test.Test/Hang")
+        channel.stream(f"/{name}/Hang")
 
 
-async def test_nobody_listens() -> None:
+async def test_nobody_listens(name: str) -> None:
     """A refused connection is UNAVAILABLE, at once."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         channel = GrpcNetwork().connect(f"127.0.0.1:{unused.getsockname()[1]}")
-        failure = await failure_of(channel.unary("/test.Test/Reverse", b"", 5_000))
+        failure = await failure_of(channel.unary(f"/{name}/Reverse", b"", 5_000))
         assert failure.code is StatusCode.UNAVAILABLE
-        stream = channel.stream("/test.Test/Echo")
+        stream = channel.stream(f"/{name}/Echo")
         assert (await failure_of(stream.send(b"x"))).code is StatusCode.UNAVAILABLE
         assert (await failure_of(stream.receive())).code is StatusCode.UNAVAILABLE
         await channel.close()
 
 
-async def test_a_server_that_went_away_is_found_again(recorder: Recorder) -> None:
+async def test_a_server_that_went_away_is_found_again(recorder: Recorder, name: str) -> None:
     """Streams break with UNAVAILABLE, the handlers are cancelled, and the same channel reaches a
     server that comes back on the port within the backoff."""
     network = GrpcNetwork()
-    async with serving(recorder) as (listener, _):
+    async with serving(recorder, name) as (listener, _):
         channel = network.connect(listener.address)
-        stream = channel.stream("/test.Test/Hang")
+        stream = channel.stream(f"/{name}/Hang")
         await stream.send(b"x")
         await recorder.entered.wait()
         await listener.close(0)
@@ -345,14 +371,12 @@ async def test_a_server_that_went_away_is_found_again(recorder: Recorder) -> Non
             StatusCode.CANCELLED,
         }
         assert recorder.cancelled.is_set()
-        failure = await failure_of(channel.unary("/test.Test/Reverse", b"", 5_000))
+        failure = await failure_of(channel.unary(f"/{name}/Reverse", b"", 5_000))
         assert failure.code is StatusCode.UNAVAILABLE
-        again = await network.listen(
-            listener.address, [Service("test.Test", {"Reverse": _reversed}, {})]
-        )
+        again = await network.listen(listener.address, [Service(name, {"Reverse": _reversed}, {})])
         for _ in range(100):
             try:
-                assert await channel.unary("/test.Test/Reverse", b"ab", 5_000) == b"ba"
+                assert await channel.unary(f"/{name}/Reverse", b"ab", 5_000) == b"ba"
                 break
             except CallFailed:
                 await asyncio.sleep(0.05)
@@ -362,17 +386,17 @@ async def test_a_server_that_went_away_is_found_again(recorder: Recorder) -> Non
         await again.close(0)
 
 
-async def test_a_port_in_use() -> None:
+async def test_a_port_in_use(name: str) -> None:
     """The second listener gets EADDRINUSE with the address; the first one goes on."""
     network = GrpcNetwork()
-    service = Service("test.Test", {"Reverse": _reversed}, {})
+    service = Service(name, {"Reverse": _reversed}, {})
     listener = await network.listen("127.0.0.1:0", [service])
     for attempt in (network, GrpcNetwork()):
         with pytest.raises(OSError, match=listener.address) as caught:
             await attempt.listen(listener.address, [service])
         assert caught.value.errno == errno.EADDRINUSE
     channel = network.connect(listener.address)
-    assert await channel.unary("/test.Test/Reverse", b"ab", 5_000) == b"ba"
+    assert await channel.unary(f"/{name}/Reverse", b"ab", 5_000) == b"ba"
     await channel.close()
     await listener.close(0)
     again = await network.listen(listener.address, [service])
@@ -396,31 +420,31 @@ async def test_addresses_that_can_not_be_bound(address: str, number: int) -> Non
     assert caught.value.errno == number
 
 
-async def test_a_message_over_the_limit(server: tuple[Listener, Channel]) -> None:
+async def test_a_message_over_the_limit(server: tuple[Listener, Channel], name: str) -> None:
     """Either way it is RESOURCE_EXHAUSTED with the limit, and the server goes on; a message of
     exactly the limit passes."""
     listener, channel = server
-    assert len(await channel.unary("/test.Test/Reverse", bytes(LIMIT), 5_000)) == LIMIT
+    assert len(await channel.unary(f"/{name}/Reverse", bytes(LIMIT), 5_000)) == LIMIT
     generous = GrpcNetwork(message_bytes_max=8 * LIMIT).connect(listener.address)
     for sender in (channel, generous):
-        failure = await failure_of(sender.unary("/test.Test/Reverse", bytes(2 * LIMIT), 5_000))
+        failure = await failure_of(sender.unary(f"/{name}/Reverse", bytes(2 * LIMIT), 5_000))
         assert failure.code is StatusCode.RESOURCE_EXHAUSTED
         assert "larger than max" in failure.message
-    stream = generous.stream("/test.Test/Echo")
+    stream = generous.stream(f"/{name}/Echo")
     await stream.send(bytes(2 * LIMIT))
     assert (await failure_of(stream.receive())).code is StatusCode.RESOURCE_EXHAUSTED
-    assert await channel.unary("/test.Test/Reverse", b"ab", 5_000) == b"ba"
+    assert await channel.unary(f"/{name}/Reverse", b"ab", 5_000) == b"ba"
     await generous.close()
 
 
-async def test_long_texts_do_not_break_the_trailers(channel: Channel) -> None:
+async def test_long_texts_do_not_break_the_trailers(channel: Channel, name: str) -> None:
     """A status message of any length arrives, cut, with its code."""
-    failure = await failure_of(channel.unary("/test.Test/Refuse", b"x" * 100_000, 5_000))
+    failure = await failure_of(channel.unary(f"/{name}/Refuse", b"x" * 100_000, 5_000))
     assert failure.code is StatusCode.FAILED_PRECONDITION
     assert failure.message == "x" * 2_000
 
 
-async def test_a_handler_that_ends_early_ends_the_call() -> None:
+async def test_a_handler_that_ends_early_ends_the_call(name: str) -> None:
     """Returning ends the call with OK though the client is not done; its sends then fail."""
     ended: list[str] = []
 
@@ -429,9 +453,9 @@ async def test_a_handler_that_ends_early_ends_the_call() -> None:
 
     handlers: dict[str, Callable[[ServerStream], Awaitable[None]]] = {"One": one}
     network = GrpcNetwork()
-    listener = await network.listen("127.0.0.1:0", [Service("t.T", {}, handlers)])
+    listener = await network.listen("127.0.0.1:0", [Service(name, {}, handlers)])
     channel = network.connect(listener.address)
-    stream = channel.stream("/t.T/One")
+    stream = channel.stream(f"/{name}/One")
     await stream.send(b"1")
     assert await stream.receive() is None
     assert (await failure_of(stream.send(b"2"))).code is StatusCode.CANCELLED

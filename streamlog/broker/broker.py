@@ -171,7 +171,7 @@ def build_broker(
     config: NodeConfig, group_host: GroupHost, cluster: Cluster, clock: Clock
 ) -> Broker:
     """Compose the broker of a node."""
-    partitions = Partitions(cluster.view, group_host)
+    partitions = Partitions(config.node_id, cluster.view, group_host)
     metadata = MetadataService(config, cluster.view, group_host)
     produce = ProduceService(
         cluster.view,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from replication.group import GroupHost
+from replication.group import GroupHost, KnownLeader
 from replication.types import METADATA_GROUP
 from streamlog.broker.error_mapping import to_proto
+from streamlog.broker.leaders import known_leader
 from streamlog.cluster.metadata.checks import check_topic_name
 from streamlog.cluster.metadata.state import Topic
 from streamlog.cluster.view import ClusterView
@@ -105,7 +106,7 @@ class MetadataService:
             max_batch_bytes=topic.config.max_batch_bytes,
         )
         for number, partition in enumerate(topic.partitions):
-            leader = self._host.leader_of(partition.group_id)
+            leader = self._leader_of(partition.group_id)
             message.partitions.add(
                 partition=number,
                 leader_node_id=0 if leader is None else leader.node_id,
@@ -114,6 +115,9 @@ class MetadataService:
                 group_id=partition.group_id,
             )
         return message
+
+    def _leader_of(self, group_id: int) -> KnownLeader | None:
+        return known_leader(self._host, self._config.node_id, group_id)
 
     def _nodes(self) -> list[log_service_pb2.Node]:
         live = self._host.live_nodes()
@@ -130,7 +134,7 @@ class MetadataService:
 
     def describe_cluster(self) -> admin_service_pb2.DescribeClusterResponse:
         """Nodes and counts, for operators."""
-        leader = self._host.leader_of(METADATA_GROUP)
+        leader = self._leader_of(METADATA_GROUP)
         topics = self._view.topics()
         partitions = [partition for topic in topics for partition in topic.partitions]
         return admin_service_pb2.DescribeClusterResponse(
@@ -140,6 +144,6 @@ class MetadataService:
             topic_count=len(topics),
             partition_count=len(partitions),
             leaderless_partition_count=sum(
-                self._host.leader_of(partition.group_id) is None for partition in partitions
+                self._leader_of(partition.group_id) is None for partition in partitions
             ),
         )

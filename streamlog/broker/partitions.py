@@ -5,8 +5,8 @@ from __future__ import annotations
 from replication.errors import NotLeader
 from replication.group import GroupHost
 from replication.raft.effects import Role
-from replication.types import GroupId
 from streamlog.broker.error_mapping import to_streamlog_error
+from streamlog.broker.leaders import known_leader
 from streamlog.broker.partition import Partition
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
@@ -15,7 +15,8 @@ from streamlog.model.errors import Reason, StreamlogError
 class Partitions:
     """The partitions with a replica on this node; made when first asked for."""
 
-    def __init__(self, view: ClusterView, host: GroupHost) -> None:
+    def __init__(self, node_id: int, view: ClusterView, host: GroupHost) -> None:
+        self._node_id = node_id
         self._view = view
         self._host = host
         self._partitions: dict[int, Partition] = {}
@@ -79,7 +80,7 @@ class Partitions:
                 partition.close()
 
     def _elsewhere(self, group_id: int) -> StreamlogError:
-        known = self._host.leader_of(GroupId(group_id))
+        known = known_leader(self._host, self._node_id, group_id)
         address = None if known is None else self._view.address_of(known.node_id)
         if known is None or address is None:
             return StreamlogError(

@@ -77,6 +77,7 @@ class LocalCluster:
 
         Raises CommandFailed with the end of a node's log when one ended instead.
         """
+        self._refuse_ports_in_use()
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             for node in self.addresses:
@@ -86,6 +87,19 @@ class LocalCluster:
                 f"can not start nodes in {self.directory}: {error.strerror}"
             ) from error
         await self.await_ready()
+
+    def _refuse_ports_in_use(self) -> None:
+        """Another cluster would answer there for nodes of this one that are about to fail."""
+        for address in self.addresses.values():
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((HOST, int(address.rpartition(":")[2])))
+                except OSError as error:
+                    raise CommandFailed(
+                        f"the address {address} is in use by another process; is another cluster "
+                        "running? Choose other ports with --port."
+                    ) from error
 
     async def restart(self, node: int) -> None:
         """Start a node that ended, and wait until it serves."""

@@ -18,6 +18,7 @@ from streamlog.cli.options import examples, whole_number
 from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run
 
 PARTITION_MAX = 2**31 - 1
+TIMEOUT_S_MAX = 86_400
 BLOCK_BYTES: Final = 256 * 1024
 BLOCKS_AHEAD: Final = 4
 """Blocks that are read and not yet sent; then the reader waits."""
@@ -74,6 +75,14 @@ def produce(
     ] = None,
     file: Annotated[Path | None, typer.Option(help="Read this instead of standard input.")] = None,
     compression: Annotated[Compression, typer.Option(help="Of the batches.")] = Compression.ZSTD,
+    timeout: Annotated[
+        int,
+        typer.Option(
+            metavar="SECONDS",
+            parser=whole_number(1, TIMEOUT_S_MAX),
+            help="How long to try to store a record before giving up.",
+        ),
+    ] = 30,
     bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
 ) -> None:
     """Write each line of the input as a record.
@@ -94,7 +103,12 @@ def produce(
         from streamlog.client import NotReady, Producer
 
         count = 0
-        async with Producer(bootstrap, compression=compression, policy=policy()) as producer:
+        async with Producer(
+            bootstrap,
+            compression=compression,
+            delivery_timeout_ms=timeout * 1_000,
+            policy=policy(),
+        ) as producer:
             await producer.writer(topic)  # an unknown topic is told before anything is read
             async for lines in _lines(source):
                 for line in lines:

@@ -40,6 +40,7 @@ def policy() -> CallPolicy:
 def run(work: Coroutine[Any, Any, ResultT], bootstrap: str) -> ResultT:
     """Run a command's work; what goes wrong becomes one line and an exit code."""
     from streamlog.client import ClientError, ConnectionLost
+    from streamlog.model.errors import DEADLINE_EXCEEDED
 
     async def main() -> ResultT:
         try:
@@ -53,6 +54,11 @@ def run(work: Coroutine[Any, Any, ResultT], bootstrap: str) -> ResultT:
         with closed_pipe_ends_it():
             return asyncio.run(main())
     except ConnectionLost as error:
+        if error.code == DEADLINE_EXCEEDED:
+            raise CommandFailed(
+                f"the cluster did not answer within {PATIENCE_MS // 1_000} s; a majority of its "
+                "nodes must run ('streamlog cluster status'). What was asked for may still happen."
+            ) from error
         raise _unreachable(bootstrap, str(error)) from error
     except ClientError as error:
         raise CommandFailed(str(error)) from error

@@ -164,10 +164,18 @@ def describe(
 
 
 async def partition_rows(admin: Admin, topic: TopicDescription) -> list[dict[str, Any]]:
-    """A row a partition; offsets are absent where there is no leader to ask."""
+    """A row a partition; offsets are absent where no leader answers."""
+    from streamlog.client import ClientError
+
     pairs = [(topic.name, p.partition) for p in topic.partitions if p.leader_node_id]
-    starts = await admin.list_offsets(pairs, "earliest") if pairs else {}
-    ends = await admin.list_offsets(pairs, "latest") if pairs else {}
+    try:
+        starts = await admin.list_offsets(pairs, "earliest") if pairs else {}
+        ends = await admin.list_offsets(pairs, "latest") if pairs else {}
+    except ClientError as error:
+        if not error.retriable:
+            raise
+        typer.echo(f"the offsets are not known now: {error}", err=True)
+        starts = ends = {}
     start_of = {pair.partition: at.offset for pair, at in starts.items()}
     end_of = {pair.partition: at.offset for pair, at in ends.items()}
     return [

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,20 +74,19 @@ class Shell:
         return done.returncode, done.stdout, done.stderr
 
 
-@pytest.fixture(scope="session")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+@contextmanager
+def dev(data: Path) -> Iterator[Shell]:
     """`streamlog dev` with a topic `numbers` of 3 partitions that holds 1 to 100."""
-    data = tmp_path_factory.mktemp("dev")
     port = int(free_addresses(1)[0].rpartition(":")[2])
-    dev = subprocess.Popen(
+    process = subprocess.Popen(
         [*COMMAND, "dev", f"--data-dir={data}", f"--port={port}"],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     try:
-        assert dev.stdout is not None
-        for line in dev.stdout:
+        assert process.stdout is not None
+        for line in process.stdout:
             if "Ctrl-C" in line:
                 break
         shell = Shell(f"127.0.0.1:{port}", data)
@@ -95,8 +95,15 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         shell.ok("produce", "numbers", "--key-separator", ":", stdin=lines)
         yield shell
     finally:
-        dev.send_signal(signal.SIGINT)
-        dev.communicate(timeout=TIMEOUT_S)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """One cluster for all tests that leave it as it is."""
+    with dev(tmp_path_factory.mktemp("dev")) as shell:
+        yield shell
 
 
 def test_the_life_of_a_topic(shell: Shell) -> None:
@@ -385,3 +392,32 @@ def test_a_closed_pipe_ends_the_command_quietly(shell: Shell) -> None:
         assert errors == ""
         assert code == 141 or (code == 0 and "true" in line), line
         assert printed.count("\n") == ("head" in line)
+
+
+def test_without_a_majority_commands_say_so(tmp_path: Path) -> None:
+    """Nothing hangs, nobody is named as a leader who is none, and what may have happened is not
+    told as refused."""
+    with dev(tmp_path) as shell:
+        for node in (2, 3):
+            os.kill(int((tmp_path / f"node-{node}.pid").read_text()), signal.SIGKILL)
+
+        def leaderless() -> bool:
+            done = shell.run("cluster", "status", "-o", "json")
+            status = json.loads(done.stdout)
+            known = (status["leaderless_partitions"], status["metadata_leader"])
+            return done.returncode == 1 and known == (3, None)
+
+        until(leaderless, "the node that is left has stepped down")
+        described = shell.ok("topic", "describe", "numbers").splitlines()
+        assert described[1].split()[:2] == ["0", "-"]
+        produced = shell.start("produce", "numbers", "--timeout", "2")
+        created = shell.start("topic", "create", "late")
+        _, errors = produced.communicate(b"x\n", timeout=TIMEOUT_S)
+        assert produced.returncode == 1
+        assert b"1 records were not acknowledged" in errors
+        assert b"within 2000 ms" in errors
+        _, errors = created.communicate(timeout=TIMEOUT_S)
+        assert created.returncode == 1
+        assert errors.startswith(b"error: ")
+        assert errors.count(b"\n") == 1
+        assert any(words in errors for words in (b"majority", b"METADATA_UNAVAILABLE")), errors

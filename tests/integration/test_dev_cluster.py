@@ -99,8 +99,8 @@ def test_nodes_do_not_outlive_the_command(tmp_path: Path) -> None:
         until(lambda: not (tmp_path / "node-1" / "running").exists(), "its stop is clean")
 
 
-def test_a_port_in_use_is_told_with_the_nodes_log(tmp_path: Path) -> None:
-    """When a node can not start, the command ends with the node's reason."""
+def test_a_second_cluster_on_the_same_ports_is_refused(tmp_path: Path) -> None:
+    """It does not take the nodes of the first one, which answer there, for its own."""
     port = int(free_addresses(1)[0].rpartition(":")[2])
     with dev(tmp_path / "first", port, 1) as first:
         until_greeted(first)
@@ -108,5 +108,8 @@ def test_a_port_in_use_is_told_with_the_nodes_log(tmp_path: Path) -> None:
             assert second.wait(60) == 1
             assert second.stderr is not None
             told = second.stderr.read()
+            assert second.stdout is not None
+            assert second.stdout.read() == ""
         assert f"the address 127.0.0.1:{port} is in use by another process" in told
+        assert "--port" in told
         assert "Traceback" not in told

@@ -144,11 +144,11 @@ class SegmentLogMachine(RuleBasedStateMachine):
         async def both() -> SegmentCheckpoint | None:
             if what == 0:
                 work: asyncio.Task[SegmentCheckpoint | None] = asyncio.ensure_future(
-                    log.checkpoint()  # type: ignore[arg-type]
+                    log.checkpoint()
                 )
             else:
                 work = asyncio.ensure_future(
-                    log.write_pending() if what == 1 else log.write_through()  # type: ignore[arg-type]
+                    log.write_pending() if what == 1 else log.write_through()
                 )
             await asyncio.sleep(0)  # it has begun
             await turns(after)

@@ -217,8 +217,14 @@ class MultiRaft:
                 self._creating.pop(group_id, None)
 
     def leader_of(self, group_id: GroupId) -> KnownLeader | None:
-        """Of any group of the cluster: local knowledge or the newest announcement."""
+        """Of any group of the cluster: local knowledge or the newest announcement.
+
+        An announcement that names this node tells nothing that it does not know better: it may
+        have stepped down since.
+        """
         announced = self._directory.find(group_id)
+        if announced is not None and announced.node_id == self._identity.node_id:
+            announced = None
         group = self._groups.get(group_id)
         if group is None or group.failed is not None:
             return announced

@@ -1,5 +1,7 @@
 """Bytes of a direct connection between two nodes: one connection carries one stream.
 
+The whole protocol, bounds and ends included, is in docs/peer-streams.md.
+
 Integers are little-endian. Each side begins with a preface, then come frames.
 
 | preface | bytes | what |

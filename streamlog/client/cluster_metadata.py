@@ -37,6 +37,8 @@ METADATA_AGE_MS_MAX: Final = 60_000
 REFRESH_SPACING_MS_FIRST: Final = 20
 REFRESH_SPACING_MS_MAX: Final = 250
 """Between refreshes while leaders are missing; bounds the load of an election."""
+PATIENCE_MS_FIRST: Final = 1_000
+"""With a node that does not answer what another one can answer, too."""
 RETRY_MS_FIRST: Final = 50
 RETRY_MS_MAX: Final = 1_000
 
@@ -232,13 +234,15 @@ class ClusterMetadata:
     ) -> ResponseT:
         """Call a method that any node answers, trying nodes in turn until the total timeout.
 
-        A failure that may have taken effect is retried only when the call is idempotent.
+        A failure that may have taken effect is retried only when the call is idempotent. Then a
+        node that says nothing is also left soon for the next one, and given more time each round.
         Raises the last ClientError.
         """
         now_ms = self._environment.clock.monotonic_ms
         total_ms = self.policy.total_timeout_ms if timeout_ms is None else timeout_ms
         deadline_ms = now_ms() + total_ms
         backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
+        patience_ms = PATIENCE_MS_FIRST if idempotent else self.policy.request_timeout_ms
         while True:
             error: ClientError | None = None
             for connection in self._candidates():
@@ -247,12 +251,16 @@ class ClusterMetadata:
                     break
                 try:
                     return await connection.unary(
-                        method, request, response, min(remaining_ms, self.policy.request_timeout_ms)
+                        method,
+                        request,
+                        response,
+                        min(remaining_ms, patience_ms, self.policy.request_timeout_ms),
                     )
                 except ClientError as failure:
                     if not failure.retriable or (failure.indefinite and not idempotent):
                         raise
                     error = failure
+            patience_ms *= 2
             wait_ms = max(backoff.next_ms(), error.retry_after_ms if error else 0)
             if now_ms() + wait_ms >= deadline_ms:
                 raise error or ConnectionLost(

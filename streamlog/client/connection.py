@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError, Message
 
 from streamlog.client.errors import ClientError, ConnectionLost, DataCorrupt, from_transport
 from streamlog.client.transport import Channel, ClientStream, Environment, TransportError
-from streamlog.model.errors import FAILED_PRECONDITION, Reason
+from streamlog.model.errors import DEADLINE_EXCEEDED, FAILED_PRECONDITION, Reason
 from streamlog.v1.log_service_pb2 import HandshakeRequest, HandshakeResponse
 
 PROTOCOL_VERSION_MIN: Final = 1
@@ -68,8 +68,17 @@ class Connection:
     async def unary(
         self, method: str, request: Message, response: type[ResponseT], timeout_ms: float
     ) -> ResponseT:
-        """Call a method, e.g. LOG_SERVICE + "GetMetadata". Raises ClientError."""
-        await self.ready()
+        """Call a method, e.g. LOG_SERVICE + "GetMetadata"; the time is for the handshake, too.
+
+        Raises ClientError.
+        """
+        if self._limits is None:
+            try:
+                async with asyncio.timeout(timeout_ms / 1000):
+                    await self.ready()
+            except TimeoutError:
+                message = f"{self.address} did not answer within {timeout_ms:.0f} ms"
+                raise ConnectionLost(message, code=DEADLINE_EXCEEDED, retriable=True) from None
         encoded = request.SerializeToString(deterministic=True)
         return await self._call(method, encoded, response, timeout_ms)
 

@@ -64,7 +64,7 @@ class GrpcNetwork:
             await direct.bind(split_address(address)[0], self._peer_port)
         except BaseException as error:
             port.set_result(0)
-            await public.close(0)
+            await asyncio.gather(direct.close(0), public.close(0))
             if isinstance(error, OSError):
                 reason = f"{error.strerror} ({PORT_SETTING})"
                 raise OSError(error.errno, reason, error.filename) from error

@@ -36,8 +36,10 @@ _JOIN_BELOW_BYTES: Final = 16 << 10
 _KEEPALIVE_IDLE_S: Final = 10
 _KEEPALIVE_INTERVAL_S: Final = 5
 _KEEPALIVE_PROBES: Final = 2
-_UNACKNOWLEDGED_MS: Final = 20_000
-"""A connection whose other end takes nothing for so long is broken (TCP_USER_TIMEOUT)."""
+_UNACKNOWLEDGED_MS: Final = 60_000
+"""A connection whose other end takes nothing for so long is broken (TCP_USER_TIMEOUT). Linux counts
+an end that lives but does not read too, so it is far above what a slow disk may take; and it
+decides for keepalive how long probes may stay unanswered."""
 
 
 class PeerConnection(asyncio.Protocol):

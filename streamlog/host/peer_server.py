@@ -59,22 +59,24 @@ class ServerConnection(PeerConnection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if not self._listener.admit(self):
+        refusal = self._listener.admit(self)
+        if refusal is not None:
             assert self._transport is not None
-            _LOG.warning("peer_connection_refused", extra={"peer": self.peer, "max": STREAMS_MAX})
-            full = CallFailed(StatusCode.RESOURCE_EXHAUSTED, f"{STREAMS_MAX} streams are open")
+            _LOG.warning(
+                "peer_connection_refused", extra={"peer": self.peer, "reason": refusal.message}
+            )
             self._ending = self._closed_for_sending = self._discarding = True
-            self._transport.write(SERVER_PREFACE + end_frame(full))
+            self._transport.write(SERVER_PREFACE + end_frame(refusal))
             self._transport.close()
             return
         self._timer = self._loop.call_later(PREFACE_TIMEOUT_MS / 1_000, self._no_preface)
 
     def cancel(self) -> None:
         """End the call from here: the node stops."""
-        if self.task is not None and not self.task.done():
-            self.task.cancel()
+        if self.task is None:
+            self.abort()
         else:
-            self._end(_STOPPING)
+            self.task.cancel()
 
     def abort(self) -> None:
         """Close at once, whatever has not left yet."""
@@ -217,12 +219,13 @@ class DirectListener:
         Raises OSError with errno, reason and host:port.
         """
         loop = asyncio.get_running_loop()
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             sockets = await _bound(host, port)
         except socket.gaierror as error:
-            raise OSError(errno.EADDRNOTAVAIL, str(error.strerror), f"{host}:{port}") from error
+            raise OSError(errno.EADDRNOTAVAIL, str(error.strerror), address) from error
         except OSError as error:
-            raise OSError(error.errno, error.strerror, f"{host}:{port}") from error
+            raise OSError(error.errno, error.strerror, address) from error
         self.port = sockets[0].getsockname()[1]
         for bound in sockets:
             server = await loop.create_server(
@@ -230,12 +233,14 @@ class DirectListener:
             )
             self._servers.append(server)
 
-    def admit(self, connection: ServerConnection) -> bool:
-        """Count a new connection; false when there is no room for it."""
-        if not self._open or len(self._connections) >= STREAMS_MAX:
-            return False
+    def admit(self, connection: ServerConnection) -> CallFailed | None:
+        """Count a new connection; the reason when there is no room for it."""
+        if not self._open:
+            return _STOPPING
+        if len(self._connections) >= STREAMS_MAX:
+            return CallFailed(StatusCode.RESOURCE_EXHAUSTED, f"{STREAMS_MAX} streams are open")
         self._connections[connection] = None
-        return True
+        return None
 
     def forget(self, connection: ServerConnection) -> None:
         """The connection is gone; its handler may have to end yet."""

@@ -261,6 +261,10 @@ class Invariants:
         self.elections += 1
         self._trace.add(f"node {process.node_id}", f"leads group {watch.group_id} in term {term}")
         log = watch.group.log
+        if canon.commit_term > term:
+            # Elected belatedly, by votes that were under way while a later term went on: Raft
+            # allows it, and such a leader can commit nothing any more.
+            return
         if canon.commit_end > log.start.end and watch.group.role is Role.LEADER:
             found = log.term_at(canon.commit_end)
             if found != canon.commit_term:

@@ -207,6 +207,18 @@ def forgotten_term(world: World) -> None:
     world.start(1, FakeGroup(1, 4, [(1, b"a"), (1, b"b")]))
 
 
+def test_a_belated_leader_of_an_older_term_is_sound() -> None:
+    """Its votes were under way while a later term committed; only leaders of that term and of
+    later ones must have what it committed."""
+    world = World()
+    world.groups[1].log.entries.append((5, b"c"))
+    world.groups[1].become(Role.LEADER, 5)
+    world.groups[1].commit(3)
+    world.turn()
+    world.groups[2].become(Role.LEADER, 4)
+    world.turn()
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [

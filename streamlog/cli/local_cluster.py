@@ -7,7 +7,7 @@ of one. A node ends when the pipe on its standard input does, so none outlives t
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import secrets
 import signal
 import socket
 import subprocess
@@ -24,15 +24,34 @@ STOP_TIMEOUT_S = 20.0
 HEALTH_PAUSE_S = 0.05
 HEALTH_TIMEOUT_MS = 1_000.0
 LOG_LINES_SHOWN = 5
+PORTS = range(12_000, 32_000)
+PORT_ATTEMPTS = 200
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nothing listens on at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for free in sockets:
-            free.bind((HOST, 0))
-        return [int(free.getsockname()[1]) for free in sockets]
+    """Consecutive ports of loopback that nothing listens on at the moment.
+
+    They lie below those that the system gives to whoever asks for any: a connection, or the direct
+    port of the node that starts first, must not take one before its node binds it.
+
+    Raises CommandFailed when there are none.
+    """
+    for _ in range(PORT_ATTEMPTS):
+        first = PORTS.start + secrets.randbelow(len(PORTS) - count)
+        ports = list(range(first, first + count))
+        if all(map(_is_free, ports)):
+            return ports
+    raise CommandFailed(f"no {count} consecutive ports of {PORTS.start} to {PORTS.stop} are free")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 class LocalCluster:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from streamlog.cli.local_cluster import free_ports
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import log_service_pb2 as log
 
@@ -25,12 +25,8 @@ Request = TypeVar("Request")
 
 
 def free_addresses(count: int) -> list[str]:
-    """Loopback addresses nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    """Loopback addresses nobody listens on, ports consecutive."""
+    return [f"127.0.0.1:{port}" for port in free_ports(count)]
 
 
 def until(condition: Callable[[], object], what: str) -> None:

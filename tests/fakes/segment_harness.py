@@ -211,7 +211,12 @@ class SegmentHarness:
         self, start: LogPosition = EMPTY_LOG, log_state: bytes | None = None
     ) -> GroupSegmentLog:
         log = await GroupSegmentLog.create(
-            self.resources, DIRECTORY, IDENTITY, lambda: self.settings, start=start, log_state=log_state
+            self.resources,
+            DIRECTORY,
+            IDENTITY,
+            lambda: self.settings,
+            start=start,
+            log_state=log_state,
         )
         # The directory itself is made durable by whoever creates the log.
         for parent in ("groups", ""):

@@ -77,7 +77,7 @@ class Shell:
 @contextmanager
 def dev(data: Path) -> Iterator[Shell]:
     """`streamlog dev` with a topic `numbers` of 3 partitions that holds 1 to 100."""
-    port = int(free_addresses(1)[0].rpartition(":")[2])
+    port = int(free_addresses(4)[0].rpartition(":")[2])
     process = subprocess.Popen(
         [*COMMAND, "dev", f"--data-dir={data}", f"--port={port}"],
         stdout=subprocess.PIPE,

@@ -52,7 +52,7 @@ def until_greeted(process: subprocess.Popen[str]) -> str:
 
 def test_a_cluster_that_is_restarted_keeps_its_data(tmp_path: Path) -> None:
     """It says how to talk to it, Ctrl-C ends it with code 0, and a second start goes on."""
-    port = int(free_addresses(1)[0].rpartition(":")[2])
+    port = int(free_addresses(4)[0].rpartition(":")[2])
     node = NodeProcess(tmp_path, 1, [f"127.0.0.1:{port}"])
     for round_ in range(2):
         with dev(tmp_path, port, 2) as process:
@@ -70,7 +70,7 @@ def test_a_cluster_that_is_restarted_keeps_its_data(tmp_path: Path) -> None:
 
 def test_what_it_prints_works(tmp_path: Path) -> None:
     """The commands of the greeting, run as they are printed, create, write and read."""
-    port = int(free_addresses(1)[0].rpartition(":")[2])
+    port = int(free_addresses(4)[0].rpartition(":")[2])
     with dev(tmp_path, port, 1) as process:
         lines = [line.strip() for line in until_greeted(process).splitlines()]
         commands = [line for line in lines if "streamlog " in line]
@@ -88,7 +88,7 @@ def test_what_it_prints_works(tmp_path: Path) -> None:
 
 def test_nodes_do_not_outlive_the_command(tmp_path: Path) -> None:
     """Even when it is killed: their standard input ends, and they stop."""
-    port = int(free_addresses(1)[0].rpartition(":")[2])
+    port = int(free_addresses(4)[0].rpartition(":")[2])
     node = NodeProcess(tmp_path, 1, [f"127.0.0.1:{port}"])
     with dev(tmp_path, port, 1) as process:
         until_greeted(process)
@@ -101,7 +101,7 @@ def test_nodes_do_not_outlive_the_command(tmp_path: Path) -> None:
 
 def test_a_second_cluster_on_the_same_ports_is_refused(tmp_path: Path) -> None:
     """It does not take the nodes of the first one, which answer there, for its own."""
-    port = int(free_addresses(1)[0].rpartition(":")[2])
+    port = int(free_addresses(4)[0].rpartition(":")[2])
     with dev(tmp_path / "first", port, 1) as first:
         until_greeted(first)
         with dev(tmp_path / "second", port, 1) as second:

@@ -73,6 +73,9 @@ class CallPolicy:
     """One question, over all nodes and retries."""
     unknown_topic_wait_ms: float = 1_000
     """A topic just created may not be known everywhere at once."""
+    bootstrap_first: bool = False
+    """Ask the bootstrap addresses before others: whoever lives beside a node asks that one, and
+    learns at once what it knows."""
 
 
 class ClusterMetadata:
@@ -269,11 +272,13 @@ class ClusterMetadata:
             await asyncio.sleep(wait_ms / 1000)
 
     def _candidates(self) -> list[Connection]:
-        """Live nodes first, each time beginning with another, then the bootstrap addresses."""
+        """Live nodes first, each time beginning with another, then the bootstrap addresses; or the
+        other way round, as the policy says."""
         self._turn += 1
         live = [self._addresses[node_id] for node_id in self._live if node_id in self._addresses]
         order: dict[str, None] = {}
-        for addresses in (live, self._bootstrap):
+        groups = (live, self._bootstrap)
+        for addresses in reversed(groups) if self.policy.bootstrap_first else groups:
             start = self._turn % len(addresses) if addresses else 0
             for address in (*addresses[start:], *addresses[:start]):
                 order[address] = None

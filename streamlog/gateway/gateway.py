@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from replication.ports import Ports, ServerStream, Service, StreamHandler, UnaryHandler
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
+from streamlog.client.cluster_metadata import CallPolicy
 from streamlog.client.consumer import Consumer
 from streamlog.client.producer import Producer
 from streamlog.client.tasks import Tasks
@@ -41,6 +42,7 @@ class Gateway:
         """`local` are the services of this node that the client inside may call."""
         address = config.advertised
         connector = NodeConnector(ports.network, local, lambda called: called == address)
+        policy = CallPolicy(bootstrap_first=True)
         environment = Environment(connector, ports.clock, ports.random)
         self._producer = Producer(
             address,
@@ -49,6 +51,7 @@ class Gateway:
             delivery_timeout_ms=config.request_timeout_ms,
             buffer_bytes=config.publish_buffer_bytes,
             client_id=f"gateway of node {config.node_id}",
+            policy=policy,
             environment=environment,
         )
         self._publish = PublishService(self._producer, config.connection_inflight_bytes)
@@ -57,6 +60,7 @@ class Gateway:
                 address,
                 prefetch_bytes=PREFETCH_BYTES,
                 response_bytes=RESPONSE_BYTES,
+                policy=policy,
                 environment=environment,
             ),
             view,

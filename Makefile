@@ -28,10 +28,10 @@ check: install  ## Lint, types, layers and fast tests; about a minute.
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n $(JOBS) tests/unit tests/architecture tests/scenarios
+	$(BIN)/pytest -q -n $(JOBS) --dist worksteal tests/unit tests/architecture tests/scenarios
 
 test: install  ## Every test, 300 simulated seeds included.
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 demo: install  ## Three nodes, a year of flights, one killed leader; proves that nothing is lost.
 	$(BIN)/python -m examples.flights.demo

@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help install proto demo test check sim bench cluster clean
+.PHONY: help install proto demo test lint check sim bench cluster clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,14 +23,16 @@ proto: install  ## Generate Python from proto/.
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. \
 	  $$(cd proto && find . -name '*.proto' | sed 's,^\./,,' | sort)
 
-check: install  ## Lint, types, layers and fast tests; about a minute.
+lint: install  ## Format, lint, types and layers.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint  ## Lint and the fast tests; about a minute.
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal tests/unit tests/architecture tests/scenarios
 
-test: install  ## Every test, 300 simulated seeds included.
+test: lint  ## Lint and every test, 300 simulated seeds included.
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 demo: install  ## Three nodes, a year of flights, one killed leader; proves that nothing is lost.

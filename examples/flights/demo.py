@@ -161,7 +161,8 @@ class Demo:
                 await consumer.seek_to_time(dict.fromkeys(assignment, since_ms))
             starts = {pair: await consumer.position(pair) for pair in assignment}
             task = self.progress.add_task(
-                title, total=float(sum(ends[pair] - starts[pair] for pair in assignment))
+                f"{title} (offsets)",
+                total=float(sum(ends[pair] - starts[pair] for pair in assignment)),
             )
             waiting = {pair for pair in assignment if starts[pair] < ends[pair]}
             while waiting:

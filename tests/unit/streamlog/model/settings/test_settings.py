@@ -110,7 +110,7 @@ def test_wildcard_is_not_advertised() -> None:
 
 def test_direct_streams_need_a_port_of_their_own() -> None:
     """One port can not be bound twice; a node would only find out while it starts."""
-    with pytest.raises(StreamlogError, match="peer.port"):
+    with pytest.raises(StreamlogError, match=r"peer\.port"):
         NodeConfig(bind="127.0.0.1:9092", peer_port=9092)
     assert NodeConfig(bind="127.0.0.1:9092", peer_port=9093).peer_port == 9093
     assert NodeConfig(bind="127.0.0.1:0", peer_port=0).peer_port == 0

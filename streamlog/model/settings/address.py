@@ -31,6 +31,11 @@ def host_of(address: str) -> str:
     return address.rpartition(":")[0].strip("[]")
 
 
+def port_of(address: str) -> int:
+    """Port of a checked address."""
+    return int(address.rpartition(":")[2])
+
+
 @dataclass(frozen=True, slots=True)
 class AddressSetting:
     """host:port; empty too when it is optional."""

@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from streamlog.model.settings.address import AddressSetting, ControllersSetting, host_of
+from streamlog.model.settings.address import (
+    AddressSetting,
+    ControllersSetting,
+    host_of,
+    port_of,
+)
 from streamlog.model.settings.setting import (
     BooleanSetting,
     IntegerSetting,
@@ -75,6 +80,13 @@ _LIST: tuple[Setting, ...] = (
         "insecure",
         False,
         "Allow a bind address that other machines reach although traffic is not encrypted.",
+    ),
+    AddressSetting(
+        "operations.bind",
+        "",
+        "Where the node answers /metrics, /healthz and /readyz over HTTP, unencrypted; empty:"
+        " nowhere.",
+        optional=True,
     ),
     # Replication.
     _number(
@@ -284,6 +296,7 @@ class NodeConfig:
     """(node id, address), by node id."""
     bootstrap: bool = False
     insecure: bool = False
+    operations_bind: str = ""
     heartbeat_interval_ms: int = 100
     election_timeout_ms: int = 800
     replication_inflight_bytes: int = 8 * MIB
@@ -326,17 +339,25 @@ class NodeConfig:
 
     def _check_addresses(self) -> None:
         """Refuse what is open to the world or can not be reached; fill in what was left out."""
-        if not self.insecure and not is_loopback(host_of(self.bind)):
-            raise refusal(
-                "bind",
-                self.bind,
-                "a loopback address (127.0.0.0/8, ::1, localhost) while traffic is not encrypted;"
-                " set insecure to allow any other",
-            )
+        for key, address in (("bind", self.bind), ("operations.bind", self.operations_bind)):
+            if address and not self.insecure and not is_loopback(host_of(address)):
+                raise refusal(
+                    key,
+                    address,
+                    "a loopback address (127.0.0.0/8, ::1, localhost) while traffic is not"
+                    " encrypted; set insecure to allow any other",
+                )
         if self.peer_port and self.bind.endswith(f":{self.peer_port}"):
             raise refusal(
                 "peer.port", self.peer_port, f"another port than that of bind ({self.bind})"
             )
+        for other, port in (("bind", port_of(self.bind)), ("peer.port", self.peer_port)):
+            if port and self.operations_bind.endswith(f":{port}"):
+                raise refusal(
+                    "operations.bind",
+                    self.operations_bind,
+                    f"another port than that of {other} ({port})",
+                )
         if not self.advertised:
             object.__setattr__(self, "advertised", self.bind)
         if is_unspecified(host_of(self.advertised)):

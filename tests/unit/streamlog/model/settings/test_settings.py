@@ -141,3 +141,26 @@ def test_election_timeout_spans_heartbeats() -> None:
     """Cross-check of two settings."""
     with pytest.raises(StreamlogError, match=r"election\.timeout\.ms"):
         NodeConfig(heartbeat_interval_ms=100, election_timeout_ms=299)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9464", "10.0.0.7:9464", "[::]:9464", "node-1:9464"])
+def test_open_operations_address_needs_insecure(address: str) -> None:
+    """What operators ask is not encrypted either; without the setting nothing is bound."""
+    with pytest.raises(StreamlogError, match="loopback") as caught:
+        NodeConfig(operations_bind=address)
+    assert caught.value.metadata["key"] == "operations.bind"
+    assert NodeConfig(operations_bind=address, insecure=True).operations_bind == address
+    assert NodeConfig().operations_bind == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "other"),
+    [
+        ({"operations.bind": "127.0.0.1:9092"}, "bind"),
+        ({"operations.bind": "127.0.0.1:9100", "peer.port": "9100"}, "peer.port"),
+    ],
+)
+def test_operations_need_a_port_of_their_own(settings: dict[str, str], other: str) -> None:
+    """The port of another listener is refused by name before anything is bound."""
+    with pytest.raises(StreamlogError, match=f"another port than that of {other} "):
+        NodeConfig.from_text(settings)

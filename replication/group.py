@@ -89,6 +89,12 @@ class ReplicatedGroup(Protocol):
         ...
 
     @property
+    def start(self) -> Offset:
+        """First offset: what lies below was let go by a committed entry. The log's own start
+        follows, when that entry is durable here and covered by a checkpoint."""
+        ...
+
+    @property
     def commit_end(self) -> Offset:
         """Exclusive end of what is known to be committed."""
         ...

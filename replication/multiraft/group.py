@@ -201,15 +201,20 @@ class Group(ReplicaDriver):
         self.step(ChangeMembership(target))
         await asyncio.shield(done)
 
+    @property
+    def start(self) -> Offset:
+        """First offset."""
+        return self.core.start.end
+
     async def move_log_start(self, start: Offset) -> None:
         """Propose and await a control entry that moves the log's start, down to the base of the
         entry that holds `start`: a log begins at an entry's boundary. Raises OffsetOutOfRange
         above the commit."""
         self._check_leading()
-        if start <= self.log.start.end:
+        if start <= self.start:
             return
         if start > self.commit_end:
-            raise OffsetOutOfRange(start, self.log.start.end, self.commit_end)
+            raise OffsetOutOfRange(start, self.start, self.commit_end)
         term = self.term
         if start < self.commit_end:
             frames = await self.log.read(start, self.commit_end, 1)
@@ -217,7 +222,7 @@ class Group(ReplicaDriver):
             start = entries[0].base
         if not self.leads(term):
             raise self._not_leader()
-        if start <= self.core.start.end:
+        if start <= self.start:
             return
         done = self._requests.begin_log_start(start)
         self.step(ProposeLogStart(start))

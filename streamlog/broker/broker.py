@@ -13,7 +13,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from replication.group import GroupHost
-from replication.ports import Clock, ServerStream, Service, StreamHandler, UnaryHandler
+from replication.ports import Clock, Disk, ServerStream, Service, StreamHandler, UnaryHandler
 from replication.transport.tasks import TaskOwner
 from streamlog.broker.admin import AdminService
 from streamlog.broker.budget import ByteBudget
@@ -24,7 +24,9 @@ from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
 from streamlog.broker.partitions import Partitions
 from streamlog.broker.produce import ProduceService
+from streamlog.broker.replicas import ReplicaService
 from streamlog.broker.retention import Retention
+from streamlog.broker.trim import trim_partitions
 from streamlog.cluster.cluster import Cluster
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.node import NodeConfig
@@ -49,10 +51,12 @@ class Broker:
         partitions: Partitions,
         cluster: Cluster,
         retention: Retention,
-        retention_check_ms: int,
+        replicas: ReplicaService,
+        config: NodeConfig,
     ) -> None:
         self._retention = retention
-        self._retention_check_ms = retention_check_ms
+        self._replicas = replicas
+        self._config = config
         self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
         self._admin = admin
@@ -65,7 +69,7 @@ class Broker:
     async def start(self) -> None:
         """Take calls from now on."""
         self._cluster.on_replicas_changed(self._partitions.drop_removed)
-        self._tasks.start(self._retention.run(self._retention_check_ms), "retention")
+        self._tasks.start(self._retention.run(self._config.retention_check_ms), "retention")
         self._open = True
 
     async def stop(self) -> None:
@@ -88,6 +92,7 @@ class Broker:
                     "GetMetadata": self._sync(log.GetMetadataRequest, self._metadata.get_metadata),
                     "InitProducer": self._unary(log.InitProducerRequest, self._init_producer),
                     "ListOffsets": self._unary(log.ListOffsetsRequest, self._list_offsets),
+                    "TrimPartitions": self._unary(log.TrimPartitionsRequest, self._trim),
                 },
                 streams={
                     "Produce": self._stream(self._produce.serve),
@@ -110,6 +115,9 @@ class Broker:
                     "DescribeCluster": self._unary(
                         admin.DescribeClusterRequest, self._admin.describe_cluster
                     ),
+                    "DescribeReplicas": self._unary(
+                        admin.DescribeReplicasRequest, self._replicas.describe
+                    ),
                 },
                 streams={},
             ),
@@ -126,6 +134,11 @@ class Broker:
         self, request: log_service_pb2.ListOffsetsRequest
     ) -> log_service_pb2.ListOffsetsResponse:
         return await list_offsets(self._partitions, request)
+
+    async def _trim(
+        self, request: log_service_pb2.TrimPartitionsRequest
+    ) -> log_service_pb2.TrimPartitionsResponse:
+        return await trim_partitions(self._partitions, request, self._config.request_timeout_ms)
 
     # Handlers of bytes.
 
@@ -168,7 +181,7 @@ class Broker:
 
 
 def build_broker(
-    config: NodeConfig, group_host: GroupHost, cluster: Cluster, clock: Clock
+    config: NodeConfig, group_host: GroupHost, cluster: Cluster, clock: Clock, disk: Disk
 ) -> Broker:
     """Compose the broker of a node."""
     partitions = Partitions(config.node_id, cluster.view, group_host)
@@ -190,5 +203,6 @@ def build_broker(
         partitions,
         cluster,
         Retention(cluster.view, group_host, clock),
-        config.retention_check_ms,
+        ReplicaService(config.node_id, metadata, cluster.view, group_host, disk),
+        config,
     )

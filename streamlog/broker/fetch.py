@@ -204,10 +204,11 @@ class _FetchSession:
             if cursor.partition.removed or group.role is not Role.LEADER:
                 raise self._partitions.not_leading(cursor.partition)
             end = group.commit_end
+            if cursor.offset < group.start:
+                raise OffsetOutOfRange(Offset(cursor.offset), group.start, end)
             if cursor.offset >= end:
                 if group.established and cursor.offset > group.log.end.end:
-                    start = cursor.partition.log.start.end
-                    raise OffsetOutOfRange(Offset(cursor.offset), start, end)
+                    raise OffsetOutOfRange(Offset(cursor.offset), group.start, end)
                 return  # A later commit wakes it; a new leader may not know how far it is yet.
             limit = min(cursor.max_bytes, max(self._credit, 1))
             frames, cursor.from_disk = cursor.from_disk, None
@@ -227,7 +228,7 @@ class _FetchSession:
             partition=cursor.key[1],
             session_epoch=cursor.epoch,
             high_watermark=end,
-            log_start_offset=cursor.partition.log.start.end,
+            log_start_offset=group.start,
             next_offset=next_offset,
             leader_term=group.term,
         )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
 
 from replication.errors import ReplicationError
+from streamlog.broker.each import each_in_order
 from streamlog.broker.error_mapping import to_proto
 from streamlog.broker.partition import Partition
 from streamlog.broker.partitions import Partitions
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.v1 import log_service_pb2
 
-QUERIES_MAX = 10_000
-CONCURRENT_QUERIES_MAX = 64
 BARRIER_TIMEOUT_S = 5.0
 
 Query = log_service_pb2.OffsetQuery
@@ -24,25 +22,10 @@ async def list_offsets(
     partitions: Partitions, request: log_service_pb2.ListOffsetsRequest
 ) -> log_service_pb2.ListOffsetsResponse:
     """Answer every query; one that fails fails alone. Raises INVALID_REQUEST for their number."""
-    if not 1 <= len(request.queries) <= QUERIES_MAX:
-        raise StreamlogError(
-            Reason.INVALID_REQUEST,
-            f"{len(request.queries)} queries in one call, 1 to {QUERIES_MAX} are allowed",
-        )
-    answers = await _in_order(
-        list(request.queries), lambda query: _answer(partitions, query), CONCURRENT_QUERIES_MAX
+    answers = await each_in_order(
+        "queries", request.queries, lambda query: _answer(partitions, query)
     )
     return log_service_pb2.ListOffsetsResponse(answers=answers)
-
-
-async def _in_order(
-    queries: Sequence[Query], answer: Callable[[Query], Awaitable[Answer]], width: int
-) -> list[Answer]:
-    """Answers in the order of the queries, at most `width` at a time."""
-    answers: list[Answer] = []
-    for first in range(0, len(queries), width):
-        answers += await asyncio.gather(*map(answer, queries[first : first + width]))
-    return answers
 
 
 async def _answer(partitions: Partitions, query: Query) -> Answer:
@@ -67,12 +50,14 @@ async def _answer(partitions: Partitions, query: Query) -> Answer:
 async def _look_up(partition: Partition, query: Query) -> tuple[int, int | None]:
     match query.spec:
         case log_service_pb2.OFFSET_SPEC_EARLIEST:
-            return partition.log.start.end, None
+            return partition.group.start, None
         case log_service_pb2.OFFSET_SPEC_LATEST:
-            return await _committed_end(partition), None
+            return await committed_end(partition), None
         case log_service_pb2.OFFSET_SPEC_TIMESTAMP:
-            end = await _committed_end(partition)
-            found = await partition.log.offset_for_timestamp(query.timestamp_ms)
+            end = await committed_end(partition)
+            found = await partition.log.offset_for_timestamp(
+                query.timestamp_ms, partition.group.start
+            )
             return (end, None) if found is None or found[0] >= end else found
         case _:
             raise StreamlogError(
@@ -81,7 +66,7 @@ async def _look_up(partition: Partition, query: Query) -> tuple[int, int | None]
             )
 
 
-async def _committed_end(partition: Partition) -> int:
+async def committed_end(partition: Partition) -> int:
     """The commit of the group, confirmed by a majority: never older than the call."""
     if not partition.group.established:
         raise StreamlogError(

@@ -44,6 +44,11 @@ class PartitionLog(ReplicaLog, Protocol):
         """Bytes of all its segments."""
         ...
 
+    @property
+    def segment_count(self) -> int:
+        """Segment files."""
+        ...
+
     async def retained_from(self, policy: RetentionPolicy, now_ms: int) -> Offset:
         """The offset from which on the policy keeps the log."""
         ...
@@ -59,8 +64,11 @@ class PartitionLog(ReplicaLog, Protocol):
         """Judge a batch of an idempotent producer. Raises StreamlogError."""
         ...
 
-    async def offset_for_timestamp(self, timestamp_ms: int) -> tuple[Offset, int] | None:
-        """First offset whose timestamp is at or after, with it; None when all are before."""
+    async def offset_for_timestamp(
+        self, timestamp_ms: int, start: Offset
+    ) -> tuple[Offset, int] | None:
+        """First offset from `start` on, where a batch begins, whose timestamp is at or after, with
+        it; None when all are before."""
         ...
 
 

@@ -176,7 +176,7 @@ class _ProduceStream:
         result = log_service_pb2.ProduceResult(request_id=pending.request_id, append_time_ms=-1)
         if partition is not None:
             result.leader_term = partition.group.term
-            result.log_start_offset = partition.log.start.end
+            result.log_start_offset = partition.group.start
         error = append.error
         if pending.failure is not None:
             error = self._explain(partition, pending.failure)

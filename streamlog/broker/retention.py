@@ -61,18 +61,17 @@ class Retention:
         log = cast("PartitionLog", group.log)
         start = await log.retained_from(policy, self._clock.wall_ms())
         start = min(start, group.commit_end)
-        before = group.log.start.end
+        before = group.start
         if start <= before or group.role is not Role.LEADER or not group.established:
             return
         await group.move_log_start(start)
-        moved = group.log.start.end - before
-        self.removed_offsets += max(0, moved)
+        self.removed_offsets += group.start - before
         _LOG.info(
             "log_start_moved",
             extra={
                 "topic": topic.name,
                 "partition": group.creation.partition,
                 "from": before,
-                "to": start,
+                "to": group.start,
             },
         )

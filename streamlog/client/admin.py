@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
-from streamlog.client.connection import Connections
-from streamlog.client.errors import TopicUnknown
+from streamlog.client.connection import LOG_SERVICE, Connection, Connections
+from streamlog.client.errors import ClientError, TopicUnknown
+from streamlog.client.leader_calls import LeaderCalls, PartitionId
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Environment
@@ -20,6 +21,11 @@ from streamlog.v1 import log_service_pb2
 ADMIN_SERVICE: Final = "/streamlog.v1.AdminService/"
 PAGE_SIZE: Final = 1_000
 UNKNOWN_TOPIC_PAUSE_MS: Final = 20
+_ROLES: Final = {
+    int(pb.REPLICA_ROLE_LEADER): "leader",
+    int(pb.REPLICA_ROLE_FOLLOWER): "follower",
+    int(pb.REPLICA_ROLE_LEARNER): "learner",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,33 @@ class NodeDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplicaDescription:
+    """A partition's replica on one node."""
+
+    node_id: int
+    topic: str
+    partition: int
+    role: str
+    """"leader", "follower" or "learner"."""
+    start_offset: int
+    end_offset: int
+    """After the last entry that it stores, committed or not."""
+    committed_end_offset: int
+    size_bytes: int
+    """On the node's disk."""
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReplicas:
+    """What one node stores."""
+
+    node_id: int
+    disk_free_bytes: int
+    replicas: tuple[ReplicaDescription, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterDescription:
     """The cluster as the answering node sees it."""
 
@@ -108,7 +141,8 @@ class Admin:
         self._metadata = ClusterMetadata(
             bootstrap, self._connections, environment, policy or CallPolicy()
         )
-        self._lookup = OffsetLookup(self._metadata, self._connections, environment)
+        self._leaders = LeaderCalls(self._metadata, self._connections, environment)
+        self._lookup = OffsetLookup(self._leaders)
         self._clock = environment.clock
         self._created: dict[str, None] = {}
         """Topics made here: another node may answer the next question, and know them a moment
@@ -271,11 +305,96 @@ class Admin:
         `position`: "earliest", "latest", or Unix milliseconds (the first offset whose timestamp
         is at or after; the end when all are before).
         """
-        pairs = [TopicPartition(*pair) for pair in partitions]
-        ids = [
-            ((await self._metadata.topic(pair.topic)).topic_id, pair.partition) for pair in pairs
-        ]
-        return dict(zip(pairs, await self._lookup.find(ids, position), strict=True))
+        ids = await self._ids([TopicPartition(*pair) for pair in partitions])
+        found = await self._lookup.find(list(ids.values()), position)
+        return dict(zip(ids, found, strict=True))
+
+    async def trim(self, before: Mapping[tuple[str, int], int]) -> dict[TopicPartition, int]:
+        """Let go, for ever, of the records below an offset of each partition.
+
+        Returns where each log begins now: at the batch that holds the offset, which is kept
+        whole. An offset below the present start changes nothing; one above the end raises
+        OffsetOutOfRange, other partitions may have been trimmed then.
+        """
+        ids = await self._ids([TopicPartition(*pair) for pair in before])
+        trims = {
+            ids[pair]: log_service_pb2.PartitionTrim(
+                topic_id=ids[pair][0], partition=pair.partition, before_offset=offset
+            )
+            for pair, offset in zip(ids, before.values(), strict=True)
+        }
+        results = await self._leaders.each(trims, _trim)
+        return {pair: results[identity].start_offset for pair, identity in ids.items()}
+
+    async def describe_node(self, address: str, topic: str = "") -> NodeReplicas:
+        """What the node at host:port itself stores, of one topic or of all."""
+        answer = await self._connections.to(address).unary(
+            f"{ADMIN_SERVICE}DescribeReplicas",
+            pb.DescribeReplicasRequest(topic=topic),
+            pb.DescribeReplicasResponse,
+            self._metadata.policy.request_timeout_ms,
+        )
+        replicas = tuple(
+            ReplicaDescription(
+                answer.node_id,
+                replica.topic,
+                replica.partition,
+                _ROLES.get(replica.role, "unknown"),
+                replica.start_offset,
+                replica.end_offset,
+                replica.committed_end_offset,
+                replica.size_bytes,
+                replica.segment_count,
+            )
+            for replica in answer.replicas
+        )
+        return NodeReplicas(answer.node_id, answer.disk_free_bytes, replicas)
+
+    async def describe_replicas(self, topic: str = "") -> list[ReplicaDescription]:
+        """The replicas on every live node, of one topic or of all, by topic, partition and node.
+
+        A node that does not answer is left out; nodes that are not live are not asked.
+        """
+        if topic:
+            await self.describe_topic(topic)
+        live = [node for node in (await self.describe_cluster()).nodes if node.live]
+        answers = await asyncio.gather(
+            *(self.describe_node(node.address, topic) for node in live), return_exceptions=True
+        )
+        found: list[ReplicaDescription] = []
+        for answer in answers:
+            if isinstance(answer, NodeReplicas):
+                found += answer.replicas
+            elif not isinstance(answer, ClientError):
+                raise answer
+        return sorted(
+            found, key=lambda replica: (replica.topic, replica.partition, replica.node_id)
+        )
+
+    async def _ids(self, pairs: Sequence[TopicPartition]) -> dict[TopicPartition, PartitionId]:
+        """Topic ids and partition numbers. Raises TopicUnknown, ValueError."""
+        ids: dict[TopicPartition, PartitionId] = {}
+        for pair in pairs:
+            topic = await self._metadata.topic(pair.topic, partitions=pair.partition + 1)
+            if not 0 <= pair.partition < len(topic.partitions):
+                raise ValueError(
+                    f"topic {pair.topic!r} has partitions 0 to {len(topic.partitions) - 1}, "
+                    f"not {pair.partition}"
+                )
+            ids[pair] = (topic.topic_id, pair.partition)
+        return ids
+
+
+async def _trim(
+    leader: Connection, trims: Sequence[log_service_pb2.PartitionTrim], timeout_ms: float
+) -> Sequence[log_service_pb2.PartitionTrimmed]:
+    response = await leader.unary(
+        LOG_SERVICE + "TrimPartitions",
+        log_service_pb2.TrimPartitionsRequest(trims=trims),
+        log_service_pb2.TrimPartitionsResponse,
+        timeout_ms,
+    )
+    return response.results
 
 
 def _topic(

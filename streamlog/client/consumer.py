@@ -17,6 +17,7 @@ from streamlog.client.connection import Connections
 from streamlog.client.errors import DataCorrupt, closed
 from streamlog.client.fetch_stream import FetchPolicy, PartitionFetch
 from streamlog.client.fetcher import Fetcher, OutOfRange
+from streamlog.client.leader_calls import LeaderCalls
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
 from streamlog.client.records import (
     ConsumerBatch,
@@ -88,7 +89,7 @@ class Consumer:
         self._metadata = ClusterMetadata(
             bootstrap, self._connections, environment, policy or CallPolicy()
         )
-        self._lookup = OffsetLookup(self._metadata, self._connections, environment)
+        self._lookup = OffsetLookup(LeaderCalls(self._metadata, self._connections, environment))
         self._decompressor = new_decompressor()
         self._wanted: dict[TopicPartition, Start] = {}
         """Assigned, and not yet placed at an offset."""

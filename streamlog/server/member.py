@@ -134,6 +134,6 @@ class Member:
             on_joined=on_joined,
             on_failure=on_failure,
         )
-        broker = build_broker(config, groups, cluster, ports.clock)
+        broker = build_broker(config, groups, cluster, ports.clock, ports.disk)
         gateway = Gateway(config, ports, broker.services(), view)
         return cls(store, groups, cluster, broker, gateway)

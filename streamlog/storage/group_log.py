@@ -201,15 +201,23 @@ class GroupLog:
         """Bytes of all segments."""
         return self._segments.size_bytes if self._segments is not None else 0
 
+    @property
+    def segment_count(self) -> int:
+        """Segment files."""
+        return self._segments.segment_count if self._segments is not None else 0
+
     def check_sequence(
         self, producer_id: int, epoch: int, base_sequence: int, count: int
     ) -> Fresh | Duplicate:
         """Judge a batch of an idempotent producer. Raises StreamlogError."""
         return self.segment_log.state.check_sequence(producer_id, epoch, base_sequence, count)
 
-    async def offset_for_timestamp(self, timestamp_ms: int) -> tuple[Offset, int] | None:
-        """First offset whose timestamp is at or after, with it; None when all are before."""
-        return await self.segment_log.offset_for_timestamp(timestamp_ms)
+    async def offset_for_timestamp(
+        self, timestamp_ms: int, start: Offset
+    ) -> tuple[Offset, int] | None:
+        """First offset from `start` on, where a batch begins, whose timestamp is at or after, with
+        it; None when all are before."""
+        return await self.segment_log.offset_for_timestamp(timestamp_ms, start)
 
     # Writes.
 

@@ -137,9 +137,14 @@ class LogContents:
         return SegmentCheckpoint(self.end, Offset(active.base), active.size if has_file else 0)
 
     def append(self, frames: Sequence[bytes], entries: Sequence[EntryMeta]) -> SegmentPlace:
-        """Take frames at the end; all go to one segment."""
+        """Take frames at the end; all go to one segment.
+
+        An entry that moves the log's start begins a segment, so that the files of what is let go
+        can go, on every replica alike.
+        """
         total = sum(map(len, frames))
-        if self._must_roll(total):
+        moves_start = any(entry.log_start is not None for entry in entries)
+        if self._must_roll(total, moves_start):
             self.roll()
         active = self.segments[-1]
         index = active.index
@@ -233,10 +238,12 @@ class LogContents:
         del self.segments[:count], self._bases[:count]
         return dropped
 
-    def _must_roll(self, size: int) -> bool:
+    def _must_roll(self, size: int, moves_start: bool) -> bool:
         active = self.active
         if active.end == active.base:
             return False
+        if moves_start:
+            return True
         settings = self._settings()
         if active.size + size > settings.segment_bytes:
             return True

@@ -151,6 +151,11 @@ class GroupSegmentLog:
         return sum(segment.size for segment in self._contents.segments)
 
     @property
+    def segment_count(self) -> int:
+        """Segment files."""
+        return len(self._contents.segments)
+
+    @property
     def segment_bases(self) -> Sequence[Offset]:
         """Where each segment begins, ascending: the log is trimmed to one of these."""
         return [Offset(segment.base) for segment in self._contents.segments]
@@ -199,12 +204,13 @@ class GroupSegmentLog:
         return await self._reader.read_place(place)
 
     async def offset_for_timestamp(
-        self, timestamp_ms: int, end: Offset | None = None
+        self, timestamp_ms: int, start: Offset
     ) -> tuple[Offset, int] | None:
-        """Offset and timestamp of the first record below `end` (default: the log's end) whose
+        """Offset and timestamp of the first record from `start` on, where a batch begins, whose
         timestamp is at or after; None when there is none. Raises LogCorrupt."""
-        limit = self._contents.active.end if end is None else end
-        return await find_timestamp(self._contents, self._reader, timestamp_ms, limit)
+        return await find_timestamp(
+            self._contents, self._reader, timestamp_ms, start, self._contents.active.end
+        )
 
     async def retained_from(self, policy: RetentionPolicy, now_ms: int) -> Offset:
         """The offset from which on the policy keeps the log; closes the active segment when it is

@@ -21,10 +21,13 @@ LOOKUP_BYTES: Final = 64 * 1024
 
 
 async def find_timestamp(
-    contents: LogContents, reader: SegmentReader, timestamp_ms: int, end: int
+    contents: LogContents, reader: SegmentReader, timestamp_ms: int, start: int, end: int
 ) -> tuple[Offset, int] | None:
-    """Offset and timestamp of the first record of [start, end) at or after the time, or None."""
-    at = contents.start.end
+    """Offset and timestamp of the first record of [start, end) at or after the time, or None.
+
+    `start` is where a batch begins; below the log's start it counts as that.
+    """
+    at = max(start, contents.start.end)
     while at < end:
         segment = contents.segment_of(at)
         segment_end = segment.end

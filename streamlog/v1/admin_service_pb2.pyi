@@ -1,10 +1,22 @@
 from streamlog.v1 import log_service_pb2 as _log_service_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ReplicaRole(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REPLICA_ROLE_UNSPECIFIED: _ClassVar[ReplicaRole]
+    REPLICA_ROLE_LEADER: _ClassVar[ReplicaRole]
+    REPLICA_ROLE_FOLLOWER: _ClassVar[ReplicaRole]
+    REPLICA_ROLE_LEARNER: _ClassVar[ReplicaRole]
+REPLICA_ROLE_UNSPECIFIED: ReplicaRole
+REPLICA_ROLE_LEADER: ReplicaRole
+REPLICA_ROLE_FOLLOWER: ReplicaRole
+REPLICA_ROLE_LEARNER: ReplicaRole
 
 class CreateTopicRequest(_message.Message):
     __slots__ = ("name", "partition_count", "replication_factor", "config", "validate_only")
@@ -164,3 +176,39 @@ class DescribeClusterResponse(_message.Message):
     partition_count: int
     leaderless_partition_count: int
     def __init__(self, cluster_id: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[_log_service_pb2.Node, _Mapping]]] = ..., metadata_leader_node_id: _Optional[int] = ..., topic_count: _Optional[int] = ..., partition_count: _Optional[int] = ..., leaderless_partition_count: _Optional[int] = ...) -> None: ...
+
+class DescribeReplicasRequest(_message.Message):
+    __slots__ = ("topic",)
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    def __init__(self, topic: _Optional[str] = ...) -> None: ...
+
+class ReplicaDescription(_message.Message):
+    __slots__ = ("topic", "partition", "role", "start_offset", "end_offset", "committed_end_offset", "size_bytes", "segment_count")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    role: ReplicaRole
+    start_offset: int
+    end_offset: int
+    committed_end_offset: int
+    size_bytes: int
+    segment_count: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., role: _Optional[_Union[ReplicaRole, str]] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., size_bytes: _Optional[int] = ..., segment_count: _Optional[int] = ...) -> None: ...
+
+class DescribeReplicasResponse(_message.Message):
+    __slots__ = ("node_id", "disk_free_bytes", "replicas")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    disk_free_bytes: int
+    replicas: _containers.RepeatedCompositeFieldContainer[ReplicaDescription]
+    def __init__(self, node_id: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaDescription, _Mapping]]] = ...) -> None: ...

@@ -278,3 +278,37 @@ class ListOffsetsResponse(_message.Message):
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
     answers: _containers.RepeatedCompositeFieldContainer[OffsetAnswer]
     def __init__(self, answers: _Optional[_Iterable[_Union[OffsetAnswer, _Mapping]]] = ...) -> None: ...
+
+class PartitionTrim(_message.Message):
+    __slots__ = ("topic_id", "partition", "before_offset")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    partition: int
+    before_offset: int
+    def __init__(self, topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., before_offset: _Optional[int] = ...) -> None: ...
+
+class TrimPartitionsRequest(_message.Message):
+    __slots__ = ("trims",)
+    TRIMS_FIELD_NUMBER: _ClassVar[int]
+    trims: _containers.RepeatedCompositeFieldContainer[PartitionTrim]
+    def __init__(self, trims: _Optional[_Iterable[_Union[PartitionTrim, _Mapping]]] = ...) -> None: ...
+
+class PartitionTrimmed(_message.Message):
+    __slots__ = ("topic_id", "partition", "start_offset", "error")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    partition: int
+    start_offset: int
+    error: _error_pb2.Error
+    def __init__(self, topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., start_offset: _Optional[int] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
+
+class TrimPartitionsResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[PartitionTrimmed]
+    def __init__(self, results: _Optional[_Iterable[_Union[PartitionTrimmed, _Mapping]]] = ...) -> None: ...

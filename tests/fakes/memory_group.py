@@ -90,6 +90,10 @@ class MemoryGroup:
         for observer in self.observers:
             observer.membership_changed(target, committed=True)
 
+    @property
+    def start(self) -> Offset:
+        return self.log.start.end
+
     async def move_log_start(self, start: Offset) -> None:
         raise NotImplementedError
 

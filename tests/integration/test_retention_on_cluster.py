@@ -92,3 +92,42 @@ async def test_age_empties_a_quiet_topic(cluster: LocalCluster, *, future: bool)
         consumer.assign([pair])
         records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
         assert [record.offset >= end for record in records] == [True]
+
+
+async def test_a_trim_frees_the_disk_of_every_node(cluster: LocalCluster) -> None:
+    """What lies below goes from all three disks, the records above stay, the sizes that nodes tell
+    are those of their files, and a trim above the end changes nothing."""
+    pair = TopicPartition("t", 0)
+    async with Admin(cluster.bootstrap) as admin, Consumer(cluster.bootstrap) as consumer:
+        await admin.create_topic("t", partitions=1, replication_factor=3)
+        await write(cluster.bootstrap, "t", 1_000)
+        end = (await consumer.end_offsets([pair]))[pair]
+        with pytest.raises(OffsetOutOfRange) as caught:
+            await admin.trim({pair: end + 1})
+        assert caught.value.metadata["high_watermark"] == str(end)
+        with pytest.raises(ValueError, match="partitions 0 to 0"):
+            await admin.trim({("t", 1): 0})
+        started = (await admin.trim({pair: 500}))[pair]
+        assert 490 < started <= 500, "the batch that holds the offset is kept whole"
+        assert (await admin.trim({pair: 3}))[pair] == started
+        consumer.assign([pair], start="earliest")
+        records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
+        assert records[0].offset == started
+        before = await admin.describe_replicas("t")
+        assert [replica.node_id for replica in before] == [1, 2, 3]
+        assert sorted(replica.role for replica in before) == ["follower", "follower", "leader"]
+        assert all(replica.size_bytes > 100_000 for replica in before)
+        now = (await consumer.end_offsets([pair]))[pair]
+        assert (await admin.trim({pair: now}))[pair] == now
+        async with asyncio.timeout(WAIT_S):
+            after = before
+            while any(replica.size_bytes > 50_000 for replica in after):
+                await asyncio.sleep(0.1)
+                after = await admin.describe_replicas("t")
+        assert all(size < 50_000 for size in segment_bytes(cluster))
+        assert all(replica.start_offset == now for replica in after)
+        await write(cluster.bootstrap, "t", 1)
+        consumer.assign([])
+        consumer.assign([pair], start="earliest")
+        records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
+        assert [record.value for record in records] == [VALUE]

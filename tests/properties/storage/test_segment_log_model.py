@@ -219,7 +219,7 @@ class SegmentLogMachine(RuleBasedStateMachine):
 
     @rule(timestamp=TIMES)
     def look_up_time(self, timestamp: int) -> None:
-        found = self.h.run(self.h.log.offset_for_timestamp(timestamp))
+        found = self.h.run(self.h.log.offset_for_timestamp(timestamp, self.h.log.start.end))
         assert found == self.h.model.find_timestamp(timestamp)
 
     @invariant()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 
-from streamlog.broker import admin, fetch, metadata, offsets, partition, produce
+from streamlog.broker import admin, each, fetch, metadata, partition, produce
 from streamlog.host import grpc_options
 from streamlog.model import batch as batch_format
 from streamlog.model import record_set
@@ -157,7 +157,7 @@ LIMITS = {
     "uncommitted batches of a producer on a partition": partition.UNCOMMITTED_BATCHES_PER_PRODUCER,
     "partitions on a `Fetch` stream": fetch.PARTITIONS_PER_STREAM_MAX,
     "largest `max_bytes` of a `FetchPartition`": fetch.RESPONSE_BYTES_MAX,
-    "queries in a `ListOffsetsRequest`": offsets.QUERIES_MAX,
+    "queries in a `ListOffsetsRequest` or trims in a `TrimPartitionsRequest`": each.QUESTIONS_MAX,
     "topics in a `GetMetadataRequest`": metadata.TOPICS_PER_REQUEST_MAX,
     "entries in a page of `ListTopics`": admin.PAGE_SIZE_MAX,
     "streams on a connection": grpc_options.STREAMS_PER_CONNECTION_MAX,

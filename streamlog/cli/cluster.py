@@ -8,12 +8,12 @@ import typer
 
 from streamlog.cli.failure import EXIT_FAILED
 from streamlog.cli.options import examples
-from streamlog.cli.output import Output, OutputOption, show, show_json, table
-from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run
+from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
+from streamlog.cli.remote import admin_of, on_cluster, run
+from streamlog.cli.target import Target
 
 if TYPE_CHECKING:
-    from streamlog.client import Admin
-    from streamlog.client.admin import ClusterDescription
+    from streamlog.client import ClusterDescription
 
 
 def register(application: typer.Typer) -> None:
@@ -25,26 +25,22 @@ def register(application: typer.Typer) -> None:
             "streamlog cluster status",
             "streamlog cluster status -b 10.0.0.1:9092,10.0.0.2:9092 -o json",
         ),
-    )(status)
-    group.command("nodes", epilog=examples("streamlog cluster nodes"))(nodes)
+    )(on_cluster(status))
+    group.command(
+        "nodes", epilog=examples("streamlog cluster nodes", "streamlog cluster nodes -o json")
+    )(on_cluster(nodes))
     group.command(
         "partitions",
         epilog=examples(
             "streamlog cluster partitions", "streamlog cluster partitions --leaderless -o json"
         ),
-    )(partitions)
+    )(on_cluster(partitions))
 
     @group.callback()
     def root() -> None:
         """Tell about the cluster."""
 
     application.add_typer(group, name="cluster")
-
-
-def _admin(bootstrap: str) -> Admin:
-    from streamlog.client import Admin
-
-    return Admin(bootstrap, policy=policy())
 
 
 def _node_rows(cluster: ClusterDescription) -> list[dict[str, Any]]:
@@ -64,14 +60,14 @@ def _node_rows(cluster: ClusterDescription) -> list[dict[str, Any]]:
     ]
 
 
-def status(output: OutputOption = Output.TABLE, bootstrap: Bootstrap = BOOTSTRAP_DEFAULT) -> None:
+def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
     """Show nodes, who leads, and what has no leader.
 
     Exit code 0: all is well; 1: a node is down, or a partition has no leader.
     """
 
     async def work() -> bool:
-        async with _admin(bootstrap) as admin:
+        async with admin_of(target) as admin:
             cluster = await admin.describe_cluster()
         rows = _node_rows(cluster)
         if output is Output.JSON:
@@ -89,24 +85,25 @@ def status(output: OutputOption = Output.TABLE, bootstrap: Bootstrap = BOOTSTRAP
             typer.echo(f"cluster {cluster.cluster_id}")
             typer.echo(table(rows))
             typer.echo(
-                f"{cluster.topic_count} topics, {cluster.partition_count} partitions, "
+                f"{counted(cluster.topic_count, 'topic')}, "
+                f"{counted(cluster.partition_count, 'partition')}, "
                 f"{cluster.leaderless_partition_count} without a leader"
             )
         return not cluster.leaderless_partition_count and all(n.live for n in cluster.nodes)
 
-    if not run(work(), bootstrap):
+    if not run(work(), target):
         raise typer.Exit(EXIT_FAILED)
 
 
-def nodes(output: OutputOption = Output.TABLE, bootstrap: Bootstrap = BOOTSTRAP_DEFAULT) -> None:
+def nodes(output: OutputOption = Output.TABLE, *, target: Target) -> None:
     """List the nodes."""
 
     async def work() -> None:
-        async with _admin(bootstrap) as admin:
+        async with admin_of(target) as admin:
             cluster = await admin.describe_cluster()
         show(_node_rows(cluster), output, none="no nodes")
 
-    run(work(), bootstrap)
+    run(work(), target)
 
 
 def partitions(
@@ -114,13 +111,14 @@ def partitions(
         bool, typer.Option("--leaderless", help="Only those without a leader.")
     ] = False,
     output: OutputOption = Output.TABLE,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+    *,
+    target: Target,
 ) -> None:
     """List all partitions with leaders and replicas."""
 
     async def work() -> None:
         rows: list[dict[str, Any]] = []
-        async with _admin(bootstrap) as admin:
+        async with admin_of(target) as admin:
             for listed in await admin.list_topics():
                 topic = await admin.describe_topic(listed.name)
                 rows += [
@@ -135,6 +133,12 @@ def partitions(
                     for p in topic.partitions
                     if not (leaderless and p.leader_node_id)
                 ]
-        show(rows, output, none="every partition has a leader" if leaderless else "no partitions")
+        show(
+            rows,
+            output,
+            none="every partition has a leader"
+            if leaderless
+            else "no partitions; make a topic: streamlog topic create NAME",
+        )
 
-    run(work(), bootstrap)
+    run(work(), target)

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import re
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from streamlog.cli.completion import complete_topics
+from streamlog.cli.consuming import Consumption
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples, whole_number
-from streamlog.cli.positions import Where, parse_start
-from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run
+from streamlog.cli.positions import Place, Range, parse_range
+from streamlog.cli.record_printer import (
+    LETTERS,
+    Printer,
+    json_printer,
+    raw_printer,
+    template_printer,
+)
+from streamlog.cli.remote import on_cluster, policy, run
+from streamlog.cli.target import Target
 
-if TYPE_CHECKING:
-    from streamlog.client import Consumer, ConsumerRecord, TopicPartition
-
-ESCAPES = {r"\n": b"\n", r"\t": b"\t", r"\\": b"\\"}
-PIECE = re.compile(r"(%h\{[^}]*\}|%[tpoTkv%]|\\[nt\\])")
-POLL_MS = 500
-RECORDS_AT_ONCE = 5_000
 OFFSET_MAX = 2**31 - 1
+DEFAULT_TEMPLATE = r"%v\n"
 
 
 class Form(StrEnum):
     """Forms of a record."""
 
-    FORMAT = "format"
+    TEXT = "text"
     JSON = "json"
     RAW = "raw"
 
@@ -39,22 +40,30 @@ def register(application: typer.Typer) -> None:
     application.command(
         "consume",
         epilog=examples(
+            "streamlog consume orders",
             "streamlog consume orders --from start --exit",
             "streamlog consume orders --from -10 -f '%p %o %k %v\\n'",
-            "streamlog consume orders --from @2026-01-31T00:00:00Z:end -o json",
+            "streamlog consume orders --from @-1h:end -o json",
+            "streamlog consume orders --from @2026-01-31T00:00:00Z:@2026-02-01T00:00:00Z",
+            "streamlog consume orders -p 0 -p 2 --from 100:200 -f '%T{iso} %h{%k=%v,} %v{hex}\\n'",
+            "streamlog consume orders payments -n 5 -f '%t %v\\n'",
         ),
-    )(consume)
+    )(on_cluster(consume))
 
 
 def consume(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic to read.")],
+    topics: Annotated[
+        list[str],
+        typer.Argument(metavar="TOPIC...", help="Topics to read.", autocompletion=complete_topics),
+    ],
     start: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="PLACE",
-            help="start, end, an offset N, -N for the last N of each partition, or @TIME "
-            "(Unix milliseconds or ISO 8601). With ':end' after it: stop at the end.",
+            help="start, end, an offset N, -N for the last N of each partition, or @TIME: @-1h,"
+            " @2026-01-31T00:00:00Z, @1767225600000 (Unix milliseconds). With ':end' after it: stop"
+            " at the end; or N:M, @TIME:@TIME.",
         ),
     ] = "end",
     count: Annotated[
@@ -67,163 +76,79 @@ def consume(
             help="Stop after so many records.",
         ),
     ] = None,
-    partition: Annotated[
-        int | None,
+    partitions: Annotated[
+        list[int] | None,
         typer.Option(
             "--partition",
             "-p",
             metavar="N",
             parser=whole_number(0, OFFSET_MAX),
-            help="Only this partition.",
+            help="Only this partition; may be repeated.",
         ),
     ] = None,
     exit_at_end: Annotated[
         bool, typer.Option("--exit", "-e", help="Stop at the end instead of waiting for more.")
     ] = False,
     template: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--format",
             "-f",
-            help="%t topic, %p partition, %o offset, %T time in Unix milliseconds, %k key, "
-            "%v value, %h{NAME} header, %% percent.",
+            metavar="TEMPLATE",
+            help="Default: "
+            + DEFAULT_TEMPLATE
+            + ". "
+            + ", ".join(f"%{letter} {meaning}" for letter, meaning in LETTERS.items())
+            + r", %% percent, \n \t \xHH.",
         ),
-    ] = r"%v\n",
+    ] = None,
     output: Annotated[
         Form,
         typer.Option(
             "--output",
             "-o",
-            help="format: as --format says; json: an object a line; raw: values, nothing between.",
+            help="text: as --format says; json: an object a line; raw: values, nothing between.",
         ),
-    ] = Form.FORMAT,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+    ] = Form.TEXT,
+    *,
+    target: Target,
 ) -> None:
-    """Print the records of a topic.
+    """Print the records of topics.
 
     New ones are printed as they come, until Ctrl-C, -n records, or the end with --exit.
-    """
-    where = parse_start(start)
-    check_template(template)
 
-    async def work() -> None:
+    In JSON, bytes that are not UTF-8 are base64, and "value_encoding": "base64" says so.
+    """
+    wanted = parse_range("--from", start)
+    if exit_at_end and wanted.until is None:
+        wanted = Range(wanted.start, Place("end"))
+    if template is not None and output is not Form.TEXT:
+        raise CommandFailed(f"--format is for -o text, not for -o {output}", EXIT_USAGE)
+    printer = _printer(output, DEFAULT_TEMPLATE if template is None else template)
+    names = list(dict.fromkeys(topics))
+
+    async def work() -> int:
         from streamlog.client import Consumer
 
-        async with Consumer(bootstrap, policy=policy()) as consumer:
-            numbers = await consumer.partitions_for(topic)
-            if partition is not None:
-                if partition not in numbers:
-                    raise CommandFailed(
-                        f"{topic} has partitions 0 to {len(numbers) - 1}, not {partition}",
-                        EXIT_USAGE,
-                    )
-                numbers = [partition]
-            ends = await _begin(consumer, [(topic, number) for number in numbers], where)
-            stops = exit_at_end or where.until_end
-            await _print(consumer, ends if stops else None)
-
-    async def _print(consumer: Consumer, ends: dict[TopicPartition, int] | None) -> None:
-        left = count
-        while left is None or left > 0:
-            if ends is not None:
-                positions = [await consumer.position(pair) >= end for pair, end in ends.items()]
-                if all(positions):
-                    return
-            wanted = RECORDS_AT_ONCE if left is None else min(left, RECORDS_AT_ONCE)
-            polled = await consumer.getmany(max_records=wanted, timeout_ms=POLL_MS)
-            for pair, records in polled.items():
-                end = None if ends is None else ends[pair]
-                for record in records:
-                    if end is not None and record.offset >= end:
-                        break
-                    sys.stdout.buffer.write(render(record, template, output))
-                    left = None if left is None else left - 1
-            sys.stdout.buffer.flush()
-
-    run(work(), bootstrap)
-
-
-async def _begin(
-    consumer: Consumer, partitions: list[tuple[str, int]], where: Where
-) -> dict[TopicPartition, int]:
-    """Place the consumer; the present ends."""
-    kind, number, _ = where
-    ends = await consumer.end_offsets(partitions)
-    starts = await consumer.beginning_offsets(partitions)
-    consumer.assign(partitions, start="latest" if kind == "end" else "earliest")
-    if kind == "offset":
-        for pair in ends:
-            if len(ends) == 1 and not starts[pair] <= number <= ends[pair]:
-                raise CommandFailed(
-                    f"offset {number} of {pair.topic}/{pair.partition} is out of range: "
-                    f"{starts[pair]} to {ends[pair]}"
+        async with Consumer(target.bootstrap, policy=policy()) as consumer:
+            reading = Consumption(consumer, names, partitions, wanted)
+            await reading.begin()
+            if wanted.until is None and wanted.start == Place("end") and sys.stdout.isatty():
+                typer.echo(
+                    "waiting for new records (--from start shows those that are there)", err=True
                 )
-            await consumer.seek(pair, min(max(number, starts[pair]), ends[pair]))
-    elif kind == "last":
-        for pair, end in ends.items():
-            await consumer.seek(pair, max(starts[pair], end - number))
-    elif kind == "time":
-        await consumer.seek_to_time(dict.fromkeys(partitions, number))
-    return ends
+            return await reading.print(printer, count)
+
+    printed = run(work(), target, names)
+    if not printed and sys.stderr.isatty():
+        typer.echo("no records there", err=True)
 
 
-def check_template(template: str) -> None:
-    """Raises CommandFailed for a percent sign that means nothing."""
-    for piece in PIECE.split(template):
-        if not PIECE.fullmatch(piece) and "%" in piece:
-            unknown = piece[piece.index("%") :][:2]
-            raise CommandFailed(
-                f"--format {template!r}: {unknown!r} is none of %t %p %o %T %k %v %h{{NAME}} %%",
-                EXIT_USAGE,
-            )
-
-
-def render(record: ConsumerRecord, template: str, output: str) -> bytes:
-    """One record as it is printed."""
-    if output == Form.RAW:
-        return record.value or b""
-    if output == Form.JSON:
-        content = {
-            "topic": record.topic,
-            "partition": record.partition,
-            "offset": record.offset,
-            "timestamp_ms": record.timestamp_ms,
-            "key": _text(record.key),
-            "value": _text(record.value),
-            "headers": [[name, _text(value)] for name, value in record.headers],
-        }
-        return json.dumps(content).encode() + b"\n"
-    return b"".join(_piece(record, piece) for piece in PIECE.split(template))
-
-
-def _piece(record: ConsumerRecord, piece: str) -> bytes:
-    match piece:
-        case "%t":
-            return record.topic.encode()
-        case "%p":
-            return b"%d" % record.partition
-        case "%o":
-            return b"%d" % record.offset
-        case "%T":
-            return b"%d" % record.timestamp_ms
-        case "%k":
-            return record.key or b""
-        case "%v":
-            return record.value or b""
-        case "%%":
-            return b"%"
-        case _ if piece.startswith("%h{"):
-            values = [value or b"" for name, value in record.headers if name == piece[3:-1]]
-            return b",".join(values)
-        case _:
-            return ESCAPES.get(piece, piece.encode())
-
-
-def _text(value: bytes | None) -> str | dict[str, str] | None:
-    """Text where it is text, else base64 that says so."""
-    if value is None:
-        return None
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}
+def _printer(output: Form, template: str) -> Printer:
+    match output:
+        case Form.JSON:
+            return json_printer
+        case Form.RAW:
+            return raw_printer
+        case Form.TEXT:
+            return template_printer(template)

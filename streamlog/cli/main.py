@@ -12,11 +12,21 @@ from typing import Annotated, cast
 
 import typer
 
-from streamlog.cli import cluster, consume, dev, log, offsets, produce, server, topic
+from streamlog.cli import (
+    cluster,
+    consume,
+    dev,
+    log,
+    offsets,
+    produce,
+    profile,
+    server,
+    topic,
+)
 from streamlog.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CommandFailed
 from streamlog.model.version import SOFTWARE
 
-COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, log)
+COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, profile, log)
 """In the order of the help."""
 USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """click.UsageError, wherever this version of typer keeps it."""
@@ -36,7 +46,6 @@ def build() -> typer.Typer:
         help="A partitioned, replicated event-streaming log.",
         epilog="\b\nBegin with:\n  streamlog dev",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         # Rich would take [a-z] in a help text for markup, cut tables, and draw boxes around errors.
         rich_markup_mode=None,

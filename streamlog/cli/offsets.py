@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from streamlog.cli.completion import complete_topics
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, show
 from streamlog.cli.positions import parse_time
-from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run
+from streamlog.cli.remote import admin_of, on_cluster, run
+from streamlog.cli.target import Target
 
 
 def register(application: typer.Typer) -> None:
@@ -17,22 +19,27 @@ def register(application: typer.Typer) -> None:
     application.command(
         "offsets",
         epilog=examples(
-            "streamlog offsets orders", "streamlog offsets orders --at @2026-01-31T00:00:00Z"
+            "streamlog offsets orders",
+            "streamlog offsets orders --at @2026-01-31T00:00:00Z",
+            "streamlog offsets orders --at @-1h -o json",
         ),
-    )(offsets)
+    )(on_cluster(offsets))
 
 
 def offsets(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic.")],
+    topic: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="Topic.", autocompletion=complete_topics)
+    ],
     at: Annotated[
         str | None,
         typer.Option(
             metavar="@TIME",
-            help="Also the first offset at or after a time: Unix milliseconds or ISO 8601.",
+            help="Also the first offset at or after a time: @-1h, ISO 8601, Unix milliseconds.",
         ),
     ] = None,
     output: OutputOption = Output.TABLE,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+    *,
+    target: Target,
 ) -> None:
     """Show where each partition begins and ends.
 
@@ -42,9 +49,7 @@ def offsets(
     moment = None if at is None else parse_time("--at", at)
 
     async def work() -> None:
-        from streamlog.client import Admin
-
-        async with Admin(bootstrap, policy=policy()) as admin:
+        async with admin_of(target) as admin:
             described = await admin.describe_topic(topic)
             pairs = [(topic, p.partition) for p in described.partitions]
             starts = await admin.list_offsets(pairs, "earliest")
@@ -58,4 +63,4 @@ def offsets(
             rows.append(row)
         show(rows, output, none="no partitions")
 
-    run(work(), bootstrap)
+    run(work(), target, [topic])

@@ -7,6 +7,11 @@ from collections.abc import Callable
 
 import typer
 
+PARTITIONS_MAX = 10_000
+"""Of a topic."""
+RATE_MAX = 10_000_000
+"""Records a second that somebody may ask for."""
+
 
 def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int]:
     """A parser of whole numbers from `low` to `high`, whose refusal names value and range."""

@@ -42,6 +42,14 @@ def show_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2))
 
 
+def say(text: str, content: Mapping[str, Any], output: Output) -> None:
+    """Tell of one thing that was done."""
+    if output is Output.JSON:
+        show_json(content)
+    else:
+        typer.echo(text)
+
+
 def table(rows: Sequence[Row]) -> str:
     """The columns of the first row, each as wide as its widest value; at least one row."""
     columns = list(rows[0])
@@ -52,6 +60,22 @@ def table(rows: Sequence[Row]) -> str:
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """Of a regular noun: 1 record, 3 records."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes for people, with three significant digits: "1.50 MiB"."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1_000 or unit == "TiB":
+            break
+        size /= 1_024
+    digits = 0 if unit == "B" or size >= 100 else 1 if size >= 10 else 2
+    return f"{size:.{digits}f} {unit}"
 
 
 def _text(value: object) -> str:

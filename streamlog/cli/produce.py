@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-import threading
-from collections.abc import AsyncIterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from streamlog.cli import record_parser
+from streamlog.cli.completion import complete_topics
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.options import examples, whole_number
-from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run
+from streamlog.cli.input_lines import open_input
+from streamlog.cli.options import RATE_MAX, examples, whole_number
+from streamlog.cli.output import Output, OutputOption, counted, size_text
+from streamlog.cli.pacing import Pacer
+from streamlog.cli.positions import parse_time
+from streamlog.cli.produce_report import ProduceReport
+from streamlog.cli.producing import Production
+from streamlog.cli.progress import Progress
+from streamlog.cli.record_parser import Parser
+from streamlog.cli.remote import on_cluster, policy, run
+from streamlog.cli.target import Target
 
 PARTITION_MAX = 2**31 - 1
 TIMEOUT_S_MAX = 86_400
-BLOCK_BYTES: Final = 256 * 1024
-BLOCKS_AHEAD: Final = 4
-"""Blocks that are read and not yet sent; then the reader waits."""
-LINE_BYTES_MAX: Final = 64 * 1024 * 1024
-"""No batch holds more; a longer line ends the command instead of filling the memory."""
 
 
 class Compression(StrEnum):
@@ -41,17 +44,34 @@ def register(application: typer.Typer) -> None:
             "echo hello | streamlog produce greetings",
             "streamlog produce orders --key-separator : < orders.txt",
             "streamlog produce orders --file orders.txt -H source=import --null NULL",
+            "streamlog produce orders --file orders.tsv -f '%k\\t%h{kind}\\t%v\\n' --rate 500",
+            "streamlog consume orders --from start:end -o json | streamlog produce copy -f json",
+            "echo hello | streamlog produce greetings --report -o json",
         ),
-    )(produce)
+    )(on_cluster(produce))
 
 
 def produce(
-    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="Topic to write to.")],
+    topic: Annotated[
+        str,
+        typer.Argument(metavar="TOPIC", help="Topic to write to.", autocompletion=complete_topics),
+    ],
     key: Annotated[str | None, typer.Option("--key", "-k", help="One key for all lines.")] = None,
     key_separator: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT", help="What stands between key and value; a line without it has no key."
+        ),
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="TEMPLATE",
+            help=r"What a line looks like: '%k\t%v\n' with %k key, %v value, %p partition, %T time"
+            " in Unix milliseconds, %h{NAME} header; %k{hex} and %k{base64} decode. Or json: what"
+            " 'consume -o json' prints.",
         ),
     ] = None,
     header: Annotated[
@@ -61,7 +81,7 @@ def produce(
         ),
     ] = None,
     null: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="A value that is this is null.")
+        str | None, typer.Option(metavar="TEXT", help="A key or value that is this is null.")
     ] = None,
     partition: Annotated[
         int | None,
@@ -73,7 +93,25 @@ def produce(
             help="Default: by the key; without a key, spread.",
         ),
     ] = None,
-    file: Annotated[Path | None, typer.Option(help="Read this instead of standard input.")] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="@TIME",
+            help="Of every record: @-1h, ISO 8601 or Unix milliseconds after an @. Default: now.",
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", metavar="FILE", help="Read this instead of standard input."),
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole_number(1, RATE_MAX),
+            help="At most so many records a second, evenly.",
+        ),
+    ] = None,
     compression: Annotated[Compression, typer.Option(help="Of the batches.")] = Compression.ZSTD,
     timeout: Annotated[
         int,
@@ -83,114 +121,91 @@ def produce(
             help="How long to try to store a record before giving up.",
         ),
     ] = 30,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print where each record was stored, as that is known.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    *,
+    target: Target,
 ) -> None:
     """Write each line of the input as a record.
 
     Lines are sent as they come. The command ends with its input, when a majority of the replicas
     has every record on disk: that is what exit code 0 says.
+
+    With --report -o json a line of JSON tells of each record; -o json alone prints a summary.
     """
-    if key is not None and key_separator is not None:
-        raise CommandFailed("--key and --key-separator exclude each other", EXIT_USAGE)
-    if key_separator == "":
-        raise CommandFailed("--key-separator is empty", EXIT_USAGE)
-    headers = [_header(text) for text in header or []] or None
-    separator = None if key_separator is None else key_separator.encode()
-    null_value = None if null is None else null.encode()
-    source = _open(file)
+    headers = [_header(text) for text in header or []]
+    stamp_ms = None if timestamp is None else parse_time("--timestamp", timestamp)
+    parse = _parser(key, key_separator, template, null)
+    if headers or partition is not None or stamp_ms is not None:
+        parse = record_parser.with_defaults(parse, headers, partition, stamp_ms)
+    source = open_input(file)
+    if file is None and sys.stdin.isatty():
+        typer.echo("each line becomes a record; Ctrl-D ends the input", err=True)
+
+    told = ProduceReport(topic, output, each=report) if report or output is Output.JSON else None
+    shown = sys.stderr.isatty() and not sys.stdin.isatty() and not (report and sys.stdout.isatty())
 
     async def work() -> None:
-        from streamlog.client import NotReady, Producer
+        from streamlog.client import Producer
 
-        count = 0
-        async with Producer(
-            bootstrap,
-            compression=compression,
-            delivery_timeout_ms=timeout * 1_000,
-            policy=policy(),
-        ) as producer:
-            await producer.writer(topic)  # an unknown topic is told before anything is read
-            async for lines in _lines(source):
-                for line in lines:
-                    value: bytes | None = line
-                    record_key = None if key is None else key.encode()
-                    if separator is not None:
-                        head, found, rest = line.partition(separator)
-                        record_key, value = (head, rest) if found else (None, line)
-                    if value == null_value:
-                        value = None
-                    while True:
-                        try:
-                            producer.send_nowait(
-                                topic, value, key=record_key, headers=headers, partition=partition
-                            )
-                            break
-                        except NotReady:
-                            await producer.room()
-                    count += 1
-            await producer.flush()
-        typer.echo(f"{count} records are stored", err=True)
+        progress = Progress(shown=shown)
+        pacer = None if rate is None else Pacer(rate, asyncio.get_running_loop().time)
+        async with (
+            Producer(
+                target.bootstrap,
+                compression=compression,
+                delivery_timeout_ms=timeout * 1_000,
+                policy=policy(),
+            ) as producer,
+            progress,
+        ):
+            production = Production(producer, topic, parse, progress, pacer=pacer, report=told)
+            await production.send_all(source)
+        if told is not None:
+            told.finish(progress.size_bytes, progress.seconds)
+        typer.echo(_summary(progress), err=True)
 
-    run(work(), bootstrap)
+    run(work(), target, [topic])
 
 
-def _header(text: str) -> tuple[str, bytes]:
+def _parser(
+    key: str | None, key_separator: str | None, template: str | None, null: str | None
+) -> Parser:
+    """How lines are read. Raises CommandFailed when the options contradict each other."""
+    named = {"--key": key, "--key-separator": key_separator, "--format": template}
+    given = [option for option, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise CommandFailed(f"{' and '.join(given)} exclude each other", EXIT_USAGE)
+    if key_separator == "":
+        raise CommandFailed("--key-separator is empty", EXIT_USAGE)
+    if key_separator is not None:
+        parse = record_parser.separator_parser(key_separator.encode())
+    elif template is not None:
+        parse = record_parser.template_parser(template)
+    else:
+        parse = record_parser.value_parser(None if key is None else key.encode())
+    return parse if null is None else record_parser.with_null(parse, null.encode())
+
+
+def _header(text: str) -> tuple[str, bytes | None]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise CommandFailed(f"--header {text!r} is not NAME=VALUE", EXIT_USAGE)
     return name, value.encode()
 
 
-def _open(file: Path | None) -> int:
-    """The descriptor to read. Raises CommandFailed."""
-    if file is None:
-        return sys.stdin.fileno()
-    try:
-        if file.is_dir():
-            raise CommandFailed(f"{file} is a directory", EXIT_USAGE)
-        return os.open(file, os.O_RDONLY)
-    except OSError as error:
-        raise CommandFailed(f"can not read {file}: {error.strerror}", EXIT_USAGE) from error
+def _summary(progress: Progress) -> str:
+    """How many; on a terminal how fast too, which differs from run to run."""
+    stored = f"{counted(progress.records, 'record')} {_are(progress.records)} stored"
+    if not sys.stderr.isatty() or not progress.records:
+        return stored
+    return (
+        f"{stored}: {size_text(progress.size_bytes)} in {progress.seconds:.1f} s, "
+        f"{progress.records / progress.seconds:,.0f} records/s"
+    )
 
 
-async def _lines(descriptor: int) -> AsyncIterator[list[bytes]]:
-    """Whole lines as they come, without their ends; the last one may lack its newline.
-
-    A thread reads, because whether a descriptor can be polled depends on what it is. It is a
-    daemon on the bare descriptor: Ctrl-C must not wait for a terminal, nor for a lock of `sys`.
-    """
-    loop = asyncio.get_running_loop()
-    blocks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
-    room = threading.Semaphore(BLOCKS_AHEAD)
-
-    def read() -> None:
-        block: bytes | OSError = b"more"
-        while block and not isinstance(block, OSError):
-            room.acquire()
-            try:
-                block = os.read(descriptor, BLOCK_BYTES)
-            except OSError as error:
-                block = error
-            try:
-                loop.call_soon_threadsafe(blocks.put_nowait, block)
-            except RuntimeError:
-                return  # the loop is closed: the command ended first
-
-    threading.Thread(target=read, daemon=True).start()
-    rest: list[bytes] = []
-    rest_bytes = 0
-    while block := await blocks.get():
-        if isinstance(block, OSError):
-            raise CommandFailed(f"can not read the input: {block.strerror}")
-        room.release()
-        *lines, last = block.split(b"\n")
-        if lines:
-            lines[0] = b"".join([*rest, lines[0]])
-            rest, rest_bytes = [], 0
-            yield [line.removesuffix(b"\r") for line in lines]
-        rest.append(last)
-        rest_bytes += len(last)
-        if rest_bytes > LINE_BYTES_MAX:
-            raise CommandFailed(f"a line is longer than {LINE_BYTES_MAX} bytes")
-    if tail := b"".join(rest):
-        yield [tail.removesuffix(b"\r")]
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"

@@ -3,31 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import inspect
+import os
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
+from streamlog.cli.completion import complete_profiles
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed, closed_pipe_ends_it
+from streamlog.cli.target import BOOTSTRAP_VARIABLE, DEFAULT, Target, resolve_target
+from streamlog.cli.topic_names import SUGGESTION_TIMEOUT_S, hint, names_of
 
 if TYPE_CHECKING:
+    from streamlog.client import Admin
     from streamlog.client.cluster_metadata import CallPolicy
 
 ResultT = TypeVar("ResultT")
 
-Bootstrap = Annotated[
-    str,
-    typer.Option(
-        "--bootstrap",
-        "-b",
-        envvar="STREAMLOG_BOOTSTRAP",
-        help="host:port of one or more nodes, separated by commas.",
-    ),
-]
-BOOTSTRAP_DEFAULT = "127.0.0.1:9092"
 CONNECT_TIMEOUT_S: Final = 5.0
 PATIENCE_MS: Final = 10_000
 """How long a command asks again while leaders are elected; somebody waits at the terminal."""
+
+_OPTIONS: Final = {
+    "bootstrap": Annotated[
+        str | None,
+        typer.Option(
+            "--bootstrap",
+            "-b",
+            metavar="ADDRESSES",
+            help="host:port of one or more nodes, separated by commas. Default:"
+            f" {BOOTSTRAP_VARIABLE}, else the profile's, else {DEFAULT}.",
+        ),
+    ],
+    "profile": Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="Cluster by the name 'streamlog profile' knows. Default: STREAMLOG_PROFILE, else"
+            " the current one.",
+            autocompletion=complete_profiles,
+        ),
+    ],
+}
+
+
+def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
+    """A command's function whose last parameter is `target`, as typer is to see it: with
+    `--bootstrap` and `--profile` instead."""
+
+    def wrapped(**values: Any) -> None:
+        target = resolve_target(values.pop("bootstrap"), values.pop("profile"), os.environ)
+        if target.note:
+            typer.echo(f"note: {target.note}", err=True)
+        command(**values, target=target)
+
+    parameters = inspect.signature(command, eval_str=True).parameters
+    wrapped.__doc__ = command.__doc__
+    wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            *(parameter for name, parameter in parameters.items() if name != "target"),
+            *(
+                inspect.Parameter(
+                    name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+                )
+                for name, annotation in _OPTIONS.items()
+            ),
+        ]
+    )
+    return wrapped
 
 
 def policy() -> CallPolicy:
@@ -37,18 +82,31 @@ def policy() -> CallPolicy:
     return CallPolicy(request_timeout_ms=PATIENCE_MS, total_timeout_ms=PATIENCE_MS)
 
 
-def run(work: Coroutine[Any, Any, ResultT], bootstrap: str) -> ResultT:
-    """Run a command's work; what goes wrong becomes one line and an exit code."""
-    from streamlog.client import ClientError, ConnectionLost
+def admin_of(target: Target) -> Admin:
+    """An administrator of the cluster, with the patience of a command."""
+    from streamlog.client import Admin
+
+    return Admin(target.bootstrap, policy=policy())
+
+
+def run(work: Coroutine[Any, Any, ResultT], target: Target, topics: Sequence[str] = ()) -> ResultT:
+    """Run a command's work; what goes wrong becomes one line and an exit code.
+
+    `topics` are those that the user named: when one is unknown, names like it are suggested.
+    """
+    from streamlog.client import ClientError, ConnectionLost, TopicUnknown
     from streamlog.model.errors import DEADLINE_EXCEEDED
 
     async def main() -> ResultT:
         try:
-            await _reach(bootstrap)
+            await _reach(target)
         except BaseException:
             work.close()
             raise
-        return await work
+        try:
+            return await work
+        except TopicUnknown as error:
+            raise CommandFailed(f"{error}{await _suggestion(target, topics)}") from error
 
     try:
         with closed_pipe_ends_it():
@@ -59,22 +117,32 @@ def run(work: Coroutine[Any, Any, ResultT], bootstrap: str) -> ResultT:
                 f"the cluster did not answer within {PATIENCE_MS // 1_000} s; a majority of its "
                 "nodes must run ('streamlog cluster status'). What was asked for may still happen."
             ) from error
-        raise _unreachable(bootstrap, str(error)) from error
+        raise _unreachable(target, str(error)) from error
     except ClientError as error:
         raise CommandFailed(str(error)) from error
     except ValueError as error:
         raise CommandFailed(str(error), EXIT_USAGE) from error
 
 
-async def _reach(bootstrap: str) -> None:
+async def _suggestion(target: Target, topics: Sequence[str]) -> str:
+    """Names that are like those that were given; empty when the cluster does not tell."""
+    from streamlog.client import ClientError
+
+    try:
+        async with asyncio.timeout(SUGGESTION_TIMEOUT_S):
+            known = await names_of(target)
+    except (ClientError, TimeoutError):
+        return ""
+    return "".join(f"; {hint(topic, known)}" for topic in topics if topic not in known)
+
+
+async def _reach(target: Target) -> None:
     """See at once, not after all the patience of the client, when nobody listens at all.
 
-    Raises CommandFailed with what each address said, ValueError.
+    Raises CommandFailed with what each address said.
     """
-    from streamlog.client.cluster_metadata import parse_bootstrap
-
     failures = []
-    for address in parse_bootstrap(bootstrap):
+    for address in target.addresses:
         host, _, port = address.rpartition(":")
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -86,7 +154,7 @@ async def _reach(bootstrap: str) -> None:
         else:
             writer.close()
             return
-    raise _unreachable(bootstrap, "; ".join(failures))
+    raise _unreachable(target, "; ".join(failures))
 
 
 def _why(error: OSError) -> str:
@@ -95,10 +163,10 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _unreachable(bootstrap: str, why: str) -> CommandFailed:
+def _unreachable(target: Target, why: str) -> CommandFailed:
     return CommandFailed(
-        f"no node answers at {bootstrap} ({why}). Is the cluster running? Name a node with "
-        "--bootstrap or STREAMLOG_BOOTSTRAP."
+        f"no node answers at {target.bootstrap}, from {target.source} ({why}). Is the cluster "
+        f"running? Name a node with --bootstrap, {BOOTSTRAP_VARIABLE} or a profile."
     )
 
 

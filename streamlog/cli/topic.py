@@ -1,4 +1,4 @@
-"""`streamlog topic`: create, list, describe, alter, extend and delete topics."""
+"""`streamlog topic`: create, list and describe; `topic_change` has what alters a topic."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.options import examples, whole_number
-from streamlog.cli.output import Output, OutputOption, show, show_json, table
-from streamlog.cli.remote import BOOTSTRAP_DEFAULT, Bootstrap, policy, run, settings
+from streamlog.cli import topic_change
+from streamlog.cli.completion import complete_settings, complete_topics
+from streamlog.cli.confirm import DryRun
+from streamlog.cli.options import PARTITIONS_MAX, examples, whole_number
+from streamlog.cli.output import Output, OutputOption, counted, say, show, show_json, table
+from streamlog.cli.remote import admin_of, on_cluster, run, settings
+from streamlog.cli.target import Target
 
 if TYPE_CHECKING:
-    from streamlog.client import Admin
-    from streamlog.client.admin import TopicDescription
+    from streamlog.client import Admin, TopicDescription
 
-PARTITIONS_MAX = 10_000
 REPLICAS_MAX = 7
-
-Name = Annotated[
-    str, typer.Argument(metavar="TOPIC", help="1 to 249 characters of [a-zA-Z0-9._-].")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check only; change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def register(application: typer.Typer) -> None:
@@ -34,34 +29,24 @@ def register(application: typer.Typer) -> None:
             "streamlog topic create orders --partitions 6",
             "streamlog topic create audit -p 3 -r 3 -c retention.ms=-1 -c max.batch.bytes=65536",
         ),
-    )(create)
+    )(on_cluster(create))
     group.command("list", epilog=examples("streamlog topic list", "streamlog topic list -o json"))(
-        list_topics
+        on_cluster(list_topics)
     )
-    group.command("describe", epilog=examples("streamlog topic describe orders"))(describe)
     group.command(
-        "alter",
+        "describe",
         epilog=examples(
-            "streamlog topic alter orders --set retention.ms=86400000",
-            "streamlog topic alter orders --unset retention.ms --dry-run",
+            "streamlog topic describe orders", "streamlog topic describe orders -o json"
         ),
-    )(alter)
-    group.command(
-        "add-partitions",
-        epilog=examples("streamlog topic add-partitions orders 12 --yes"),
-    )(add_partitions)
-    group.command("delete", epilog=examples("streamlog topic delete orders --yes"))(delete)
+    )(on_cluster(describe))
+    topic_change.register(group)
     application.add_typer(group, name="topic")
 
 
-def _admin(bootstrap: str) -> Admin:
-    from streamlog.client import Admin
-
-    return Admin(bootstrap, policy=policy())
-
-
 def create(
-    name: Name,
+    name: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="1 to 249 characters of [a-zA-Z0-9._-].")
+    ],
     partitions: Annotated[
         int,
         typer.Option(
@@ -89,16 +74,19 @@ def create(
             "-c",
             metavar="KEY=VALUE",
             help="A setting; may be repeated. docs/configuration.md lists them.",
+            autocompletion=complete_settings,
         ),
     ] = None,
     dry_run: DryRun = False,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+    output: OutputOption = Output.TABLE,
+    *,
+    target: Target,
 ) -> None:
     """Create a topic."""
     overrides = settings(config or [])
 
     async def work() -> None:
-        async with _admin(bootstrap) as admin:
+        async with admin_of(target) as admin:
             topic = await admin.create_topic(
                 name,
                 partitions=partitions,
@@ -107,19 +95,27 @@ def create(
                 validate_only=dry_run,
             )
         replicas = len(topic.partitions[0].replica_node_ids)
-        done = "would create" if dry_run else "created"
-        typer.echo(f"{done} {name}: {len(topic.partitions)} partitions, {replicas} replicas")
+        say(
+            f"{'would create' if dry_run else 'created'} {name}: "
+            f"{counted(len(topic.partitions), 'partition')}, {counted(replicas, 'replica')}",
+            {
+                "topic": name,
+                "id": None if dry_run else topic.topic_id,
+                "partitions": len(topic.partitions),
+                "replicas": replicas,
+                "dry_run": dry_run,
+            },
+            output,
+        )
 
-    run(work(), bootstrap)
+    run(work(), target)
 
 
-def list_topics(
-    output: OutputOption = Output.TABLE, bootstrap: Bootstrap = BOOTSTRAP_DEFAULT
-) -> None:
+def list_topics(output: OutputOption = Output.TABLE, *, target: Target) -> None:
     """List topics."""
 
     async def work() -> None:
-        async with _admin(bootstrap) as admin:
+        async with admin_of(target) as admin:
             topics = await admin.list_topics()
         rows = [
             {
@@ -130,24 +126,34 @@ def list_topics(
             }
             for topic in topics
         ]
-        show(rows, output, none="no topics")
+        show(rows, output, none="no topics; make one: streamlog topic create NAME")
 
-    run(work(), bootstrap)
+    run(work(), target)
 
 
 def describe(
-    name: Name,
+    name: Annotated[
+        str, typer.Argument(metavar="TOPIC", help="Topic.", autocompletion=complete_topics)
+    ],
     output: OutputOption = Output.TABLE,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
+    *,
+    target: Target,
 ) -> None:
-    """Show a topic's partitions, leaders, offsets and settings."""
+    """Show a topic's partitions, leaders, offsets and settings.
+
+    Each setting tells whether its value is the topic's own or the default.
+    """
 
     async def work() -> None:
-        async with _admin(bootstrap) as admin:
+        async with admin_of(target) as admin:
             topic = await admin.describe_topic(name)
             rows = await partition_rows(admin, topic)
         config = [
-            {"key": entry.key, "value": entry.value, "set_on_topic": entry.overridden}
+            {
+                "setting": entry.key,
+                "value": entry.value,
+                "from": "topic" if entry.overridden else "default",
+            }
             for entry in topic.config
         ]
         if output is Output.JSON:
@@ -155,12 +161,9 @@ def describe(
             return
         typer.echo(table(rows))
         typer.echo()
-        for entry in topic.config:
-            mark = "*" if entry.overridden else " "
-            typer.echo(f"{mark} {entry.key} = {entry.value}")
-        typer.echo("(* set on the topic, the others are defaults)")
+        typer.echo(table(config))
 
-    run(work(), bootstrap)
+    run(work(), target, [name])
 
 
 async def partition_rows(admin: Admin, topic: TopicDescription) -> list[dict[str, Any]]:
@@ -189,89 +192,3 @@ async def partition_rows(admin: Admin, topic: TopicDescription) -> list[dict[str
         }
         for p in topic.partitions
     ]
-
-
-def alter(
-    name: Name,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", "-c", metavar="KEY=VALUE", help="Set it; may be repeated."),
-    ] = None,
-    unset: Annotated[
-        list[str] | None,
-        typer.Option("--unset", metavar="KEY", help="Back to the default; may be repeated."),
-    ] = None,
-    dry_run: DryRun = False,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
-) -> None:
-    """Change a topic's settings.
-
-    All that are named or, when one of them is refused, none.
-    """
-    changes = settings(set_ or [])
-    if not changes and not unset:
-        raise CommandFailed("nothing to change: give --set KEY=VALUE or --unset KEY", EXIT_USAGE)
-
-    async def work() -> None:
-        async with _admin(bootstrap) as admin:
-            config = await admin.alter_topic(
-                name, config=changes, unset=unset or [], validate_only=dry_run
-            )
-        typer.echo(f"{name} {'would differ' if dry_run else 'differs'} from the defaults in:")
-        for key, value in sorted(config.items()):
-            typer.echo(f"  {key} = {value}")
-        if not config:
-            typer.echo("  nothing")
-
-    run(work(), bootstrap)
-
-
-def add_partitions(
-    name: Name,
-    partitions: Annotated[
-        int,
-        typer.Argument(
-            metavar="N",
-            parser=whole_number(1, PARTITIONS_MAX),
-            help="Partitions it shall have afterwards; more than now, at most 10,000.",
-        ),
-    ],
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
-) -> None:
-    """Add partitions to a topic.
-
-    They are never taken away again, and new records of a key may go to another partition than
-    its old ones.
-    """
-    if not yes and not dry_run:
-        typer.confirm(
-            f"give {name} {partitions} partitions? Keys will map to other partitions", abort=True
-        )
-
-    async def work() -> None:
-        async with _admin(bootstrap) as admin:
-            topic = await admin.add_partitions(name, partitions, validate_only=dry_run)
-        typer.echo(
-            f"{name} {'would have' if dry_run else 'has'} {len(topic.partitions)} partitions"
-        )
-
-    run(work(), bootstrap)
-
-
-def delete(
-    name: Name,
-    yes: Yes = False,
-    bootstrap: Bootstrap = BOOTSTRAP_DEFAULT,
-) -> None:
-    """Delete a topic and its data."""
-    if not yes:
-        typer.confirm(f"delete topic {name} and all of its records?", abort=True)
-
-    async def work() -> None:
-        async with _admin(bootstrap) as admin:
-            await admin.delete_topic(name)
-        typer.echo(f"deleted {name}")
-
-    run(work(), bootstrap)

@@ -1,0 +1,142 @@
+"""Reading partitions from where to where, and printing what comes."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from streamlog.cli.failure import EXIT_USAGE, CommandFailed
+from streamlog.cli.positions import Place, Range
+
+if TYPE_CHECKING:
+    from streamlog.cli.record_printer import Printer
+    from streamlog.client import Consumer, TopicPartition
+
+POLL_MS: Final = 500
+RECORDS_AT_ONCE: Final = 5_000
+GROWTH_CHECK_S: Final = 5.0
+"""How often somebody who waits for new records looks for new partitions."""
+
+
+class Consumption:
+    """One reading of topics.
+
+    Invariant: with an end, no record at or behind it is printed, and reading stops when every
+    partition has reached its own.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        topics: Sequence[str],
+        partitions: Sequence[int] | None,
+        wanted: Range,
+    ) -> None:
+        """`partitions`: of each topic; None: all, those that are added meanwhile included."""
+        self._consumer = consumer
+        self._topics = topics
+        self._partitions = partitions
+        self._range = wanted
+        self._ends: dict[TopicPartition, int] | None = None
+
+    async def begin(self) -> None:
+        """Place the consumer.
+
+        Raises CommandFailed (no such partition, no such offset), ClientError.
+        """
+        pairs = await self._pairs()
+        starts = await self._consumer.beginning_offsets(pairs)
+        ends = await self._consumer.end_offsets(pairs)
+        bounds = {pair: (starts[pair], ends[pair]) for pair in ends}
+        self._refuse_outside(bounds)
+        places = await self._offsets(self._range.start, bounds)
+        if self._range.until is not None:
+            self._ends = await self._offsets(self._range.until, bounds)
+        self._consumer.assign(pairs)
+        for pair, offset in places.items():
+            await self._consumer.seek(pair, offset)
+
+    async def _pairs(self) -> list[tuple[str, int]]:
+        pairs = []
+        for topic in self._topics:
+            there = await self._consumer.partitions_for(topic)
+            for number in self._partitions or ():
+                if number not in there:
+                    raise CommandFailed(
+                        f"{topic} has partitions 0 to {len(there) - 1}, not {number}", EXIT_USAGE
+                    )
+            pairs += [(topic, number) for number in self._partitions or there]
+        return list(dict.fromkeys(pairs))
+
+    def _refuse_outside(self, bounds: dict[TopicPartition, tuple[int, int]]) -> None:
+        """Of several partitions an offset may lie outside of some; of a single one it is an
+        error."""
+        place = self._range.start
+        if place.kind == "offset" and len(bounds) == 1:
+            pair, (start, end) = next(iter(bounds.items()))
+            if not start <= place.number <= end:
+                raise CommandFailed(
+                    f"offset {place.number} of {pair.topic}/{pair.partition} is out of range: "
+                    f"{start} to {end}"
+                )
+
+    async def _offsets(
+        self, place: Place, bounds: dict[TopicPartition, tuple[int, int]]
+    ) -> dict[TopicPartition, int]:
+        """The place in each partition."""
+        match place.kind:
+            case "start":
+                return {pair: start for pair, (start, _) in bounds.items()}
+            case "end":
+                return {pair: end for pair, (_, end) in bounds.items()}
+            case "offset":
+                number = place.number
+                return {p: min(max(number, start), end) for p, (start, end) in bounds.items()}
+            case "last":
+                return {p: max(start, end - place.number) for p, (start, end) in bounds.items()}
+            case "time":
+                found = await self._consumer.offsets_for_times(dict.fromkeys(bounds, place.number))
+                return {p: min(at.offset, bounds[p][1]) for p, at in found.items()}
+
+    async def print(self, printer: Printer, count: int | None) -> int:
+        """Print until the end, or so many records; returns their number.
+
+        Raises BrokenPipeError when nobody reads the output, ClientError.
+        """
+        printed = 0
+        grown_s = asyncio.get_running_loop().time() + GROWTH_CHECK_S
+        out = sys.stdout.buffer
+        while count is None or printed < count:
+            if self._ends is not None and await self._at_end(self._ends):
+                break
+            wanted = RECORDS_AT_ONCE if count is None else min(count - printed, RECORDS_AT_ONCE)
+            polled = await self._consumer.getmany(max_records=wanted, timeout_ms=POLL_MS)
+            for pair, records in polled.items():
+                if self._ends is not None:
+                    end = self._ends[pair]
+                    records = [record for record in records if record.offset < end]
+                out.write(b"".join(map(printer, records)))
+                printed += len(records)
+            out.flush()
+            if not polled and _nobody_reads():
+                raise BrokenPipeError
+            if self._ends is None and asyncio.get_running_loop().time() > grown_s:
+                grown_s = asyncio.get_running_loop().time() + GROWTH_CHECK_S
+                self._consumer.assign(await self._pairs(), start="earliest")
+        return printed
+
+    async def _at_end(self, ends: dict[TopicPartition, int]) -> bool:
+        for pair, end in ends.items():
+            if await self._consumer.position(pair) < end:
+                return False
+        return True
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe that standard output goes to was closed at its other end."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from replication.log import EntryCodec
 from replication.multiraft.budget import NodeBudget
+from replication.multiraft.counters import ReplicationCounters
 from replication.multiraft.elections import ElectionSchedule
 from replication.multiraft.liveness import Liveness
 from replication.multiraft.outstanding_writes import OutstandingWrites
@@ -43,6 +44,7 @@ class NodeContext:
     retry_rounds: Rounds[ReplicaDriver]
     budget: NodeBudget
     writes: OutstandingWrites
+    counters: ReplicationCounters
     log_reads: asyncio.Semaphore
     announce: Callable[[Announcement], None]
     begin_install: Callable[[ReplicaDriver, ReplicaId], None]

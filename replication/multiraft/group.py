@@ -68,6 +68,8 @@ class Group(ReplicaDriver):
         self._requests = Requests()
         self._tokens = 0
         self._appended: Proposal | None = None
+        self.heard_commit: tuple[Term, Offset] | None = None
+        """As follower: the commit that the leader of that term told last, taken or not."""
         self.installing = False
         """A copy of the log is being received: entries are not taken meanwhile."""
         super().__init__(log, node)
@@ -248,9 +250,11 @@ class Group(ReplicaDriver):
         was_leader, was_term = self.role is Role.LEADER, self.term
         self.role, self.term, self.leader_replica = effect.role, effect.term, effect.leader
         if was_leader:
+            self.node.counters.leaderships_lost += 1
             self._stepped_down(was_term)
         if effect.role is Role.LEADER:
             self.established = False
+            self.node.counters.elections_won += 1
             self.sender.reset()
             self._lead_members()
             self.node.announce(Announcement(self.group_id, self.term, self.node.node_id))
@@ -320,8 +324,11 @@ class Group(ReplicaDriver):
             self.failed is not None
             or message.to != self.replica_id
             or not self.accepts_from(message.sender, node_id)
-            or self.installing
         ):
+            return True
+        if message.term >= self.term:
+            self.heard_commit = (message.term, message.commit_end)
+        if self.installing:
             return True
         frames: tuple[bytes, ...] = ()
         if data:
@@ -365,6 +372,7 @@ class Group(ReplicaDriver):
 
     def begin_election(self) -> None:
         """The election timeout passed without a leader."""
+        self.node.counters.elections_started += 1
         self.live_peers_changed()
         self.step(ElectionTimeout())
         self.following.campaigned()
@@ -382,6 +390,7 @@ class Group(ReplicaDriver):
 
     def log_installed(self) -> None:
         """The log was replaced by a durable copy."""
+        self.node.counters.installs_received += 1
         self._note("log_replaced")
         log = self.log
         self.step(LogInstalled(log.start, log.end, tuple(log.terms), tuple(log.memberships)))

@@ -19,6 +19,7 @@ from replication.group import AddressBook, KnownLeader
 from replication.log import EntryCodec, LogStore, ReplicaLog
 from replication.multiraft.budget import NodeBudget
 from replication.multiraft.context import NodeContext
+from replication.multiraft.counters import ReplicationCounters
 from replication.multiraft.directory import LeaderDirectory
 from replication.multiraft.elections import ElectionSchedule
 from replication.multiraft.group import Group
@@ -143,6 +144,7 @@ class MultiRaft:
                 settings.node_uncommitted_bytes_max, settings.node_unsynced_bytes_max
             ),
             writes=OutstandingWrites(),
+            counters=ReplicationCounters(),
             log_reads=asyncio.Semaphore(settings.log_reads_max),
             announce=self._announce,
             begin_install=install_sender.begin,
@@ -241,6 +243,26 @@ class MultiRaft:
     def failure(self) -> Exception | None:
         """Why the node stopped taking part; None while it does."""
         return self._failure
+
+    @property
+    def counters(self) -> ReplicationCounters:
+        """What the groups went through."""
+        return self._node.counters
+
+    @property
+    def budget(self) -> NodeBudget:
+        """Bytes that the groups hold in memory, and their bounds."""
+        return self._node.budget
+
+    @property
+    def oldest_write_ms(self) -> float:
+        """For how long the longest wait for the disk has lasted; 0 when nothing waits."""
+        oldest_ms = self._node.writes.oldest_ms()
+        return 0.0 if oldest_ms is None else max(0.0, self._clock.monotonic_ms() - oldest_ms)
+
+    def peer_queues(self) -> Mapping[NodeId, tuple[bool, int]]:
+        """By peer: whether its control stream stands, and bytes of entries that wait for it."""
+        return self._peers.queues()
 
     @property
     def refusals(self) -> Mapping[NodeId, str]:

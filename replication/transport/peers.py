@@ -110,6 +110,13 @@ class Peers:
         link = self._links.get(node_id)
         return link is not None and link.control_up
 
+    def queues(self) -> dict[NodeId, tuple[bool, int]]:
+        """By peer: whether its control stream stands, and bytes of entries that wait for it."""
+        return {
+            node_id: (link.control_up, link.appends.queued_bytes)
+            for node_id, link in self._links.items()
+        }
+
     def _heard_from(self, node_id: NodeId) -> None:
         link = self._links.get(node_id)
         if link is None:

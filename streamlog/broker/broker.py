@@ -18,6 +18,7 @@ from replication.transport.tasks import TaskOwner
 from streamlog.broker.admin import AdminService
 from streamlog.broker.budget import ByteBudget
 from streamlog.broker.compression import BatchRecoder
+from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
 from streamlog.broker.fetch import FetchService
 from streamlog.broker.metadata import MetadataService
@@ -62,6 +63,8 @@ class Broker:
         self._admin = admin
         self._produce = produce
         self._fetch = fetch
+        self.produce_budget, self.fetch_budget = produce.node_budget, fetch.disk_budget
+        """Of the node, to be looked at."""
         self._partitions = partitions
         self._cluster = cluster
         self._open = False
@@ -181,9 +184,14 @@ class Broker:
 
 
 def build_broker(
-    config: NodeConfig, group_host: GroupHost, cluster: Cluster, clock: Clock, disk: Disk
+    config: NodeConfig,
+    group_host: GroupHost,
+    cluster: Cluster,
+    clock: Clock,
+    disk: Disk,
+    counters: BrokerCounters,
 ) -> Broker:
-    """Compose the broker of a node."""
+    """Compose the broker of a node; it counts what it does in `counters`."""
     partitions = Partitions(config.node_id, cluster.view, group_host)
     metadata = MetadataService(config, cluster.view, group_host)
     produce = ProduceService(
@@ -194,12 +202,13 @@ def build_broker(
         clock,
         ByteBudget(config.node_inflight_bytes),
         config.connection_inflight_bytes,
+        counters,
     )
     return Broker(
         metadata,
         AdminService(cluster, metadata),
         produce,
-        FetchService(partitions, ByteBudget(config.fetch_buffer_bytes)),
+        FetchService(partitions, ByteBudget(config.fetch_buffer_bytes), counters),
         partitions,
         cluster,
         Retention(cluster.view, group_host, clock),

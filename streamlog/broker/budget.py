@@ -17,6 +17,8 @@ class ByteBudget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.waits = 0
+        """How often a taker had to wait."""
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def fits(self, size: int) -> bool:
@@ -28,6 +30,7 @@ class ByteBudget:
         if self.fits(size):
             self.used += size
             return
+        self.waits += 1
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((size, waiter))
         try:

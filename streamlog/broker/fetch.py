@@ -27,6 +27,7 @@ from replication.ports import ServerStream
 from replication.raft.effects import Role
 from replication.types import Offset
 from streamlog.broker.budget import ByteBudget
+from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.duplex import run_duplex
 from streamlog.broker.error_mapping import parse, to_proto
 from streamlog.broker.partition import Partition
@@ -70,8 +71,11 @@ class _Cursor:
 class FetchService:
     """Serves Fetch streams."""
 
-    def __init__(self, partitions: Partitions, disk_budget: ByteBudget) -> None:
+    def __init__(
+        self, partitions: Partitions, disk_budget: ByteBudget, counters: BrokerCounters
+    ) -> None:
         self.partitions = partitions
+        self.counters = counters
         self.disk_budget = disk_budget
         """Bytes that reads from disk may bring at a time, over all streams of the node."""
 
@@ -84,6 +88,7 @@ class _FetchSession:
     def __init__(self, service: FetchService, stream: ServerStream) -> None:
         self._partitions = service.partitions
         self._disk_budget = service.disk_budget
+        self._counters = service.counters
         self._stream = stream
         self._reads: dict[asyncio.Task[None], None] = {}
         self._waiting_to_read: dict[_Cursor, None] = {}
@@ -234,6 +239,10 @@ class _FetchSession:
         )
         message = frames + response.SerializeToString()
         self._credit -= len(message)
+        topic = self._counters.topic(cursor.key[0])
+        topic.fetch_responses += 1
+        topic.fetched_records += next_offset - cursor.offset
+        topic.fetched_bytes += len(frames)
         cursor.offset = next_offset
         cursor.overdue = False
         await self._stream.send(message)
@@ -246,6 +255,7 @@ class _FetchSession:
             self._waiting_to_read[cursor] = None
             return
         cursor.reading = True
+        self._counters.disk_fetches += 1
         self._credit -= limit  # as if sent: reads side by side must not overdraw it together
         task = asyncio.get_running_loop().create_task(self._read(cursor, end, limit))
         self._reads[task] = None
@@ -298,6 +308,7 @@ class _FetchSession:
         return True
 
     def _fail(self, key: PartitionKey, epoch: int, error: StreamlogError) -> None:
+        self._counters.refuse("LogService/Fetch", error.reason.name)
         self._failures.append(
             log_service_pb2.FetchResponse(
                 topic_id=key[0], partition=key[1], session_epoch=epoch, error=to_proto(error)

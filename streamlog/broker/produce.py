@@ -21,6 +21,7 @@ from replication.errors import ReplicationError
 from replication.ports import Clock, ServerStream
 from streamlog.broker.budget import ByteBudget
 from streamlog.broker.compression import BatchRecoder
+from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.duplex import run_duplex
 from streamlog.broker.error_mapping import parse, to_proto
 from streamlog.broker.partition import Append, Partition
@@ -45,6 +46,10 @@ class _Pending:
     size_bytes: int
     partition: Partition | None
     append: Append
+    records: int
+    received_ms: float
+    """When it was read, monotonic."""
+    proposed_ms: float
     settled: bool = False
     failure: BaseException | None = None
 
@@ -61,6 +66,7 @@ class ProduceService:
         clock: Clock,
         node_budget: ByteBudget,
         stream_budget_bytes: int,
+        counters: BrokerCounters,
     ) -> None:
         self.view = view
         self.partitions = partitions
@@ -69,6 +75,7 @@ class ProduceService:
         self.clock = clock
         self.node_budget = node_budget
         self.stream_budget_bytes = stream_budget_bytes
+        self.counters = counters
 
     async def serve(self, stream: ServerStream) -> None:
         """Handle one stream until the client has no more and all is answered."""
@@ -87,7 +94,10 @@ class _ProduceStream:
         self._input_ended = False
 
     async def run(self) -> None:
-        await run_duplex(self._read(), self._write(), drain=True)
+        try:
+            await run_duplex(self._read(), self._write(), drain=True)
+        finally:
+            self._service.counters.stream_budget_waits += self._budget.waits
 
     # Reading.
 
@@ -100,6 +110,7 @@ class _ProduceStream:
                     f"a ProduceRequest holds {len(request.entries)} entries, "
                     f"1 to {ENTRIES_PER_REQUEST_MAX} are allowed",
                 )
+            received_ms = self._service.clock.monotonic_ms()
             for entry in request.entries:
                 size = len(entry.batch.payload) + ENTRY_OVERHEAD_BYTES
                 await self._budget.take(size)
@@ -108,11 +119,13 @@ class _ProduceStream:
                 except asyncio.CancelledError:
                     self._budget.give(size)
                     raise
-                self._accept(entry, size)
+                self._accept(entry, size, received_ms)
         self._input_ended = True
         self._wake.set()
 
-    def _accept(self, entry: log_service_pb2.ProduceEntry, size_bytes: int) -> None:
+    def _accept(
+        self, entry: log_service_pb2.ProduceEntry, size_bytes: int, received_ms: float
+    ) -> None:
         key = (entry.topic_id, entry.batch.partition)
         partition: Partition | None = None
         try:
@@ -120,7 +133,15 @@ class _ProduceStream:
             append = self._append(partition, entry)
         except (StreamlogError, ReplicationError) as error:
             append = Append(None, error=self._explain(partition, error))
-        pending = _Pending(entry.request_id, size_bytes, partition, append)
+        pending = _Pending(
+            entry.request_id,
+            size_bytes,
+            partition,
+            append,
+            entry.batch.record_count,
+            received_ms,
+            self._service.clock.monotonic_ms(),
+        )
         self._unanswered += 1
         queue = self._queues.get(key)
         if queue is None:
@@ -158,12 +179,16 @@ class _ProduceStream:
     def _settle(self, key: PartitionKey, pending: _Pending) -> None:
         pending.settled = True
         ready = pending.append.ready
+        now_ms = self._service.clock.monotonic_ms()
         if ready is not None:
             pending.failure = ready.exception()
+            if pending.failure is None:
+                self._service.counters.commit_ms.add(now_ms - pending.proposed_ms)
         queue = self._queues[key]
         while queue and queue[0].settled:
             head = queue.popleft()
             self._results.append(self._result(head))
+            self._service.counters.produce_ms.add(now_ms - head.received_ms)
             self._budget.give(head.size_bytes)
             self._service.node_budget.give(head.size_bytes)
             self._unanswered -= 1
@@ -180,9 +205,19 @@ class _ProduceStream:
         error = append.error
         if pending.failure is not None:
             error = self._explain(partition, pending.failure)
+        counters = self._service.counters
         if error is not None:
+            counters.refuse("LogService/Produce", error.reason.name)
             result.error.CopyFrom(to_proto(error))
         else:
+            assert partition is not None
+            topic = counters.topic(partition.topic_id)
+            if append.duplicate:
+                topic.duplicate_batches += 1
+            else:
+                topic.produced_batches += 1
+                topic.produced_records += pending.records
+                topic.produced_bytes += pending.size_bytes - ENTRY_OVERHEAD_BYTES
             result.base_offset = append.base_offset
             result.append_time_ms = append.append_time_ms
             result.duplicate = append.duplicate

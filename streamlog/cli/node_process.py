@@ -6,17 +6,24 @@ import asyncio
 import errno
 import logging
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from prometheus_client import ProcessCollector
+
 from replication.errors import ReplicationError
-from replication.ports import CallFailed, Ports
+from replication.ports import CallFailed, Clock, Ports
 from streamlog.host.clock import RealClock
 from streamlog.host.disk import RealDisk
 from streamlog.host.network import GrpcNetwork
+from streamlog.host.operations_server import OperationsServer
 from streamlog.host.process import freeze_heap
 from streamlog.model.errors import StreamlogError
+from streamlog.model.settings.address import split_address
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.node import Node, build_node
+from streamlog.server.operations import Operations
 from streamlog.storage.identity import IdentityRefused
 
 _LOG = logging.getLogger(__name__)
@@ -37,7 +44,8 @@ async def serve(config: NodeConfig, data_directory: Path, stop: asyncio.Event) -
     )
     node = build_node(config, ports)
     try:
-        await _run(node, stop)
+        async with _operations(node, config, ports.clock):
+            await _run(node, stop)
     except (OSError, StreamlogError, ReplicationError, IdentityRefused, CallFailed) as error:
         raise NodeEnded(reason_of(error, config, data_directory)) from error
     except Exception as error:
@@ -45,6 +53,31 @@ async def serve(config: NodeConfig, data_directory: Path, stop: asyncio.Event) -
         raise NodeEnded(f"a defect of the node, see its log: {error!r}") from error
     finally:
         await disk.close()
+
+
+@asynccontextmanager
+async def _operations(node: Node, config: NodeConfig, clock: Clock) -> AsyncIterator[None]:
+    """Answer operators from before the start to after the stop, if the node shall. Raises OSError
+    when the address can not be bound."""
+    address = split_address(config.operations_bind)
+    if address is None:
+        yield
+        return
+    operations = Operations(node, config, clock, [ProcessCollector(registry=None)])
+    try:
+        server = OperationsServer(address, operations.answer)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror} (operations.bind)", config.operations_bind
+        ) from error
+    operations.start()
+    server.start()
+    _LOG.info("operations_listening", extra={"host": address[0], "port": server.port})
+    try:
+        yield
+    finally:
+        await server.stop()
+        await operations.stop()
 
 
 async def _run(node: Node, stop: asyncio.Event) -> None:
@@ -89,6 +122,9 @@ def reason_of(error: Exception, config: NodeConfig, data_directory: Path) -> str
 
 
 def _address(error: OSError, config: NodeConfig) -> str:
-    """The address that could not be bound, and the setting when it is the second one."""
-    direct = isinstance(error.filename, str) and error.filename != config.bind
-    return f"{error.filename} (peer.port)" if direct else config.bind
+    """The address that could not be bound, and the setting when it is not the first one."""
+    if not isinstance(error.filename, str) or error.filename == config.bind:
+        return config.bind
+    if error.filename == config.operations_bind:
+        return f"{error.filename} (operations.bind)"
+    return f"{error.filename} (peer.port)"

@@ -133,6 +133,12 @@ class Cluster:
         return self._runtime
 
     @property
+    def registered(self) -> bool:
+        """The metadata that is applied here names this start of the node."""
+        node = self.view.node(self._identity.node_id)
+        return node is not None and node.boot_id == self._boot_id
+
+    @property
     def lost_replicas(self) -> Sequence[Partition]:
         """Partitions whose replica was on this node and is gone."""
         return self._replicas.lost

@@ -17,6 +17,7 @@ from replication.ports import Ports, Service
 from replication.transport.identity import NodeIdentity as TransportIdentity
 from replication.types import GroupCreation
 from streamlog.broker.broker import Broker, build_broker
+from streamlog.broker.counters import BrokerCounters
 from streamlog.cluster.cluster import KIND as METADATA_KIND
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.view import ClusterView
@@ -61,6 +62,7 @@ class Member:
         replication_settings: ReplicationSettings,
         store_settings: StoreSettings,
         boot_id: int,
+        counters: BrokerCounters,
         on_joined: Callable[[int], None],
         on_failure: Callable[[Exception], None],
     ) -> Member:
@@ -73,6 +75,7 @@ class Member:
             replication_settings: what `config` means for the groups.
             store_settings: what it means for the logs on disk.
             boot_id: 64 random bits, new at each start of the process.
+            counters: filled by the broker.
             on_joined: hears which cluster the node belongs to before it holds anything of it.
             on_failure: hears why the node can not go on; of several reasons the first counts.
         """
@@ -134,6 +137,6 @@ class Member:
             on_joined=on_joined,
             on_failure=on_failure,
         )
-        broker = build_broker(config, groups, cluster, ports.clock, ports.disk)
+        broker = build_broker(config, groups, cluster, ports.clock, ports.disk, counters)
         gateway = Gateway(config, ports, broker.services(), view)
         return cls(store, groups, cluster, broker, gateway)

@@ -25,6 +25,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from replication.errors import invariant
@@ -35,6 +36,10 @@ from streamlog.model.settings.node import NodeConfig
 from streamlog.server.health import SERVICE_NAME as HEALTH_SERVICE
 from streamlog.server.health import Health
 from streamlog.server.member import Member
+from streamlog.server.metrics.counters import NodeCounters
+from streamlog.server.metrics.measured_disk import MeasuredDisk
+from streamlog.server.metrics.measured_services import measured
+from streamlog.server.readiness import Phase
 from streamlog.server.reflection import Reflection
 from streamlog.server.settings import replication_settings, store_settings
 from streamlog.storage.identity import PATH as IDENTITY_PATH
@@ -73,7 +78,10 @@ class Node:
     def __init__(self, config: NodeConfig, ports: Ports) -> None:
         """Nothing is touched yet. Raises StreamlogError(INVALID_CONFIG)."""
         self._config = config
-        self._ports = ports
+        self.counters = NodeCounters()
+        """What is counted for those who watch the node."""
+        disk = MeasuredDisk(ports.disk, ports.clock, self.counters.disk)
+        self._ports = ports = replace(ports, disk=disk)
         self._replication_settings = replication_settings(config)
         self._store_settings = store_settings(config)
         self._boot_id = ports.random.getrandbits(64) or 1
@@ -84,7 +92,7 @@ class Node:
         """Ends what was started, last first."""
         self._failure: Exception | None = None
         self._failure_known = asyncio.Event()
-        self._serving = False
+        self._phase = Phase.STARTING
 
     async def start(self) -> None:
         """Returns when the node serves, which on a blank one means: when it belongs to a cluster.
@@ -111,13 +119,14 @@ class Node:
                 await self._leave()
                 identity = await adopt_cluster(self._ports.disk, identity, joined.cluster_id)
                 _LOG.info("cluster_joined", extra={"cluster_id": f"{joined.cluster_id:032x}"})
-        self._serving = True
+        self._phase = Phase.SERVING
         self._health.set_serving(self._failure is None)
 
     async def stop(self) -> None:
         """Serve no more, and leave the data directory as a clean stop leaves it."""
         self._health.set_serving(False)
-        if self._member is not None and self._serving and self._failure is None:
+        served, self._phase = self._phase is Phase.SERVING, Phase.STOPPING
+        if self._member is not None and served and self._failure is None:
             await self._member.cluster.leadership.leave(self._config.shutdown_handover_ms)
         await self._leave()
 
@@ -136,6 +145,16 @@ class Node:
     def failure(self) -> Exception | None:
         """Why the node can not go on; None while it can."""
         return self._failure
+
+    @property
+    def phase(self) -> Phase:
+        """Where in its life the node is."""
+        return self._phase if self._failure is None else Phase.FAILED
+
+    @property
+    def member(self) -> Member | None:
+        """The parts that take part in the cluster, to be looked at; None while there are none."""
+        return self._member
 
     @property
     def groups(self) -> Mapping[GroupId, ReplicatedGroup]:
@@ -177,6 +196,7 @@ class Node:
             replication_settings=self._replication_settings,
             store_settings=self._store_settings,
             boot_id=self._boot_id,
+            counters=self.counters.broker,
             on_joined=joined,
             on_failure=self._fail,
         )
@@ -192,9 +212,12 @@ class Node:
         listener = self._listener = await self._ports.network.listen(
             self._config.bind,
             [
-                *services,
-                self._health.service(),
-                *Reflection((*PUBLIC_SERVICES, HEALTH_SERVICE)).services(),
+                measured(service, self._ports.clock, self.counters.calls)
+                for service in (
+                    *services,
+                    self._health.service(),
+                    *Reflection((*PUBLIC_SERVICES, HEALTH_SERVICE)).services(),
+                )
             ],
         )
         undo.push_async_callback(listener.close, LISTENER_GRACE_MS)
@@ -209,7 +232,6 @@ class Node:
 
     async def _leave(self) -> None:
         """Undo `_take_part`, as far as it came, in reverse."""
-        self._serving = False
         undo, self._undo = self._undo, AsyncExitStack()
         await undo.aclose()
         self._member = self._listener = None

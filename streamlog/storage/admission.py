@@ -61,6 +61,11 @@ class Admission:
         self._disk_free = await self._disk.free_bytes()
         self._asked_ms = self._clock.monotonic_ms()
 
+    @property
+    def disk_free_bytes(self) -> int:
+        """Space left on the disk, the reserve included, as far as is known."""
+        return max(0, self._disk_free - self._appended_since)
+
     def check(self, size_bytes: int, unwritten_bytes: int) -> None:
         """Raises Overloaded or DiskFull when so many bytes can not be taken now."""
         journal, settings = self._journal, self._settings

@@ -46,6 +46,11 @@ class FileCache:
         self._waiter_count = 0
 
     @property
+    def limit(self) -> int:
+        """Most files that are open at a time."""
+        return self._limit
+
+    @property
     def open_count(self) -> int:
         """Files that are open, or being opened or closed."""
         return self._open_count

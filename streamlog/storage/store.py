@@ -206,6 +206,17 @@ class NodeStore:
         )
 
     @property
+    def unwritten_bytes(self) -> int:
+        """Appended bytes that are journalled and not yet in their segment files."""
+        return self._unwritten_bytes
+
+    @property
+    def disk_free_bytes(self) -> int:
+        """Space left on the disk, the reserve included, as of the last question and what was
+        appended since."""
+        return self._admission.disk_free_bytes
+
+    @property
     def unknown_directories(self) -> Sequence[str]:
         """Directories that nothing accounts for: left alone, for an operator to look at."""
         return self.recovered.unknown if self.recovered is not None else ()

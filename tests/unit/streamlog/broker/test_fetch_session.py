@@ -22,6 +22,7 @@ from replication.types import (
 )
 from streamlog.broker import fetch
 from streamlog.broker.budget import ByteBudget
+from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.error_mapping import to_streamlog_error
 from streamlog.broker.fetch import FetchService
 from streamlog.broker.partition import Partition
@@ -108,7 +109,7 @@ def wanted(number: int, offset: int = FIRST, **rest: Any) -> FetchPartition:
 @asynccontextmanager
 async def session(leader: Leader, budget: ByteBudget | None = None) -> AsyncIterator[Client]:
     client = Client()
-    service = FetchService(cast("Partitions", leader), budget or ByteBudget(BIG))
+    service = FetchService(cast("Partitions", leader), budget or ByteBudget(BIG), BrokerCounters())
     serving = asyncio.ensure_future(service.serve(client))
     try:
         yield client
@@ -297,7 +298,7 @@ async def test_a_request_out_of_its_range_ends_the_call_with_the_range() -> None
     """The client made a mistake; it is told which values are allowed."""
     leader = Leader(1)
     client = Client()
-    service = FetchService(cast("Partitions", leader), ByteBudget(BIG))
+    service = FetchService(cast("Partitions", leader), ByteBudget(BIG), BrokerCounters())
     client.ask(wanted(0), max_wait_ms=60_001)
     with pytest.raises(CallFailed, match="60001, it must be 0 to 60000"):
         await service.serve(client)
@@ -314,7 +315,7 @@ async def test_a_stream_whose_writer_fails_ends_at_once() -> None:
 
     client = Broken()
     client.ask(wanted(0))
-    service = FetchService(cast("Partitions", leader), ByteBudget(BIG))
+    service = FetchService(cast("Partitions", leader), ByteBudget(BIG), BrokerCounters())
     with pytest.raises(RuntimeError, match="no"):
         async with asyncio.timeout(TIMEOUT_S):
             await service.serve(client)

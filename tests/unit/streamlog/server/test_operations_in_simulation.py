@@ -1,0 +1,285 @@
+"""A whole cluster of real nodes, in virtual time, as its operators see it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from jepsen_like.sim.client_adapter import client_environment
+from jepsen_like.sim.clock import SimClock
+from jepsen_like.sim.cluster import SimCluster, SimNode
+from jepsen_like.sim.fabric import Fabric
+from jepsen_like.sim.invariants import Invariants
+from jepsen_like.sim.network import SimNetwork
+from jepsen_like.sim.options import draw_options
+from jepsen_like.sim.scheduler import Scheduler, silence
+from jepsen_like.sim.trace import Trace
+from replication.types import NodeId
+from streamlog.client.consumer import Consumer
+from streamlog.client.producer import Producer
+from streamlog.server.metrics import survey
+from streamlog.server.metrics.catalog import METRICS
+from streamlog.server.node import Node, build_node
+from streamlog.server.operations import Answer, Operations
+
+PATIENCE_S = 60.0
+TOPIC, PARTITIONS, RECORDS = "orders", 4, 500
+
+
+class World:
+    """Three nodes, and somebody who writes and reads."""
+
+    def __init__(self) -> None:
+        options = replace(
+            draw_options(1), nodes=3, replication_factor=3, faults=(), drift=0.0, sync_ms=0.5
+        )
+        self.scheduler = Scheduler(1)
+        trace = Trace(self.scheduler)
+        self.fabric = Fabric(self.scheduler, options.network())
+        self.cluster = SimCluster(
+            self.scheduler,
+            self.fabric,
+            trace,
+            Invariants(trace),
+            options=options,
+            build_node=build_node,
+        )
+        for node in self.cluster.nodes.values():
+            self.cluster.start(node)
+        self.client_loop = self.scheduler.new_loop("client")
+        network = SimNetwork(self.fabric, "client", self.client_loop)
+        self.environment = client_environment(network, SimClock(self.client_loop), random.Random(1))
+
+    def run(self, seconds: float) -> None:
+        self.scheduler.run(self.scheduler.now + seconds)
+
+    def until_ready(self) -> None:
+        for _ in range(600):
+            if all(self.ready(number) for number in (1, 2, 3)):
+                return
+            self.run(0.1)
+        raise AssertionError([self.readyz(number) for number in (1, 2, 3)])
+
+    def sim_node(self, number: int) -> SimNode:
+        return self.cluster.nodes[NodeId(number)]
+
+    def node(self, number: int) -> Node:
+        life = self.sim_node(number).life
+        assert life is not None
+        assert isinstance(life.node, Node)
+        return life.node
+
+    def ask(self, number: int, path: str) -> Answer:
+        life = self.sim_node(number).life
+        assert life is not None
+        operations = Operations(self.node(number), self.sim_node(number).config, life.clock)
+        task = life.loop.create_task(operations.answer(path))
+        answer = self.scheduler.complete(task, PATIENCE_S)
+        assert answer is not None
+        return answer
+
+    def readyz(self, number: int) -> tuple[int, dict[str, Any]]:
+        answer = self.ask(number, "/readyz")
+        return answer.status, json.loads(answer.body())
+
+    def ready(self, number: int) -> bool:
+        return self.readyz(number)[0] == 200
+
+    def metrics(self, number: int) -> dict[tuple[str, ...], float]:
+        """By name and values of labels."""
+        answer = self.ask(number, "/metrics")
+        assert answer.status == 200
+        return {
+            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(answer.body().decode())
+            for sample in family.samples
+        }
+
+    def create_topic(self) -> None:
+        life = self.sim_node(1).life
+        assert life is not None
+        member = self.node(1).member
+        assert member is not None
+        creating = member.cluster.create_topic(
+            TOPIC, partition_count=PARTITIONS, replication_factor=3
+        )
+        self.scheduler.complete(life.loop.create_task(creating), PATIENCE_S)
+
+    def write(self, count: int, size_bytes: int = 10) -> None:
+        value = random.Random(size_bytes).randbytes(size_bytes)
+
+        async def work() -> None:
+            async with Producer(self.cluster.addresses, environment=self.environment) as producer:
+                for number in range(count):
+                    await producer.send(TOPIC, value, partition=number % PARTITIONS)
+
+        self.scheduler.complete(self.client_loop.create_task(work()), PATIENCE_S)
+
+    def read(self, count: int) -> None:
+        async def work() -> None:
+            seen = 0
+            async with Consumer(self.cluster.addresses, environment=self.environment) as consumer:
+                consumer.assign([(TOPIC, number) for number in range(PARTITIONS)])
+                while seen < count:
+                    polled = await consumer.getmany(timeout_ms=100)
+                    seen += sum(map(len, polled.values()))
+
+        self.scheduler.complete(self.client_loop.create_task(work()), PATIENCE_S)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with silence():
+        made = World()
+        made.until_ready()
+        made.create_topic()
+        made.until_ready()
+        yield made
+        assert made.cluster.all_failures() == []
+        made.scheduler.dispose([*made.cluster.loops, made.client_loop])
+        vars(made).clear()  # What is held longer would complain when it is collected.
+
+
+def test_what_was_written_and_read_is_told_by_the_nodes_that_did_it(world: World) -> None:
+    """Records, partitions and leaders add up over the nodes; every metric of the catalog has a
+    value on some node; what nobody did is zero."""
+    world.write(RECORDS)
+    world.read(RECORDS)
+    world.run(2.0)
+    nodes = {number: world.metrics(number) for number in (1, 2, 3)}
+
+    def total(*key: str) -> float:
+        return sum(metrics.get(key, 0.0) for metrics in nodes.values())
+
+    assert total("streamlog_produce_records_total", TOPIC) == RECORDS
+    # Each leader's first entry takes an offset that readers pass over.
+    read = total("streamlog_fetch_records_total", TOPIC)
+    assert RECORDS <= read <= RECORDS + 3 * PARTITIONS
+    batches = total("streamlog_produce_batches_total", TOPIC)
+    assert total("streamlog_commit_latency_seconds_count") == batches > 0
+    assert total("streamlog_produce_latency_seconds_count") >= batches
+    assert total("streamlog_produce_latency_seconds_sum") > 0
+    assert total("streamlog_partitions", "led") == PARTITIONS
+    assert total("streamlog_partitions", "followed") == 2 * PARTITIONS
+    assert total("streamlog_topic_replicas", TOPIC) == 3 * PARTITIONS
+    assert total("streamlog_metadata_leader") == 1
+    for metrics in nodes.values():
+        assert metrics["streamlog_node_ready",] == metrics["streamlog_node_healthy",] == 1
+        assert metrics["streamlog_cluster_nodes",] == 3
+        assert metrics["streamlog_cluster_live_nodes",] == 3
+        assert metrics["streamlog_cluster_topics",] == 1
+        assert metrics["streamlog_partitions_under_replicated",] == 0
+        assert metrics["streamlog_partitions", "without_leader"] == 0
+        assert metrics["streamlog_fsync_seconds_count", "journal"] > 0
+        assert metrics["streamlog_topic_disk_bytes", TOPIC] > 10 * RECORDS / 100
+        assert metrics["streamlog_replication_own_lag_records",] == 0
+        assert metrics["streamlog_metadata_applied_offset",] == max(
+            other["streamlog_metadata_commit_offset",] for other in nodes.values()
+        )
+    families = {key[0] for metrics in nodes.values() for key in metrics}
+    for name in METRICS:
+        if name != "streamlog_replication_partition_lag_records":
+            assert {name, f"{name}_count"} & families, name
+
+
+def test_a_node_that_is_cut_off_is_not_ready_and_the_others_name_it(world: World) -> None:
+    """It knows no live leader; those that go on see its replicas lack what is written meanwhile;
+    when the network heals everybody is ready again."""
+    for other in ("node1", "node2"):
+        world.fabric.block("node3", other)
+        world.fabric.block(other, "node3")
+    world.run(5.0)
+    world.write(RECORDS)
+    status, body = world.readyz(3)
+    assert status == 503
+    assert body["ready"] is False
+    assert f"{PARTITIONS} of {PARTITIONS} replicas have no live leader" in body["reasons"]
+    assert "no live leader of the metadata is known" in body["reasons"]
+    assert world.ask(3, "/healthz").status == 200
+    assert world.ready(1)
+    assert world.ready(2)
+    lags = [world.metrics(number) for number in (1, 2)]
+    assert sum(m["streamlog_replication_lag_records", "3"] for m in lags) >= RECORDS
+    assert sum(m["streamlog_partitions_under_replicated",] for m in lags) == PARTITIONS
+    named = [key for m in lags for key in m if "partition_lag" in key[0]]
+    assert len(named) == PARTITIONS
+    assert min(m["streamlog_cluster_live_nodes",] for m in lags) == 2
+    assert world.metrics(3)["streamlog_partitions", "without_leader"] == PARTITIONS
+    world.fabric.unblock_all()
+    world.until_ready()
+    assert world.metrics(1)["streamlog_replication_lag_records", "3"] == 0
+
+
+def test_a_node_that_comes_back_is_ready_only_when_it_has_caught_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves first: alive, healthy, and told apart from ready until it has what was written
+    while it was away."""
+    monkeypatch.setattr(survey, "LAG_MAX", 0)
+    world.cluster.kill(world.sim_node(3), power_cut=True)
+    world.run(5.0)
+    world.write(RECORDS, 100_000)  # Many messages: it does not get all at once.
+    world.cluster.start(world.sim_node(3))
+    assert world.readyz(3) == (
+        503,
+        {
+            "ready": False,
+            "reasons": ["the node is starting"],
+            "node": 3,
+            "phase": "starting",
+        },
+    )
+    reasons: dict[str, None] = {}
+    lags: list[int] = []
+    for _ in range(30_000):
+        status, body = world.readyz(3)
+        assert world.ask(3, "/healthz").status == 200
+        if status == 200:
+            break
+        reasons.update(dict.fromkeys(body["reasons"]))
+        lags.append(body.get("lag", {"records": 0})["records"])
+        world.run(0.001)
+    assert body["lag"] == {"allowed": 20_000, "records": 0, "partitions": []}
+    assert body["partitions"]["followed"] + body["partitions"]["led"] == PARTITIONS
+    told = " ".join(reasons)
+    assert "the node is starting" in told
+    assert "records behind" in told
+    assert max(lags) > 0
+    assert lags[-1] < max(lags)
+
+
+def test_a_node_that_stops_says_so_before_it_hands_over(world: World) -> None:
+    """/readyz is 503 from the first moment of the stop, while the node still listens and leads."""
+    leader = next(
+        number for number in (1, 2, 3) if world.metrics(number)["streamlog_partitions", "led"] > 0
+    )
+    life = world.sim_node(leader).life
+    assert life is not None
+    seen: list[tuple[int, list[str], bool]] = []
+    node = world.node(leader)
+    operations = Operations(node, world.sim_node(leader).config, life.clock)
+
+    async def stop() -> None:
+        stopping = life.loop.create_task(node.stop())
+        while not stopping.done():
+            answer = await operations.answer("/readyz")
+            assert answer is not None
+            reasons = json.loads(answer.body())["reasons"]
+            led = any(group.role.value == "leader" for group in node.groups.values())
+            seen.append((answer.status, reasons, bool(node.address) and led))
+            await asyncio.sleep(0.0005)
+        await stopping
+
+    assert world.ready(leader)
+    world.scheduler.complete(life.loop.create_task(stop()), PATIENCE_S)
+    assert {status for status, _, _ in seen[1:]} == {503}
+    assert ["the node is stopping"] in [reasons for _, reasons, _ in seen]
+    first = next(entry for entry in seen if entry[0] == 503)
+    assert first == (503, ["the node is stopping"], True)

@@ -42,8 +42,8 @@ def register(application: typer.Typer) -> None:
             int,
             typer.Option(
                 metavar="PORT",
-                parser=whole_number(1, PORT_MAX - NODES_MAX),
-                help="Port of the first node; others follow.",
+                parser=whole_number(1, PORT_MAX - 2 * NODES_MAX),
+                help="Port of the first node; others follow, then those of their metrics.",
             ),
         ] = 9092,
     ) -> None:
@@ -87,6 +87,8 @@ def greeting(cluster: LocalCluster) -> str:
         [
             f"{len(nodes)} node{'s' if len(nodes) > 1 else ''} serving; data in {cluster.directory}",
             *(f"  node {node}  {address}" for node, address in nodes.items()),
+            "Metrics, in the order of the nodes (/healthz and /readyz are there too):",
+            *(f"  http://{address}/metrics" for address in cluster.operations.values()),
             "Try, in another terminal:",
             f"  streamlog topic create hello --partitions 3 --bootstrap {first}",
             f"  echo 'a record' | streamlog produce hello --bootstrap {first}",

@@ -59,10 +59,13 @@ class LocalCluster:
     `node-1.pid`, ..."""
 
     def __init__(self, directory: Path, nodes: int, ports: Sequence[int] = ()) -> None:
-        """`ports`: of the nodes in order; free ones are chosen when none are given."""
-        chosen = list(ports) or free_ports(nodes)
+        """`ports`: of the nodes in order, and as many above the last one for what operators ask
+        them; free ones are chosen when none are given."""
+        chosen = list(ports) or free_ports(2 * nodes)[:nodes]
         self.directory = directory
         self.addresses = {n: f"{HOST}:{chosen[n - 1]}" for n in range(1, nodes + 1)}
+        self.operations = {n: f"{HOST}:{chosen[nodes - 1] + n}" for n in range(1, nodes + 1)}
+        """Where the nodes answer /metrics, /healthz and /readyz."""
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -109,7 +112,7 @@ class LocalCluster:
 
     def _refuse_ports_in_use(self) -> None:
         """Another cluster would answer there for nodes of this one that are about to fail."""
-        for address in self.addresses.values():
+        for address in (*self.addresses.values(), *self.operations.values()):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -190,6 +193,7 @@ class LocalCluster:
                     f"--data-dir={self.directory / f'node-{node}'}",
                     f"--node-id={node}",
                     f"--bind={self.addresses[node]}",
+                    f"--operations-bind={self.operations[node]}",
                     f"--controllers={','.join(f'{n}@{self.addresses[n]}' for n in voters)}",
                     *(["--bootstrap"] if node in voters else []),
                     "--stop-with-input",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.node_settings import ENVIRONMENT_PREFIX, given, node_config, options, read_file
+from streamlog.cli.node_settings import ENVIRONMENT_PREFIX, given, with_options
 from streamlog.cli.options import examples
+from streamlog.cli.resolved_settings import resolve, unknown_variables
 from streamlog.model.settings.node import NodeConfig
 
 LOG_FORMATS = ("text", "json")
@@ -70,17 +71,10 @@ def _command() -> Any:
     ) -> None:
         _choice("--log-format", log_format, LOG_FORMATS)
         _choice("--log-level", log_level, LOG_LEVELS)
-        texts = read_file(config) if config is not None else {}
-        node_settings = node_config(texts | given(settings))
-        run_server(node_settings, data_dir, log_format, log_level, stop_with_input)
+        resolved = resolve(given(settings), os.environ, config)
+        run_server(resolved.config, data_dir, log_format, log_level, stop_with_input)
 
-    own = [
-        parameter
-        for parameter in inspect.signature(server, eval_str=True).parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    server.__signature__ = inspect.Signature([*own, *options()])  # type: ignore[attr-defined]
-    return server
+    return with_options(server)
 
 
 def run_server(
@@ -103,6 +97,8 @@ def run_server(
     from streamlog.cli.node_process import NodeEnded, serve
 
     logs = Logs(log_format, log_level, config.node_id)
+    for note in unknown_variables(os.environ):
+        _LOG.warning("variable_unknown", extra={"note": note})
 
     async def main() -> None:
         stop = process.stop_signal()

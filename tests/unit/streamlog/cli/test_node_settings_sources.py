@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.node_settings import flag_of, given, node_config, options, read_file, variable_of
+from streamlog.cli.node_settings import flag_of, given, options, variable_of
+from streamlog.cli.resolved_settings import (
+    DEFAULT,
+    Origin,
+    OriginKind,
+    problems,
+    resolve,
+    unknown_variables,
+)
+from streamlog.cli.settings_file import read_file
 from streamlog.model.settings.node import NODE_SETTINGS
 from streamlog.model.settings.setting import field_of
 
@@ -59,7 +69,7 @@ def test_a_file(tmp_path: Path) -> None:
         'node.id = 2\nbootstrap = true\ncontrollers = ["1@127.0.0.1:1", "2@127.0.0.1:2"]\n'
         'bind = "127.0.0.1:2"\n[election.timeout]\nms = 900\n'
     )
-    config = node_config(read_file(path))
+    config = resolve({}, {}, path).config
     assert config.node_id == 2
     assert config.bootstrap
     assert config.controllers == ((1, "127.0.0.1:1"), (2, "127.0.0.1:2"))
@@ -98,8 +108,140 @@ def test_order_of_precedence(tmp_path: Path) -> None:
     ):
         done = run(*arguments, environment=environment)
         assert done.returncode == EXIT_USAGE
-        assert f"journal.files = '{value}' is not allowed: 3 to 1024" in done.stderr
+        assert f"journal.files = '{value}' is not allowed: 3 to 1024 (from " in done.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_each_value_has_its_origin(tmp_path: Path) -> None:
+    """The option, the variable and the file by name; what was not given is the default, and what
+    follows from another setting too."""
+    path = tmp_path / "node.toml"
+    path.write_text("journal.files = 9\nsnapshot.records = 99\nopen.files = 64\n")
+    environment = {"STREAMLOG_JOURNAL_FILES": "10", "STREAMLOG_SNAPSHOT_RECORDS": "98"}
+    resolved = resolve({"journal.files": "11", "bind": "127.0.0.1:7"}, environment, path)
+    found = {key: (each.value, each.origin) for key, each in resolved.settings.items()}
+    assert list(found) == list(NODE_SETTINGS)
+    assert found["journal.files"] == ("11", Origin(OriginKind.FLAG, "--journal-files"))
+    assert found["snapshot.records"] == (
+        "98",
+        Origin(OriginKind.ENVIRONMENT, "STREAMLOG_SNAPSHOT_RECORDS"),
+    )
+    assert found["open.files"] == ("64", Origin(OriginKind.FILE, str(path)))
+    assert found["advertised"] == ("127.0.0.1:7", DEFAULT)
+    assert resolved.config.journal_files == 11
+    assert [str(found[key][1]) for key in ("journal.files", "rack")] == [
+        "flag --journal-files",
+        "default",
+    ]
+    changed = [key for key, each in resolved.settings.items() if each.changed]
+    assert changed == ["bind", "journal.files", "snapshot.records", "open.files"]
+
+
+def test_settings_can_be_read_again(tmp_path: Path) -> None:
+    """The file as it is by then; an empty variable counts as absent."""
+    path = tmp_path / "node.toml"
+    path.write_text("journal.files = 9\n")
+    empty = {"STREAMLOG_JOURNAL_FILES": ""}
+    assert resolve({}, empty, path).config.journal_files == 9
+    path.write_text("journal.files = 10\n")
+    assert resolve({}, empty, path).config.journal_files == 10
+    path.write_text("journal.files = 8\n")
+    assert not resolve({}, empty, path).settings["journal.files"].changed
+
+
+def test_every_problem_is_found(tmp_path: Path) -> None:
+    """Not only the first one, each with where it was written."""
+    path = tmp_path / "node.toml"
+    path.write_text("journal.files = 1\nelection.timeout = 5\nopen.files = 'x'\n")
+    found = problems({"bind": "nowhere"}, {}, path)
+    assert len(found) == 4
+    assert f"journal.files = '1' is not allowed: 3 to 1024 (from file {path})" in found
+    assert any("did you mean election.timeout.ms" in problem for problem in found)
+    assert any(problem.endswith("(from flag --bind)") for problem in found)
+    path.write_text("election.timeout.ms = 100\n")
+    (crossed,) = problems({}, {}, path)
+    assert "at least 3 times heartbeat.interval.ms" in crossed
+    assert problems({"heartbeat.interval.ms": "10"}, {}, path) == []
+
+
+def test_variables_that_are_no_settings() -> None:
+    """A misspelt one is told with those like it; those of other commands are known."""
+    environment = {
+        "STREAMLOG_ELECTION_TIMEOUT": "1",
+        "STREAMLOG_BOOTSTRAP": "h:1",
+        "STREAMLOG_PROFILE": "p",
+        "STREAMLOG_DATA_DIR": "d",
+        "STREAMLOG_RACK": "r",
+        "PATH": "/bin",
+    }
+    (note,) = unknown_variables(environment)
+    assert note.startswith("STREAMLOG_ELECTION_TIMEOUT is no setting; did you mean ")
+    assert "STREAMLOG_ELECTION_TIMEOUT_MS" in note
+
+
+def config(
+    *arguments: str, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("STREAMLOG_")}
+    return subprocess.run(
+        [sys.executable, "-m", "streamlog.cli.main", "config", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=clean | (environment or {}),
+    )
+
+
+def test_config_show(tmp_path: Path) -> None:
+    """Takes the options of the server, and starts nothing."""
+    path = tmp_path / "node.toml"
+    path.write_text("journal.files = 9\n")
+    line = ("--config", str(path), "--rack", "r1", "--data-dir", str(tmp_path / "d"))
+    done = config("show", *line, environment={"STREAMLOG_OPEN_FILES": "64"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split() == ["setting", "value", "unit", "from"]
+    assert len(done.stdout.splitlines()) == len(NODE_SETTINGS) + 1
+    changed = config("show", *line, "--changed", environment={"STREAMLOG_OPEN_FILES": "64"})
+    assert [row.split() for row in changed.stdout.splitlines()[1:]] == [
+        ["rack", "r1", "flag", "--rack"],
+        ["journal.files", "9", "file", str(path)],
+        ["open.files", "64", "environment", "STREAMLOG_OPEN_FILES"],
+    ]
+    assert not (tmp_path / "d").exists()
+    assert config("show", "--changed").stdout == "every setting is at its default\n"
+    rows = json.loads(config("show", "--bootstrap", "--changed", "-o", "json").stdout)
+    assert rows == [
+        {
+            "setting": "bootstrap",
+            "value": "true",
+            "default": "false",
+            "origin": {"kind": "flag", "name": "--bootstrap"},
+        }
+    ]
+    misspelt = config("show", "--changed", environment={"STREAMLOG_RAK": "x"})
+    assert misspelt.stderr == "note: STREAMLOG_RAK is no setting; did you mean STREAMLOG_RACK?\n"
+    wrong = config("show", "--journal-files", "1")
+    assert wrong.returncode == EXIT_USAGE
+    assert wrong.stderr.count("\n") == 1
+
+
+def test_config_check(tmp_path: Path) -> None:
+    """All that is wrong, a line each, and exit code 1; an unreadable file is 2."""
+    path = tmp_path / "node.toml"
+    path.write_text("journal.files = 9\nrack = 'r'\n")
+    good = config("check", str(path))
+    assert (good.returncode, good.stdout) == (0, f"{path}: 2 settings, nothing wrong\n")
+    path.write_text("journal.files = 1\nopen.files = 1\n")
+    bad = config("check", str(path))
+    assert bad.returncode == 1
+    assert len(bad.stdout.splitlines()) == 2
+    assert bad.stderr == f"error: {path}: 2 problems\n"
+    as_json = config("check", str(path), "-o", "json")
+    assert len(json.loads(as_json.stdout)["problems"]) == 2
+    absent = config("check", str(tmp_path / "absent"))
+    assert absent.returncode == EXIT_USAGE
+    assert "No such file" in absent.stderr
 
 
 @pytest.mark.parametrize(

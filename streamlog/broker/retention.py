@@ -51,7 +51,10 @@ class Retention:
                 await self._look_at(group)
             except ReplicationError as error:
                 # Not the leader any more, removed, or damaged: that is told elsewhere.
-                _LOG.debug("group %d: no retention now: %s", group.creation.group_id, error)
+                _LOG.debug(
+                    "retention_postponed",
+                    extra={"group": group.creation.group_id, "reason": str(error)},
+                )
 
     async def _look_at(self, group: ReplicatedGroup) -> None:
         topic = self._view.topic_by_id(group.creation.topic_id)

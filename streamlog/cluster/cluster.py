@@ -293,7 +293,7 @@ class Cluster:
                 while self.view.metadata_offset < offset:
                     await self.view.changed()
         except TimeoutError:
-            _log.warning("this node's view of the metadata is %d ms behind", VIEW_WAIT_MS)
+            _log.warning("metadata_view_behind", extra={"waited_ms": VIEW_WAIT_MS})
 
     # Starting.
 
@@ -381,7 +381,7 @@ class Cluster:
             except StreamlogError as error:
                 if error.reason in _REFUSALS:
                     raise
-                _log.info("node %d can not register yet: %s", self._identity.node_id, error)
+                _log.info("registration_postponed", extra={"reason": str(error)})
             await asyncio.sleep(REGISTRATION_PAUSE_MS / 1_000)
 
     async def _keep_registering(self) -> None:
@@ -409,7 +409,7 @@ class Cluster:
         if self.failure is not None:
             return
         self.failure = error
-        _log.error("node %d can not go on: %s", self._identity.node_id, error)
+        _log.error("cluster_part_failed", extra={"reason": str(error)})
         if self._on_failure is not None:
             self._on_failure(error)
 

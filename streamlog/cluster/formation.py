@@ -138,10 +138,8 @@ class Formation:
         message = pb.DescribeNodeResponse.FromString(data)
         if message.node_id != node_id:
             _log.warning(
-                "node %d is configured at %s, but node %d answers there",
-                node_id,
-                address,
-                message.node_id,
+                "controller_is_another",
+                extra={"expected": node_id, "address": address, "answered": message.node_id},
             )
             return None
         return Peer(
@@ -176,10 +174,8 @@ class Formation:
         for peer in peers:
             if peer.controllers != listed:
                 _log.warning(
-                    "node %d lists the controllers %s, this node %s",
-                    peer.node_id,
-                    peer.controllers,
-                    listed,
+                    "controllers_differ",
+                    extra={"peer": peer.node_id, "theirs": peer.controllers, "ours": listed},
                 )
                 return False
         return len(peers) == len(self._others)
@@ -239,10 +235,11 @@ class Formation:
         here = {peer.node_id for peer in peers}
         founder = self._config.controllers[0][0]
         _log.info(
-            "node %d waits for its cluster: controllers that do not answer: %s; blank: %s; if it"
-            " is to be formed, node %d must be told to bootstrap and list the same controllers",
-            self._identity.node_id,
-            [node_id for node_id, _ in self._others if node_id not in here],
-            sorted(here),
-            founder,
+            "cluster_awaited",
+            extra={
+                "silent": [node_id for node_id, _ in self._others if node_id not in here],
+                "blank": sorted(here),
+                "note": f"if it is to be formed, node {founder} must be told to bootstrap, and all"
+                " must list the same controllers",
+            },
         )

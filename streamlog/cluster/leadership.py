@@ -103,7 +103,10 @@ class Leadership:
             try:
                 await group.transfer_leadership(target)
             except ReplicationError as error:
-                _log.debug("group %d stays here: %s", group_id, error)
+                _log.debug(
+                    "leadership_not_taken",
+                    extra={"group": group_id, "target": target, "reason": str(error)},
+                )
             else:
                 return True
         return False

@@ -78,7 +78,7 @@ class Learners:
                 async with asyncio.timeout(CHANGE_TIMEOUT_MS / 1_000):
                     await self._group.change_membership(target)
             except (ReplicationError, TimeoutError) as error:
-                _log.info("learners of the metadata could not be added yet: %s", error)
+                _log.info("learners_postponed", extra={"reason": str(error)})
                 await asyncio.sleep(RETRY_PAUSE_MS / 1_000)
             self._wake.set()
 

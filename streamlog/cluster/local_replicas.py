@@ -120,10 +120,12 @@ class LocalReplicas:
             listener()
         if failures:
             _log.error(
-                "%d of %d replicas could not be created or removed, the first because of: %s",
-                len(failures),
-                len(creations) + len(removals),
-                failures[0],
+                "replicas_not_changed",
+                extra={
+                    "failed": len(failures),
+                    "due": len(creations) + len(removals),
+                    "reason": str(failures[0]),
+                },
             )
             self._touched.update(touched)
             self._everything = self._everything or everything
@@ -207,18 +209,20 @@ class LocalReplicas:
             return
         self._lost[partition.group_id] = partition
         _log.error(
-            "the replica of partition %d of topic %d (group %d) was on this node and is gone: its"
-            " data was lost; it is not made anew, because a blank replica must not vote",
-            partition.number,
-            partition.topic_id,
-            partition.group_id,
+            "replica_lost",
+            extra={
+                "topic_id": partition.topic_id,
+                "partition": partition.number,
+                "group": partition.group_id,
+                "note": "it is not made anew, because a blank replica must not vote",
+            },
         )
 
     def _report_unknown(self, group_id: GroupId) -> None:
         if group_id not in self._unknown:
             self._unknown[group_id] = None
             # After a crash among creations this is so until their record is replayed again.
-            _log.info("group %d is here and the metadata does not name it: left alone", group_id)
+            _log.info("group_unknown", extra={"group": group_id})
 
 
 def _holds(state: MetadataState, partition: Partition) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,6 +60,11 @@ def test_a_cluster_that_is_restarted_keeps_its_data(tmp_path: Path) -> None:
             greeting = until_greeted(process)
             assert f"127.0.0.1:{port}" in greeting
             assert f"127.0.0.1:{port + 1}" in greeting
+            for number in (2, 3):
+                url = f"http://127.0.0.1:{port + number}/metrics"
+                assert url in greeting
+                with urllib.request.urlopen(url, timeout=30) as scraped:
+                    assert b"streamlog_node_healthy 1.0" in scraped.read()
             if round_ == 0:
                 node.create_topic("kept", 1, 2)
             else:

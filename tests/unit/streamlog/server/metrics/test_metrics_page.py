@@ -57,3 +57,11 @@ def test_what_is_referred_to_exists() -> None:
         assert set(re.findall(r"streamlog_[a-z_]+[a-z]", text)) <= set(METRICS), metric.name
         for key in re.findall(r"\b[a-z]+(?:\.[a-z]+)+\b", text.replace("docs/errors.md", "")):
             assert f"`{key}`" in settings, f"{metric.name}: {key}"
+
+
+def test_alerts_are_about_metrics_that_exist() -> None:
+    """docs/operations.md names metrics of the catalog, with labels that they have."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for name, label in re.findall(r"(streamlog_[a-z_]+[a-z])(?:\{([a-z]+)=)?", text):
+        metric = METRICS[name.removesuffix("_bucket")]
+        assert not label or label in metric.labels, name

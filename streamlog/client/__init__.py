@@ -23,17 +23,22 @@ from streamlog.client.errors import (
     NotLeader,
     NotReady,
     OffsetOutOfRange,
+    PositionUnknown,
     RecordRejected,
     RecordsLost,
+    RecordUndecodable,
     SequenceBroken,
     TopicExists,
     TopicNotLoaded,
     TopicUnknown,
     VersionNotSupported,
+    WrongUse,
 )
 from streamlog.client.offset_lookup import OffsetAtTime
+from streamlog.client.partition_queue import RecordMetadata
 from streamlog.client.producer import Producer
 from streamlog.client.records import ConsumerBatch, ConsumerRecord, TopicPartition
+from streamlog.client.starting import PositionReset
 
 __all__ = [
     "Admin",
@@ -56,8 +61,12 @@ __all__ = [
     "OffsetAtTime",
     "OffsetOutOfRange",
     "PartitionDescription",
+    "PositionReset",
+    "PositionUnknown",
     "Producer",
+    "RecordMetadata",
     "RecordRejected",
+    "RecordUndecodable",
     "RecordsLost",
     "ReplicaDescription",
     "SequenceBroken",
@@ -68,4 +77,5 @@ __all__ = [
     "TopicPartition",
     "TopicUnknown",
     "VersionNotSupported",
+    "WrongUse",
 ]

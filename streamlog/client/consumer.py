@@ -1,6 +1,12 @@
 """The consumer, by assignment: which partitions, from where, in what shape.
 
-`fetcher` brings stored batches in order; here they are decoded, when the application asks.
+    async with Consumer("127.0.0.1:9092") as consumer:
+        consumer.assign([("events", 0)], start="earliest")
+        async for record in consumer:
+            print(record.offset, record.value)
+
+Neighbours: `fetcher` brings stored batches in order, `record_source` decodes them when the
+application asks, `placement` decides where a partition is begun.
 
 Invariant: `position` is the offset after the last record that was handed out.
 """
@@ -8,32 +14,27 @@ Invariant: `position` is the offset after the last record that was handed out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
 from streamlog.client.connection import Connections
-from streamlog.client.errors import DataCorrupt, closed
-from streamlog.client.fetch_stream import FetchPolicy, PartitionFetch
-from streamlog.client.fetcher import Fetcher, OutOfRange
+from streamlog.client.errors import closed
+from streamlog.client.fetch_stream import FetchPolicy
+from streamlog.client.fetcher import Fetcher
+from streamlog.client.home import Home
 from streamlog.client.leader_calls import LeaderCalls
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
-from streamlog.client.records import (
-    ConsumerBatch,
-    ConsumerRecord,
-    TopicPartition,
-    decode_records,
-)
+from streamlog.client.placement import Placement
+from streamlog.client.record_source import Deserializer, RecordSource
+from streamlog.client.records import ConsumerBatch, ConsumerRecord, TopicPartition
+from streamlog.client.starting import Policy, PositionPolicies, PositionReset, Start
 from streamlog.client.transport import Environment
-from streamlog.model.record_set import new_decompressor
 from streamlog.v1.batch_pb2 import RecordBatch
 
-Start = Literal["earliest", "latest"] | int
-"""Where to begin: the first offset, the committed end, or an offset."""
-
-CORRUPT_RETRIES_MAX: Final = 3
-"""A batch that fails its end-to-end checksum is fetched again so often before it is an error."""
+TakenT = TypeVar("TakenT")
 
 
 class StoredBatch(NamedTuple):
@@ -54,8 +55,19 @@ class Consumer:
         prefetch_bytes: Most that a leader may send ahead, 64 KiB to 1 GiB.
         response_bytes: Most in one response of a partition, 1 to 16 MiB.
         min_bytes, max_wait_ms: A node waits for so much, but no longer than that.
-        out_of_range: What to do when a position is not in the log (any more): None raises
-            OffsetOutOfRange; "earliest" or "latest" goes on from there.
+        no_position: Where to begin a partition that was assigned without a `start`.
+        below_start: What to do when the position was let go by retention or a trim.
+        above_end: What to do when the log ends before the position. Each of the three is
+            "earliest", "latest", "error" or a timedelta (so long ago, by timestamps).
+        on_reset: Called with each PositionReset that one of the last two policies made; it is
+            logged as well.
+        key_deserializer, value_deserializer: Make keys and values of bytes.
+        client_id: For the nodes' logs.
+        policy: How long calls are tried.
+        environment: Transport, clock and randomness; default: the real ones.
+
+    It belongs to the event loop of its first use; see `streamlog.client.sync` for threads and
+    scripts. Raises ValueError when an argument is out of its range.
     """
 
     def __init__(
@@ -66,7 +78,12 @@ class Consumer:
         response_bytes: int = 1024 * 1024,
         min_bytes: int = 0,
         max_wait_ms: int = 500,
-        out_of_range: OutOfRange = None,
+        no_position: Policy = "earliest",
+        below_start: Policy = "error",
+        above_end: Policy = "error",
+        on_reset: Callable[[PositionReset], None] | None = None,
+        key_deserializer: Deserializer | None = None,
+        value_deserializer: Deserializer | None = None,
         client_id: str = "",
         policy: CallPolicy | None = None,
         environment: Environment | None = None,
@@ -75,6 +92,7 @@ class Consumer:
         _check("response_bytes", response_bytes, 1, 16 * 1024 * 1024)
         _check("min_bytes", min_bytes, 0, 64 * 1024 * 1024)
         _check("max_wait_ms", max_wait_ms, 0, 60_000)
+        policies = PositionPolicies(no_position, below_start, above_end)
         if environment is None:
             from streamlog.client.real_environment import real_environment
 
@@ -85,22 +103,26 @@ class Consumer:
             min_bytes=min_bytes,
             max_wait_ms=max_wait_ms,
         )
+        self._home = Home("consumer")
         self._connections = Connections(environment, client_id)
         self._metadata = ClusterMetadata(
             bootstrap, self._connections, environment, policy or CallPolicy()
         )
-        self._lookup = OffsetLookup(LeaderCalls(self._metadata, self._connections, environment))
-        self._decompressor = new_decompressor()
-        self._wanted: dict[TopicPartition, Start] = {}
-        """Assigned, and not yet placed at an offset."""
+        lookup = OffsetLookup(LeaderCalls(self._metadata, self._connections, environment))
+        self._placement = Placement(self._metadata, lookup, environment.clock, policies, on_reset)
         self._fetcher = Fetcher(
-            self._metadata, self._connections, environment, fetch_policy, out_of_range
+            self._metadata,
+            self._connections,
+            environment,
+            fetch_policy,
+            self._placement.out_of_range,
         )
-        self._rest: ConsumerBatch | None = None
-        """Records of a decoded batch that `getmany` did not take yet."""
+        self._placement.fetcher = self._fetcher
+        self._source = RecordSource(self._fetcher, key_deserializer, value_deserializer)
         self._closed = False
 
     async def __aenter__(self) -> Self:
+        self._enter()
         self._fetcher.start()
         return self
 
@@ -116,38 +138,40 @@ class Consumer:
         """Stop reading."""
         if self._closed:
             return
+        self._home.check()
         self._closed = True
         await self._fetcher.close()
         await self._connections.close()
 
     # Which partitions, from where.
 
-    def assign(self, partitions: Iterable[tuple[str, int]], *, start: Start = "earliest") -> None:
-        """Read these partitions and no others; those that are read already go on as they are."""
-        pairs = dict.fromkeys(TopicPartition(*pair) for pair in partitions)
-        fetched = self._fetcher.partitions
-        for pair in fetched:
-            if pair not in pairs:
-                self._fetcher.remove(pair)
-        self._wanted = {pair: start for pair in pairs if pair not in fetched}
-        self._fetcher.wake()
+    def assign(self, partitions: Iterable[tuple[str, int]], *, start: Start | None = None) -> None:
+        """Read these partitions and no others; those that are read already go on as they are.
+
+        Args:
+            partitions: (topic, partition) pairs.
+            start: "earliest", "latest", an offset, or a timedelta (so long ago); None: as the
+                policy `no_position` says.
+
+        Raises PositionUnknown when that is "error".
+        """
+        self._enter()
+        self._placement.assign([TopicPartition(*pair) for pair in partitions], start)
 
     async def partitions_for(self, topic: str) -> list[int]:
         """Numbers of the topic's partitions. Raises TopicUnknown, ConnectionLost."""
+        self._enter()
         return list(range(len((await self._metadata.topic(topic)).partitions)))
 
     @property
     def assignment(self) -> list[TopicPartition]:
         """Partitions that are read."""
-        return [*self._fetcher.partitions, *self._wanted]
+        return self._placement.assignment
 
     async def seek(self, partition: tuple[str, int], offset: int) -> None:
         """Go on from an offset of an assigned partition."""
-        pair = TopicPartition(*partition)
-        if pair in self._wanted:
-            self._wanted[pair] = offset
-        else:
-            self._fetcher.move(self._state(pair), offset)
+        self._enter()
+        self._placement.seek(TopicPartition(*partition), offset)
 
     async def seek_to_beginning(self, *partitions: tuple[str, int]) -> None:
         """Go on from the first offset; all assigned partitions when none is named."""
@@ -159,7 +183,6 @@ class Consumer:
 
     async def seek_to_time(self, times_ms: Mapping[tuple[str, int], int]) -> None:
         """Go on, per partition, from the first offset with this timestamp or a later one."""
-        await self._place()
         by_time: dict[int, list[TopicPartition]] = {}
         for partition, time_ms in times_ms.items():
             by_time.setdefault(time_ms, []).append(TopicPartition(*partition))
@@ -167,16 +190,18 @@ class Consumer:
             await self._seek_all(pairs, time_ms)
 
     async def _seek_all(self, partitions: Sequence[tuple[str, int]], to: Position) -> None:
-        await self._place()
+        self._enter()
+        await self._placement.place()
         pairs = [TopicPartition(*pair) for pair in partitions] or self._fetcher.partitions
-        found = await self._offsets(pairs, to)
+        found = await self._placement.offsets(pairs, to)
         for pair in pairs:
-            self._fetcher.move(self._state(pair), found[pair].offset)
+            self._placement.seek(pair, found[pair].offset)
 
     async def position(self, partition: tuple[str, int]) -> int:
         """Offset after the last record that was handed out."""
-        await self._place()
-        position = self._state(TopicPartition(*partition)).position
+        self._enter()
+        await self._placement.place()
+        position = self._placement.state_of(TopicPartition(*partition)).position
         assert position is not None
         return position
 
@@ -184,82 +209,103 @@ class Consumer:
         self, partitions: Iterable[tuple[str, int]]
     ) -> dict[TopicPartition, int]:
         """First offsets."""
-        found = await self._offsets([TopicPartition(*p) for p in partitions], "earliest")
-        return {pair: at.offset for pair, at in found.items()}
+        return await self._ends_of(partitions, "earliest")
 
     async def end_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[TopicPartition, int]:
         """Committed ends, exclusive."""
-        found = await self._offsets([TopicPartition(*p) for p in partitions], "latest")
+        return await self._ends_of(partitions, "latest")
+
+    async def _ends_of(
+        self, partitions: Iterable[tuple[str, int]], which: Position
+    ) -> dict[TopicPartition, int]:
+        self._enter()
+        pairs = [TopicPartition(*pair) for pair in partitions]
+        found = await self._placement.offsets(pairs, which)
         return {pair: at.offset for pair, at in found.items()}
 
     async def offsets_for_times(
         self, times_ms: Mapping[tuple[str, int], int]
     ) -> dict[TopicPartition, OffsetAtTime]:
         """First offsets with these timestamps or later ones."""
+        self._enter()
         found: dict[TopicPartition, OffsetAtTime] = {}
         for partition, time_ms in times_ms.items():
-            found |= await self._offsets([TopicPartition(*partition)], time_ms)
+            found |= await self._placement.offsets([TopicPartition(*partition)], time_ms)
         return found
 
     def pause(self, *partitions: tuple[str, int]) -> None:
         """Hand out nothing of these until `resume`."""
+        self._enter()
         for partition in partitions:
-            self._fetcher.pause(self._state(TopicPartition(*partition)))
+            self._fetcher.pause(self._placement.state_of(TopicPartition(*partition)))
 
     def resume(self, *partitions: tuple[str, int]) -> None:
         """Go on."""
+        self._enter()
         for partition in partitions:
-            self._fetcher.resume(self._state(TopicPartition(*partition)))
+            self._fetcher.resume(self._placement.state_of(TopicPartition(*partition)))
 
     # Records.
+
+    async def getone(self, *, timeout_ms: float | None = None) -> ConsumerRecord | None:
+        """The next record; None when none came within the timeout (default: wait for ever)."""
+        return await self._when_there(timeout_ms, self._source.one)
 
     async def getmany(
         self, *, max_records: int = 10_000, timeout_ms: float = 0
     ) -> dict[TopicPartition, list[ConsumerRecord]]:
         """Up to `max_records` that are there, by partition; waits up to the timeout for some.
 
-        Raises ClientError: OffsetOutOfRange, DataCorrupt, TopicUnknown ...
+        Raises ClientError: OffsetOutOfRange, DataCorrupt, TopicUnknown ...; ValueError when
+        `max_records` is below 1.
         """
+        if max_records < 1:
+            raise ValueError(f"max_records is {max_records}; at least 1 is needed")
         taken: dict[TopicPartition, list[ConsumerRecord]] = {}
         left = max_records
-        batch = await self._next(timeout_ms)
+        batch = await self._next(timeout_ms, left)
         while batch is not None:
-            records = batch.records
-            if len(records) > left:
-                self._rest = batch._replace(records=records[left:])
-                records = records[:left]
-                state = self._state(TopicPartition(batch.topic, batch.partition))
-                state.position = self._rest.records[0].offset
             pair = TopicPartition(batch.topic, batch.partition)
             known = taken.get(pair)
             if known is None:
-                taken[pair] = records
+                taken[pair] = batch.records
             else:
-                known += records
-            left -= len(records)
+                known += batch.records
+            left -= len(batch.records)
             if left <= 0:
                 break
-            batch = self._take()
+            batch = self._source.take(left)
         return taken
+
+    async def next_records(
+        self, *, timeout_ms: float | None = None
+    ) -> Iterator[ConsumerRecord] | None:
+        """The next records of one partition; None when none came within the timeout (default: wait
+        for ever). What is not taken from the iterator before another call is handed out again."""
+        return await self._when_there(timeout_ms, self._source.iterate)
 
     async def batches(self) -> AsyncIterator[ConsumerBatch]:
         """Runs of records of one partition, as they come, for ever."""
         while True:
-            batch = await self._next(None)
+            batch = await self._next(None, None)
             if batch is not None:
                 yield batch
 
     async def __aiter__(self) -> AsyncIterator[ConsumerRecord]:
-        async for batch in self.batches():
-            for record in batch.records:
+        """Records one by one, for ever. Who leaves the loop and comes back, in whatever way, goes
+        on with the record after the last."""
+        while True:
+            records = await self.next_records()
+            assert records is not None
+            for record in records:
                 yield record
 
     async def stored_batches(self) -> AsyncIterator[StoredBatch]:
         """Batches as they are stored, for ever: for those who pass them on undecoded. Not to be
         mixed with the other ways of reading. Raises ClientError."""
         while True:
-            await self._place()
-            current = self._current()
+            await self._prepare()
+            current = self._fetcher.current()
             if current is None:
                 await self._fetcher.arrival()
                 continue
@@ -269,101 +315,41 @@ class Consumer:
             self._fetcher.taken()
             yield stored
 
-    async def _next(self, timeout_ms: float | None) -> ConsumerBatch | None:
+    async def _next(self, timeout_ms: float | None, limit: int | None) -> ConsumerBatch | None:
         """The next batch; None when none came within the timeout."""
-        await self._place()
-        batch = self._take()
-        if batch is not None or timeout_ms == 0:
-            return batch
+        return await self._when_there(timeout_ms, partial(self._source.take, limit))
+
+    async def _when_there(
+        self, timeout_ms: float | None, take: Callable[[], TakenT | None]
+    ) -> TakenT | None:
+        """What `take` takes, as soon as there is something; None after the timeout."""
+        await self._prepare()
+        taken = take()
+        if taken is not None or timeout_ms == 0:
+            return taken
         try:
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1_000):
-                while batch is None:
+                while taken is None:
                     await self._fetcher.arrival()
-                    await self._place()
-                    batch = self._take()
+                    await self._prepare()
+                    taken = take()
         except TimeoutError:
             pass  # none came
-        return batch
+        return taken
 
-    def _current(self) -> tuple[PartitionFetch, RecordBatch] | None:
+    async def _prepare(self) -> None:
+        """Before records are taken."""
+        self._home.check()
         if self._closed:
             raise closed("consumer")
-        return self._fetcher.current()
+        await self._placement.place()
 
-    def _take(self) -> ConsumerBatch | None:
-        """The next decoded batch with records, if one is there. Raises what went wrong."""
+    def _enter(self) -> None:
+        """Before anything else is asked or changed."""
+        self._home.check()
         if self._closed:
             raise closed("consumer")
-        if self._rest is not None:
-            batch, self._rest = self._rest, None
-            state = self._fetcher.state_of(TopicPartition(batch.topic, batch.partition))
-            if state is not None and state.position == batch.records[0].offset:
-                state.position = batch.records[-1].offset + 1
-                return batch
-        while (current := self._fetcher.current()) is not None:
-            records = self._decode(*current)
-            if records:
-                state = current[0]
-                return ConsumerBatch(state.topic, state.partition, records)
-        return None
-
-    def _decode(self, state: PartitionFetch, batch: RecordBatch) -> list[ConsumerRecord]:
-        assert state.position is not None
-        try:
-            records = decode_records(batch, state.topic, state.position, self._decompressor)
-        except DataCorrupt as error:
-            state.corrupt_count += 1
-            if error.retriable and state.corrupt_count <= CORRUPT_RETRIES_MAX:
-                self._fetcher.move(state, state.position)
-            else:
-                self._fetcher.failed(state, error)
-            return []
-        state.corrupt_count = 0
-        self._fetcher.taken()
-        return records
-
-    # Placing.
-
-    async def _place(self) -> None:
-        """Give every newly assigned partition its first offset."""
-        if self._closed:
-            raise closed("consumer")
-        if not self._wanted:
-            return
-        by_start: dict[Start, list[TopicPartition]] = {}
-        for pair, start in self._wanted.items():
-            by_start.setdefault(start, []).append(pair)
-        for start, pairs in by_start.items():
-            if isinstance(start, int):
-                offsets = dict.fromkeys(pairs, start)
-            else:
-                found = await self._offsets(pairs, start)
-                offsets = {pair: at.offset for pair, at in found.items()}
-            for pair in pairs:
-                topic = await self._metadata.topic(pair.topic)
-                if self._wanted.pop(pair, None) is None:
-                    continue
-                self._fetcher.add(pair, topic.topic_id, offsets[pair])
-
-    async def _offsets(
-        self, pairs: Sequence[TopicPartition], position: Position
-    ) -> dict[TopicPartition, OffsetAtTime]:
-        ids = []
-        for pair in pairs:
-            topic = await self._metadata.topic(pair.topic, partitions=pair.partition + 1)
-            if not 0 <= pair.partition < len(topic.partitions):
-                raise ValueError(
-                    f"topic {pair.topic!r} has partitions 0 to {len(topic.partitions) - 1}, "
-                    f"not {pair.partition}"
-                )
-            ids.append((topic.topic_id, pair.partition))
-        return dict(zip(pairs, await self._lookup.find(ids, position), strict=True))
-
-    def _state(self, pair: TopicPartition) -> PartitionFetch:
-        state = self._fetcher.state_of(pair)
-        if state is None:
-            raise ValueError(f"{pair.topic}/{pair.partition} is not assigned")
-        return state
+        self._source.settle()
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -20,6 +20,7 @@ from streamlog.model.errors import (
     DEADLINE_EXCEEDED,
     FAILED_PRECONDITION,
     INTERNAL,
+    INVALID_ARGUMENT,
     RESOURCE_EXHAUSTED,
     UNAVAILABLE,
     Reason,
@@ -140,6 +141,32 @@ class ClientClosed(ClientError):
     """The producer, consumer or admin was closed."""
 
     fatal = True
+
+
+class WrongUse(ClientError):
+    """Used from another thread, event loop or process than the one it belongs to."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code=FAILED_PRECONDITION)
+
+
+class PositionUnknown(ClientError):
+    """A partition was assigned without a place to begin, and the policy for that is "error"."""
+
+
+class RecordUndecodable(ClientError):
+    """A deserializer failed; the position stays at the record: seek past it to go on.
+
+    `topic`, `partition` and `offset` say which record; the deserializer's error is the cause.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, part: str) -> None:
+        self.topic, self.partition, self.offset = topic, partition, offset
+        super().__init__(
+            f"the {part} of {topic}/{partition} at offset {offset} could not be deserialized;"
+            f" seek to {offset + 1} to pass over it",
+            code=INVALID_ARGUMENT,
+        )
 
 
 class ClientDefect(ClientError):

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from streamlog.client.backoff import Backoff
 from streamlog.client.cluster_metadata import ClusterMetadata
@@ -32,8 +32,8 @@ from streamlog.v1.log_service_pb2 import FetchResponse
 ROUTE_MS_FIRST: Final = 20
 ROUTE_MS_MAX: Final = 1_000
 
-OutOfRange = Literal["earliest", "latest"] | None
-"""Where to go on when a position is not in the log (any more); None: raise."""
+OnOutOfRange = Callable[[PartitionFetch, OffsetOutOfRange], None]
+"""A position is not in the log; calls `move`, `remove` or `failed`."""
 
 
 @dataclass(slots=True)
@@ -57,13 +57,13 @@ class Fetcher:
         connections: Connections,
         environment: Environment,
         policy: FetchPolicy,
-        out_of_range: OutOfRange,
+        on_out_of_range: OnOutOfRange,
     ) -> None:
         self._metadata = metadata
         self._connections = connections
         self._random = environment.random
         self._policy = policy
-        self._out_of_range = out_of_range
+        self._on_out_of_range = on_out_of_range
         self._states: dict[TopicPartition, PartitionFetch] = {}
         self._streams: dict[str, FetchStream] = {}
         self._fetched: deque[_Fetched] = deque()
@@ -109,7 +109,7 @@ class Fetcher:
         return state
 
     def remove(self, pair: TopicPartition) -> None:
-        """Fetch it no more, and forget what was fetched."""
+        """Fetch it no more, and forget what was fetched. Its position is lost."""
         self.detach(self._states.pop(pair))
 
     def move(self, state: PartitionFetch, offset: int) -> None:
@@ -169,9 +169,10 @@ class Fetcher:
         state.position = max(state.position or 0, batch.base_offset + batch.last_offset_delta + 1)
 
     def failed(self, state: PartitionFetch, error: ClientError) -> None:
-        """The current batch can not be used: the partition ends with this error."""
+        """The partition can not be read on: it ends with this error."""
         self.detach(state)
         self._errors.append(error)
+        self._arrived.set()
 
     async def arrival(self) -> None:
         """Return when something came since the last `current` that was None, or went wrong."""
@@ -241,14 +242,12 @@ class Fetcher:
         if isinstance(error, NotLeader):
             told = self._metadata.note_not_leader(state.topic_id, state.partition, error)
             self._route_later(state) if not told else self._route(state)
-        elif isinstance(error, OffsetOutOfRange) and self._out_of_range is not None:
-            bound = "log_start_offset" if self._out_of_range == "earliest" else "high_watermark"
-            self.move(state, int(error.metadata[bound]))
+        elif isinstance(error, OffsetOutOfRange):
+            self._on_out_of_range(state, error)
         elif error.retriable:
             self._route_later(state, error.retry_after_ms)
         else:
-            self._errors.append(error)
-            self._arrived.set()
+            self.failed(state, error)
 
     def on_stream_lost(self, states: Sequence[PartitionFetch], error: ClientError) -> None:
         """The leader's connection broke: perhaps its node did."""

@@ -18,10 +18,11 @@ retries), `partition_queue` (order and sequences).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from streamlog.client.accumulator import Accumulator
 from streamlog.client.backoff import Backoff
@@ -35,6 +36,7 @@ from streamlog.client.errors import (
     TopicNotLoaded,
     closed,
 )
+from streamlog.client.home import Home
 from streamlog.client.partition_queue import (
     Batch,
     Delivery,
@@ -60,8 +62,9 @@ YIELD_EVERY_RECORDS: Final = 1_024
 """`send_many` lets the event loop run this often, so that batches leave while it goes on."""
 CLOSE_AFTER_ERROR_MS: Final = 5_000
 
-Sendable = bytes | tuple[bytes | None, bytes | None] | tuple[bytes | None, bytes | None, int | None]
-"""A value, or (key, value), or (key, value, timestamp_ms)."""
+Sendable = Any
+"""A value, or a tuple (key, value) or (key, value, timestamp_ms)."""
+Serializer = Callable[[Any], bytes]
 
 
 class Producer:
@@ -79,13 +82,18 @@ class Producer:
         request_timeout_ms: A leader that owes an answer this long is given up.
         retry_backoff_ms: First wait before a batch is sent again; doubles up to 1 s.
         buffer_bytes: Uncompressed bytes of unacknowledged records.
+        max_block_ms: How long `send` and `send_many` wait while the buffer is full before they
+            raise BufferFull; 0: at once. Default: as long as it takes.
         idempotence: Store each record once. Without it retries may store it twice.
-        partitioner: Hash of a key; default CRC-32, as every client has it.
+        partitioner: Hash of a serialized key; default CRC-32, as every client has it.
+        key_serializer, value_serializer: Make bytes of keys and values; null keys and values are
+            not handed to them. What they raise, the call that was given the record raises.
         compressor: Instead of `compression`, e.g. a ThreadedZstdCompressor.
         client_id: For the nodes' logs.
         environment: Transport, clock and randomness; default: the real ones.
 
-    Raises ValueError when an argument is out of its range.
+    It belongs to the event loop of its first use; see `streamlog.client.sync` for threads and
+    scripts. Raises ValueError when an argument is out of its range.
     """
 
     def __init__(
@@ -101,7 +109,10 @@ class Producer:
         request_timeout_ms: float = 10_000,
         retry_backoff_ms: float = 20,
         buffer_bytes: int = 64 * 1024 * 1024,
+        max_block_ms: float | None = None,
         idempotence: bool = True,
+        key_serializer: Serializer | None = None,
+        value_serializer: Serializer | None = None,
         partitioner: Partitioner = default_partitioner,
         compressor: Compressor | None = None,
         client_id: str = "",
@@ -115,6 +126,8 @@ class Producer:
         _check("request_timeout_ms", request_timeout_ms, 1, 86_400_000)
         _check("retry_backoff_ms", retry_backoff_ms, 1, 60_000)
         _check("buffer_bytes", buffer_bytes, 32 * 1024, 2**40)
+        if max_block_ms is not None:
+            _check("max_block_ms", max_block_ms, 0, 86_400_000)
         if compression not in ("zstd", "none"):
             raise ValueError(f"compression is {compression!r}; allowed are 'zstd' and 'none'")
         if compressor is None and compression == "zstd":
@@ -123,7 +136,11 @@ class Producer:
             from streamlog.client.real_environment import real_environment
 
             environment = real_environment()
+        self._home = Home("producer")
         self._environment = environment
+        self._max_block_ms = max_block_ms
+        self._key_serializer, self._value_serializer = key_serializer, value_serializer
+        self._serializes = key_serializer is not None or value_serializer is not None
         self._max_in_flight = max_in_flight
         self._retry_backoff_ms = retry_backoff_ms
         self._idempotent = idempotence
@@ -174,6 +191,7 @@ class Producer:
         """
         if self._closed:
             return
+        self._home.check()
         self._closed = True
         for writer in self._writers.values():
             writer.closed_error = closed("producer")
@@ -212,47 +230,49 @@ class Producer:
     async def send(
         self,
         topic: str,
-        value: bytes | None,
+        value: Any,
         *,
-        key: bytes | None = None,
+        key: Any = None,
         headers: Headers | None = None,
         timestamp_ms: int | None = None,
         partition: int | None = None,
     ) -> RecordMetadata:
         """Send a record and wait until it is acknowledged; arguments as `send_nowait`.
 
-        Cancelling the wait does not take the record back. Raises ClientError.
+        Cancelling the wait does not take the record back. Raises ClientError; BufferFull when
+        there was no room within `max_block_ms`.
         """
         future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         writer = self._writers.get(topic) or await self.writer(topic)
-        deliver = partial(_deliver, future)
-        while True:
-            try:
-                writer.send_nowait(
-                    value,
-                    key,
-                    timestamp_ms=timestamp_ms,
-                    headers=headers,
-                    partition=partition,
-                    on_delivery=deliver,
-                )
-                break
-            except NotReady:
-                await self.room()
+        if self._serializes:
+            key, value = self._serialized(key, value)
+        await self._when_room(
+            partial(
+                writer.send_nowait,
+                value,
+                key,
+                timestamp_ms=timestamp_ms,
+                headers=headers,
+                partition=partition,
+                on_delivery=partial(_deliver, future),
+            )
+        )
         return await future
 
     def send_nowait(
         self,
         topic: str,
-        value: bytes | None,
+        value: Any,
         *,
-        key: bytes | None = None,
+        key: Any = None,
         headers: Headers | None = None,
         timestamp_ms: int | None = None,
         partition: int | None = None,
         on_delivery: Delivery | None = None,
     ) -> None:
         """Put a record into its batch without waiting; see `TopicWriter.send_nowait`.
+
+        Key and value are bytes, or what the serializers take, or None.
 
         Raises NotReady (BufferFull, or TopicNotLoaded at the topic's first record): nothing was
         taken; `await producer.room()` and send again.
@@ -263,6 +283,8 @@ class Producer:
             self._wanted[topic] = None
             message = f"the partitions of topic {topic} are not known yet"
             raise TopicNotLoaded(message, code=UNAVAILABLE, retriable=True)
+        if self._serializes:
+            key, value = self._serialized(key, value)
         writer.send_nowait(
             value,
             key,
@@ -277,7 +299,8 @@ class Producer:
     ) -> int:
         """Send many records; returns their number once all are buffered, not acknowledged.
 
-        Waits while the buffer is full. Failures show in `flush` and `close`.
+        Each is a value, or a tuple (key, value) or (key, value, timestamp_ms). Waits while the
+        buffer is full. Failures show in `flush` and `close`.
         """
         writer = self._writers.get(topic) or await self.writer(topic)
         send = writer.send_nowait
@@ -289,7 +312,10 @@ class Producer:
             return count
         for record in records:
             try:
-                if isinstance(record, bytes):
+                if self._serializes:
+                    key, value, timestamp_ms = self._fields(record)
+                    send(value, key, timestamp_ms=timestamp_ms)
+                elif isinstance(record, bytes):
                     send(record)
                 elif len(record) == 2:
                     send(record[1], record[0])
@@ -303,15 +329,41 @@ class Producer:
         return count
 
     async def _send_one(self, writer: TopicWriter, record: Sendable) -> None:
-        key, value, *rest = (None, record) if isinstance(record, bytes) else record
-        timestamp_ms = rest[0] if rest else None
-        assert timestamp_ms is None or isinstance(timestamp_ms, int)
+        key, value, timestamp_ms = self._fields(record)
+        await self._when_room(partial(writer.send_nowait, value, key, timestamp_ms=timestamp_ms))
+
+    async def _when_room(self, send: Callable[[], None]) -> None:
+        """Send as soon as there is room. Raises BufferFull after `max_block_ms`."""
+        now_ms = self._environment.clock.monotonic_ms
+        deadline_ms = None if self._max_block_ms is None else now_ms() + self._max_block_ms
         while True:
             try:
-                writer.send_nowait(value, key, timestamp_ms=timestamp_ms)
+                send()
                 return
             except NotReady:
-                await self.room()
+                if deadline_ms is None:
+                    await self.room()
+                    continue
+                left_ms = deadline_ms - now_ms()
+                if left_ms <= 0:
+                    raise
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_ms / 1_000):
+                    await self.room()
+
+    def _fields(self, record: Sendable) -> tuple[bytes | None, bytes | None, int | None]:
+        """Serialized key, serialized value, timestamp."""
+        key, value, *rest = record if isinstance(record, tuple) else (None, record)
+        if self._serializes:
+            key, value = self._serialized(key, value)
+        return key, value, rest[0] if rest else None
+
+    def _serialized(self, key: Any, value: Any) -> tuple[bytes | None, bytes | None]:
+        if key is not None and self._key_serializer is not None:
+            key = self._key_serializer(key)
+        if value is not None and self._value_serializer is not None:
+            value = self._value_serializer(value)
+        return key, value
 
     async def append_batch(
         self,
@@ -343,8 +395,8 @@ class Producer:
         batch = Batch(queue, self._environment.clock.monotonic_ms(), now_ms)
         batch.expected_end_offset = expected_end_offset
         for index, record in enumerate(records):
-            key, value, *rest = (None, record) if isinstance(record, bytes) else record
-            stamp_ms = rest[0] if rest and isinstance(rest[0], int) else now_ms
+            key, value, own_stamp_ms = self._fields(record)
+            stamp_ms = now_ms if own_stamp_ms is None else own_stamp_ms
             if index == 0:
                 batch.first_timestamp_ms = batch.max_timestamp_ms = stamp_ms
             batch.max_timestamp_ms = max(batch.max_timestamp_ms, stamp_ms)
@@ -358,13 +410,12 @@ class Producer:
         batch.deliveries = [(0, batch.first_timestamp_ms, deliver)]
         batch.all_told = True
         size_bytes = sum(map(len, batch.records))
-        while True:
+
+        def adopt() -> None:
             self._check_open()
-            try:
-                self._accumulator.adopt(batch, size_bytes)
-                break
-            except NotReady:
-                await self.room()
+            self._accumulator.adopt(batch, size_bytes)
+
+        await self._when_room(adopt)
         return await future
 
     # Waiting ---------------------------------------------------------------------------------
@@ -381,7 +432,7 @@ class Producer:
         if writer is None:
             first = int(self._environment.random.random() * max(1, len(view.partitions)))
             writer = TopicWriter(
-                view, self._accumulator, self._make_queue, self._partitioner, first
+                view, self._accumulator, self._make_queue, self._partitioner, first, self._home
             )
             self._writers[topic] = writer
         return writer
@@ -391,6 +442,7 @@ class Producer:
 
         Raises TopicUnknown, ConnectionLost for a topic that `send_nowait` could not find.
         """
+        self._check_open()
         await asyncio.sleep(0)
         wanted, self._wanted = list(self._wanted), {}
         for topic in wanted:
@@ -441,6 +493,7 @@ class Producer:
     # Inside ----------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
+        self._home.check()
         if self._broken is not None:
             raise self._broken
         if self._closed:

@@ -6,7 +6,7 @@ because calling a NamedTuple's own constructor costs as much again as all of its
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import zstandard
 from google.protobuf.message import DecodeError
@@ -39,14 +39,17 @@ class TopicPartition(NamedTuple):
 
 
 class ConsumerRecord(NamedTuple):
-    """One record. `timestamp_ms` is Unix milliseconds; a null key or value is None."""
+    """One record. `timestamp_ms` is Unix milliseconds.
+
+    Key and value are bytes, or what the consumer's deserializers made of them; null is None.
+    """
 
     topic: str
     partition: int
     offset: int
     timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
+    key: Any
+    value: Any
     headers: Headers
 
 

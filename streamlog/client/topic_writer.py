@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Callable
+from threading import get_ident
 from typing import Final
 
 from streamlog.client.accumulator import Accumulator
 from streamlog.client.cluster_metadata import TopicView
 from streamlog.client.errors import ClientError, rejected
+from streamlog.client.home import Home
 from streamlog.client.partition_queue import Delivery, PartitionQueue
 from streamlog.client.record_encoder import (
     BATCH_CONTENT_BYTES_MAX,
@@ -50,10 +52,12 @@ class TopicWriter:
         make_queue: Callable[[TopicView, int], PartitionQueue],
         partitioner: Partitioner,
         first_partition: int,
+        home: Home,
     ) -> None:
         self.topic = view.name
         self.topic_id = view.topic_id
         self._accumulator = accumulator
+        self._home = home
         self._make_queue = make_queue
         self._partitioner = partitioner
         self._queues: list[PartitionQueue] = []
@@ -111,7 +115,11 @@ class TopicWriter:
             RecordRejected: the record is larger than any batch may be.
             ValueError: a header or the partition is out of its range.
             ClientClosed, ClientDefect: the producer was closed, or broke.
+            TypeError: key or value are not bytes.
+            WrongUse: not in the thread that the producer belongs to.
         """
+        if get_ident() != self._home.thread:
+            raise self._home.elsewhere()
         if partition is not None:
             queue = self.queue_of(partition)
         elif key is None:
@@ -124,6 +132,7 @@ class TopicWriter:
             if batch is None:
                 if self.closed_error is not None:
                     raise self.closed_error
+                self._home.check()
                 batch = self._accumulator.open(queue, timestamp_ms)
             records = batch.records
             index = len(records)
@@ -139,17 +148,25 @@ class TopicWriter:
                 tail = b""
             else:
                 tail = timestamp_field(timestamp_ms - batch.first_timestamp_ms)
-            if value is not None and key is None and len(value) < _VARINTS_END and not header_part:
-                value_length = VARINTS[len(value)]
-                encoded = b"\x0a%b\x12%b%b%b%b" % (
-                    VARINTS[1 + len(value_length) + len(value) + len(offset_part) + len(tail)],
-                    value_length,
-                    value,
-                    offset_part,
-                    tail,
-                )
-            else:
-                encoded = encode_record(key, value, tail, offset_part)
+            try:
+                if (
+                    key is None
+                    and value is not None
+                    and len(value) < _VARINTS_END
+                    and not header_part
+                ):
+                    value_length = VARINTS[len(value)]
+                    encoded = b"\x0a%b\x12%b%b%b%b" % (
+                        VARINTS[1 + len(value_length) + len(value) + len(offset_part) + len(tail)],
+                        value_length,
+                        value,
+                        offset_part,
+                        tail,
+                    )
+                else:
+                    encoded = encode_record(key, value, tail, offset_part)
+            except TypeError:
+                raise _not_bytes(key, value) from None
             size_bytes = batch.content_bytes + len(encoded)
             if size_bytes > batch.limit_bytes:
                 if len(encoded) > BATCH_CONTENT_BYTES_MAX:
@@ -198,3 +215,13 @@ class TopicWriter:
             Reason.BATCH_TOO_LARGE,
             f"a record of {size_bytes} bytes; a batch holds at most {BATCH_CONTENT_BYTES_MAX}",
         )
+
+
+def _not_bytes(key: object, value: object) -> TypeError:
+    part, what = ("value", value) if value is not None else ("key", key)
+    if isinstance(value, bytes | bytearray | memoryview):
+        part, what = "key", key
+    return TypeError(
+        f"the {part} is of type {type(what).__name__}; give bytes or None, or give the producer a"
+        f" {part}_serializer"
+    )

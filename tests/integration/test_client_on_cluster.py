@@ -106,7 +106,7 @@ async def test_positions(cluster: LocalCluster) -> None:
             with pytest.raises(OffsetOutOfRange) as caught:
                 await consumer.getmany(timeout_ms=SILENCE_MS)
             assert caught.value.metadata["high_watermark"] == str(end)
-        async with Consumer(cluster.bootstrap, out_of_range="earliest") as consumer:
+        async with Consumer(cluster.bootstrap, above_end="earliest") as consumer:
             consumer.assign([pair], start=10**9)
             assert (await read(consumer, 1))[0].value == b"0"
             with pytest.raises(TopicUnknown):

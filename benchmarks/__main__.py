@@ -24,8 +24,12 @@ from benchmarks.summary import Metric, figure, table
 from benchmarks.systems import Amounts, Figures, measure_kafka, measure_platform
 
 CACHE = Path("var") / "cache"
-QUICK = Amounts(events=2_000_000, blobs=200_000, singles=1_500, failover_partitions=600)
-FULL = Amounts(events=10_000_000, blobs=1_000_000, singles=5_000, failover_partitions=600)
+QUICK = Amounts(
+    events=2_000_000, blobs=200_000, singles=1_500, crowd=8_192, failover_partitions=600
+)
+FULL = Amounts(
+    events=10_000_000, blobs=1_000_000, singles=5_000, crowd=65_536, failover_partitions=600
+)
 
 
 def metrics(ours: Figures, peer: Figures | None) -> list[Metric]:
@@ -41,6 +45,10 @@ def metrics(ours: Figures, peer: Figures | None) -> list[Metric]:
         Metric("consume from the start", "records/s", mine["consume"], other("consume"), 3.0),
         Metric("one at a time, p50", "ms", mine["single_p50"], other("single_p50"), 1.0, False),
         Metric("one at a time, p99", "ms", mine["single_p99"], other("single_p99"), 1.0, False),
+        Metric("32 single clients", "records/s", mine["crowd-32"], other("crowd-32"), 1.5),
+        Metric("256 single clients", "records/s", mine["crowd-256"], other("crowd-256"), 1.5),
+        Metric("send_nowait, CPU a record", "us", mine["send_nowait"], None, 1.5, False),
+        Metric("async for, CPU a record", "us", mine["async_for"], None, 1.0, False),
         Metric("node killed, 600 partitions led", "s", mine["failover"], None, 2.0, False),
         Metric("memory of a node", "MB", mine["memory"], None, 250.0, False),
     ]
@@ -72,6 +80,8 @@ def main() -> int:
             except PeerUnavailable as error:
                 print(f"no peer figures: {error}")
     print(table(metrics(ours, peer)))
+    for note in ours.notes:
+        print(note)
     if peer is not None:
         print(
             f"Kafka's own: failover {figure(peer.values['failover'])} s, "

@@ -7,15 +7,19 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.cpu import TICKS_PER_S, cpu_ticks
 from benchmarks.peers.kafka import KafkaCluster, resident_mb
 from streamlog.cli.local_cluster import LocalCluster
 from streamlog.client import Admin
 
 CLIENT_TIMEOUT_S = 300
 FAILOVER_WITHIN_S = 60.0
+CROWDS = (32, 256)
+"""Numbers of clients that send one record at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Amounts:
     events: int
     blobs: int
     singles: int
+    crowd: int
+    """Records of each crowd of single-record clients."""
     failover_partitions: int
 
 
@@ -33,20 +39,21 @@ class Figures:
     """What a system reached; the names are those of the metrics."""
 
     values: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Said besides."""
 
 
-def client(module: str, what: str, bootstrap: str, topic: str, count: int) -> dict[str, float]:
+def client(module: str, *arguments: object) -> dict[str, float]:
     """Run a client process; what it printed. Raises RuntimeError with its words."""
-    command = [sys.executable, "-m", f"benchmarks.clients.{module}"]
     done = subprocess.run(
-        [*command, what, bootstrap, topic, str(count)],
+        [sys.executable, "-m", f"benchmarks.clients.{module}", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=CLIENT_TIMEOUT_S,
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(f"{module} {what} failed: {done.stderr[-2_000:]}")
+        raise RuntimeError(f"{module} {arguments} failed: {done.stderr[-2_000:]}")
     answer = json.loads(done.stdout.splitlines()[-1])
     assert isinstance(answer, dict)
     return answer
@@ -72,6 +79,19 @@ async def _await_leaders(admin: Admin, topic: str, without: int) -> float:
             return time.perf_counter() - begin
         await asyncio.sleep(0.02)
     raise RuntimeError(f"{topic} had no leaders within {FAILOVER_WITHIN_S:.0f} s")
+
+
+def _breakdown(clients: int, crowd: dict[str, float], spent: Counter[str]) -> str:
+    """Where the CPU of a crowd's records went."""
+    records = crowd["records"]
+    parts = ", ".join(
+        f"{kind} of the nodes {ticks / TICKS_PER_S / records * 1e6:.0f}"
+        for kind, ticks in sorted(spent.items())
+    )
+    return (
+        f"{clients} clients: p50 {crowd['p50_ms']:.1f} ms, p99 {crowd['p99_ms']:.1f} ms; CPU a"
+        f" record, us: clients {crowd['client_cpu_us']:.0f}, {parts}"
+    )
 
 
 async def measure_platform(directory: Path, amounts: Amounts) -> Figures:
@@ -102,6 +122,22 @@ async def measure_platform(directory: Path, amounts: Amounts) -> Figures:
         consumed = await work("consume", "singles", amounts.singles + 50)
         _expect("singles", consumed["records"], amounts.singles + 50)
         found["single_p50"], found["single_p99"] = single["p50_ms"], single["p99_ms"]
+        for clients in CROWDS:
+            topic = f"crowd-{clients}"
+            await _create(bootstrap, topic, 6)
+            before = cpu_ticks(cluster.pids())
+            crowd = await asyncio.to_thread(
+                client, "crowd", bootstrap, topic, amounts.crowd, clients
+            )
+            spent = cpu_ticks(cluster.pids())
+            spent.subtract(before)
+            consumed = await work("consume", topic, int(crowd["records"]))
+            _expect(topic, consumed["records"], int(crowd["records"]))
+            found[topic] = crowd["records_per_s"]
+            figures.notes.append(_breakdown(clients, crowd, spent))
+        await _create(bootstrap, "costs", 6)
+        cost = await work("costs", "costs", 100_000)
+        found["send_nowait"], found["async_for"] = cost["send_nowait_us"], cost["async_for_us"]
         found["memory"] = max(resident_mb(pid) for pid in cluster.pids())
         await _create(bootstrap, "many", amounts.failover_partitions)
         async with Admin(bootstrap) as admin:
@@ -138,6 +174,13 @@ def measure_kafka(libs: Path, directory: Path, payload: Path, amounts: Amounts) 
         kafka.create_topic("singles", 1)
         single = client("kafka", "single", bootstrap, "singles", amounts.singles)
         found["single_p50"], found["single_p99"] = single["p50_ms"], single["p99_ms"]
+        for clients in CROWDS:
+            topic = f"crowd-{clients}"
+            kafka.create_topic(topic, 6)
+            crowd = client("kafka", "crowd", bootstrap, topic, amounts.crowd, clients)
+            consumed = client("kafka", "consume", bootstrap, topic, int(crowd["records"]))
+            _expect(f"Kafka {topic}", consumed["records"], int(crowd["records"]))
+            found[topic] = crowd["records_per_s"]
         found["memory"] = kafka.memory_mb()
         kafka.create_topic("many", amounts.failover_partitions)
         begin = time.perf_counter()

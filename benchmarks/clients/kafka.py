@@ -1,12 +1,14 @@
 """Python clients of Kafka (confluent-kafka), run as a process: one JSON object on stdout.
 
-Usage: python -m benchmarks.clients.kafka consume|single|count BOOTSTRAP TOPIC RECORDS
+Usage: python -m benchmarks.clients.kafka consume|single BOOTSTRAP TOPIC RECORDS
+       python -m benchmarks.clients.kafka crowd BOOTSTRAP TOPIC RECORDS CLIENTS
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
@@ -73,11 +75,63 @@ def single(bootstrap: str, topic: str, records: int) -> dict[str, float]:
     return {"p50_ms": percentile(warm, 0.5) * 1e3, "p99_ms": percentile(warm, 0.99) * 1e3}
 
 
+def crowd(bootstrap: str, topic: str, records: int, clients: int) -> dict[str, float]:
+    """Independent producers, each awaiting its acknowledgement before it sends the next record."""
+    events = json_events()
+    each = records // clients
+    latencies: list[float] = []
+    failures: list[str] = []
+    together = threading.Barrier(clients + 1)
+
+    def client(number: int) -> None:
+        producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "linger.ms": 0})
+        done = 0
+
+        def on_delivery(error: KafkaError | None, _: object) -> None:
+            nonlocal done
+            done += 1
+            if error is not None:
+                failures.append(str(error))
+
+        for count in range(each + 1):
+            begin = time.perf_counter()
+            value = events[(number * each + count) % len(events)]
+            producer.produce(topic, value, on_delivery=on_delivery)
+            while done <= count:
+                producer.poll(1.0)
+            latencies.append(time.perf_counter() - begin)
+            if count == 0:
+                together.wait()  # the first one only connects
+
+    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    latencies.clear()
+    begin, cpu = time.perf_counter(), time.process_time()
+    for thread in threads:
+        thread.join()
+    seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    if failures:
+        raise SystemExit(failures[0])
+    latencies.sort()
+    return {
+        "records": (each + 1) * clients,
+        "records_per_s": each * clients / seconds,
+        "p50_ms": percentile(latencies, 0.5) * 1e3,
+        "p99_ms": percentile(latencies, 0.99) * 1e3,
+        "client_cpu_us": cpu / (each * clients) * 1e6,
+    }
+
+
 def main() -> None:
     """Dispatch."""
     what, bootstrap, topic, records = sys.argv[1:5]
-    work = {"consume": consume, "single": single}[what]
-    print(json.dumps(work(bootstrap, topic, int(records))))
+    if what == "crowd":
+        answer = crowd(bootstrap, topic, int(records), int(sys.argv[5]))
+    else:
+        answer = {"consume": consume, "single": single}[what](bootstrap, topic, int(records))
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The Python client of this platform, run as a process: one JSON object on stdout.
 
 Usage: python -m benchmarks.clients.platform WORK BOOTSTRAP TOPIC RECORDS
-WORK: produce-events, produce-blobs, consume, single.
+WORK: produce-events, produce-blobs, consume, single, costs.
 """
 
 from __future__ import annotations
@@ -75,6 +75,35 @@ async def single(bootstrap: str, topic: str, records: int) -> dict[str, float]:
     return {"p50_ms": percentile(warm, 0.5) * 1e3, "p99_ms": percentile(warm, 0.99) * 1e3}
 
 
+async def costs(bootstrap: str, topic: str, records: int) -> dict[str, float]:
+    """Microseconds of CPU a record, of the calling thread: `send_nowait` alone; `async for` with
+    all that the event loop does besides."""
+    events = json_events()
+    chunk = 256
+    sent = spent = 0.0
+    async with Producer(bootstrap) as producer:
+        await producer.send(topic, events[0])
+        while sent < records:
+            begin = time.thread_time()
+            for value in events[:chunk]:
+                producer.send_nowait(topic, value, key=b"0123456789abcdef")
+            spent += time.thread_time() - begin
+            sent += chunk
+            await producer.room()
+            await asyncio.sleep(0.001)
+    async with Admin(bootstrap) as admin, Consumer(bootstrap) as consumer:
+        described = await admin.describe_topic(topic)
+        consumer.assign([(topic, partition.partition) for partition in described.partitions])
+        got = 0
+        begin = time.thread_time()
+        async for _ in consumer:
+            got += 1
+            if got == sent + 1:
+                break
+        read = time.thread_time() - begin
+    return {"records": got, "send_nowait_us": spent / sent * 1e6, "async_for_us": read / got * 1e6}
+
+
 def main() -> None:
     """Dispatch."""
     what, bootstrap, topic, records = sys.argv[1:5]
@@ -88,6 +117,8 @@ def main() -> None:
             work = consume(bootstrap, topic, count)
         case "single":
             work = single(bootstrap, topic, count)
+        case "costs":
+            work = costs(bootstrap, topic, count)
         case _:
             raise SystemExit(__doc__)
     gc.freeze()

@@ -41,6 +41,9 @@ class Accumulator:
         self._linger_ms = linger_ms
         self._on_sealed = on_sealed
         self._open: dict[PartitionQueue, None] = {}
+        """Partitions with an open batch that lingers, oldest first."""
+        self._overdue: dict[PartitionQueue, None] = {}
+        """Those whose batch has lingered, but could not be sent yet: it goes on filling."""
         self._unresolved: dict[Batch, None] = {}
         self._linger: asyncio.Handle | None = None
         self._room: asyncio.Future[None] | None = None
@@ -85,6 +88,7 @@ class Accumulator:
         batch = queue.open_batch
         queue.open_batch = None
         self._open.pop(queue, None)
+        self._overdue.pop(queue, None)
         if batch is None:
             return
         if not batch.records:  # opened, but the record did not get in
@@ -104,8 +108,15 @@ class Accumulator:
 
     def seal_all(self) -> None:
         """Seal every open batch."""
-        for queue in list(self._open):
+        for queue in (*self._overdue, *self._open):
             self.seal(queue)
+
+    def seal_overdue(self, queue: PartitionQueue) -> bool:
+        """Seal the partition's batch if it has lingered and can be sent now; whether it was."""
+        if queue not in self._overdue or queue.is_busy:
+            return False
+        self.seal(queue)
+        return True
 
     def unresolved(self) -> list[Batch]:
         """Batches that are not acknowledged or given up, oldest first."""
@@ -141,8 +152,7 @@ class Accumulator:
             if step_bytes > self.buffer_bytes:
                 message = f"a record of {step_bytes} bytes; buffer_bytes is {self.buffer_bytes}"
                 raise ValueError(message)
-            for queue in list(self._open):  # what is full of open batches must be sent
-                self.seal(queue)
+            self.seal_all()  # what is full of open batches must be sent
             self._wanted_bytes = max(step_bytes, RESERVATION_STEP_BYTES)
             raise BufferFull(
                 f"{self.reserved_bytes} bytes of records are not acknowledged yet; "
@@ -162,7 +172,11 @@ class Accumulator:
             self._linger = loop.call_later(delay_ms / 1000, self._on_linger)
 
     def _on_linger(self) -> None:
-        """Seal what lingered long enough, and at once what will have within a millisecond."""
+        """Seal what lingered long enough, and at once what will have within a millisecond.
+
+        While a partition has as many batches under way as it may, its open batch goes on filling:
+        under load batches grow instead of queueing.
+        """
         self._linger = None
         due_ms = self._clock.monotonic_ms() - self._linger_ms + 1.0
         for queue in list(self._open):
@@ -170,4 +184,8 @@ class Accumulator:
             if batch is not None and batch.created_ms > due_ms:
                 self._schedule(batch.created_ms - due_ms + 1.0)
                 return
-            self.seal(queue)
+            if queue.is_busy:
+                del self._open[queue]
+                self._overdue[queue] = None
+            else:
+                self.seal(queue)

@@ -180,6 +180,11 @@ class PartitionQueue:
         )
 
     @property
+    def is_busy(self) -> bool:
+        """As many batches are under way, or wait to be, as may be in flight."""
+        return len(self.in_flight) + len(self.waiting) >= self.max_in_flight
+
+    @property
     def is_idle(self) -> bool:
         """Nothing waits and nothing is in flight."""
         return not self.waiting and not self.in_flight

@@ -507,7 +507,8 @@ class Producer:
     def _on_sealed(self, queue: PartitionQueue) -> None:
         writer = self._writers.get(queue.topic)
         if writer is not None:
-            writer.batch_sealed(queue)
+            size_bytes = queue.waiting[-1].content_bytes
+            writer.batch_sealed(queue, size_bytes, self._environment.clock.monotonic_ms())
         self._sender.on_sealed(queue)
 
     def _make_queue(self, view: TopicView, partition: int) -> PartitionQueue:

@@ -151,6 +151,9 @@ class Sender:
 
     def pump(self, queue: PartitionQueue) -> None:
         """Hand the partition to its leader's stream, if it has something that may be sent."""
+        assert self.accumulator is not None
+        if self.accumulator.seal_overdue(queue):
+            return  # which came back here by way of `on_sealed`
         if not queue.may_send or self._closed:
             return
         if self._policy.idempotent and queue.identity is None:
@@ -265,6 +268,7 @@ class Sender:
         if queue.identity is None and identity is not None and self._identity == identity:
             self._identity = None  # nobody else begins under an id that lost a batch
         if not queue.waiting:
+            self.pump(queue)
             return
         failure = queue.waiting[0].last_error
         if (
@@ -465,6 +469,8 @@ class Sender:
             waiter()
         batch.waiters = batch.deliveries = None
         batch.records = []
+        if not self._closed:
+            self.accumulator.seal_overdue(queue)
 
 
 def _copy(error: ClientError, *, indefinite: bool) -> ClientError:

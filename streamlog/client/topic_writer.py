@@ -32,6 +32,9 @@ from streamlog.model.errors import Reason
 _VARINTS_END: Final = RECORDS_MAX - 64
 """Key and value together below this: every length has its varint in the table."""
 _NEIGHBOURS_MAX: Final = 4
+STICKY_MS: Final = 100
+"""Records without a key go on to another partition after so long, or after a full batch: what comes
+together is stored together, and over time it is spread evenly."""
 
 Partitioner = Callable[[bytes], int]
 """Hash of a key, not negative; the partition is its remainder by the number of partitions."""
@@ -64,6 +67,8 @@ class TopicWriter:
         self._routing_partitions = 0
         self._sticky: PartitionQueue
         self._turn = first_partition
+        self._sticky_bytes = 0
+        self._sticky_since_ms = 0.0
         self.closed_error: ClientError | None = None
         self.bind(view)
 
@@ -197,10 +202,18 @@ class TopicWriter:
         self._turn = (self._turn + best) % count
         self._sticky = self._queues[self._turn]
 
-    def batch_sealed(self, queue: PartitionQueue) -> None:
-        """A batch is complete; records without a key go on in another partition."""
-        if queue is self._sticky:
+    def batch_sealed(self, queue: PartitionQueue, size_bytes: int, now_ms: float) -> None:
+        """A batch is complete; records without a key may go on in another partition."""
+        if queue is not self._sticky:
+            return
+        self._sticky_bytes += size_bytes
+        if (
+            self._sticky_bytes >= self._accumulator.batch_bytes // 2
+            or now_ms - self._sticky_since_ms >= STICKY_MS
+            or len(queue.waiting) > 1
+        ):
             self._move_on()
+            self._sticky_bytes, self._sticky_since_ms = 0, now_ms
 
     def queue_of(self, partition: int) -> PartitionQueue:
         """The partition's queue. Raises ValueError when there is no such partition."""

@@ -24,8 +24,8 @@ from streamlog.model.settings.node import NodeConfig
 from streamlog.v1.record_service_pb2 import PublishRequest
 
 SERVICE_NAME: Final = "streamlog.v1.RecordService"
-BATCHES_IN_FLIGHT: Final = 2
-"""Of a partition: one is made durable while the next one fills."""
+BATCHES_IN_FLIGHT: Final = 1
+"""Of a partition: while one is made durable, the next one fills with all that comes."""
 
 _LOG = logging.getLogger(__name__)
 

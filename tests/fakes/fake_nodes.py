@@ -54,6 +54,9 @@ class FakeNode:
         self.cluster, self.node_id, self.address = cluster, node_id, address
         self.silent = False
         """Answers nothing, like a machine that vanished."""
+        self.answers = asyncio.Event()
+        """Cleared: streams take requests, and their answers wait."""
+        self.answers.set()
         self.streams_opened = 0
         self.on_send: Callable[[], None] = lambda: None
         """Called for each message of a stream; raises what the transport is to raise."""
@@ -140,7 +143,9 @@ class FakeStream:
         self._answers.put_nowait(pb.ProduceResponse(results=results).SerializeToString())
 
     async def receive(self) -> bytes | None:
-        return await self._answers.get()
+        answer = await self._answers.get()
+        await self._node.answers.wait()
+        return answer
 
     async def done_sending(self) -> None:
         pass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamlog.cli.disk_usage import ANSWER_TIMEOUT_S, shown_size, size_column, size_of
 from streamlog.cli.failure import EXIT_FAILED
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
@@ -13,7 +15,7 @@ from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
 
 if TYPE_CHECKING:
-    from streamlog.client import ClusterDescription
+    from streamlog.client import Admin, ClusterDescription, NodeDescription, NodeReplicas
 
 
 def register(application: typer.Typer) -> None:
@@ -27,7 +29,12 @@ def register(application: typer.Typer) -> None:
         ),
     )(on_cluster(status))
     group.command(
-        "nodes", epilog=examples("streamlog cluster nodes", "streamlog cluster nodes -o json")
+        "nodes",
+        epilog=examples(
+            "streamlog cluster nodes",
+            "streamlog cluster nodes --size",
+            "streamlog cluster nodes -o json",
+        ),
     )(on_cluster(nodes))
     group.command(
         "partitions",
@@ -95,15 +102,52 @@ def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
-def nodes(output: OutputOption = Output.TABLE, *, target: Target) -> None:
+def nodes(
+    size: Annotated[
+        bool, typer.Option("--size", help="Also what they store, and what is free on their disks.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    *,
+    target: Target,
+) -> None:
     """List the nodes."""
 
     async def work() -> None:
         async with admin_of(target) as admin:
             cluster = await admin.describe_cluster()
-        show(_node_rows(cluster), output, none="no nodes")
+            rows = _node_rows(cluster)
+            if size:
+                stored = await asyncio.gather(*(_stored(admin, node) for node in cluster.nodes))
+                for row, node in zip(rows, stored, strict=True):
+                    row |= _size_columns(node, output)
+        show(rows, output, none="no nodes")
 
     run(work(), target)
+
+
+async def _stored(admin: Admin, node: NodeDescription) -> NodeReplicas | None:
+    """What the node says of its disk; None when it does not answer."""
+    from streamlog.client import ClientError
+
+    if not node.live:
+        return None
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await admin.describe_node(node.address)
+    except (ClientError, TimeoutError):
+        return None
+
+
+def _size_columns(node: NodeReplicas | None, output: Output) -> dict[str, Any]:
+    return {
+        "replicas": None if node is None else len(node.replicas),
+        size_column(output): None
+        if node is None
+        else shown_size(size_of(node.replicas) or 0, output),
+        size_column(output, "disk_free"): None
+        if node is None
+        else shown_size(node.disk_free_bytes, output),
+    }
 
 
 def partitions(

@@ -20,7 +20,7 @@ from streamlog.cli.record_printer import (
     raw_printer,
     template_printer,
 )
-from streamlog.cli.remote import on_cluster, policy, run
+from streamlog.cli.remote import admin_of, on_cluster, policy, run
 from streamlog.cli.target import Target
 
 OFFSET_MAX = 2**31 - 1
@@ -130,8 +130,11 @@ def consume(
     async def work() -> int:
         from streamlog.client import Consumer
 
-        async with Consumer(target.bootstrap, policy=policy()) as consumer:
-            reading = Consumption(consumer, names, partitions, wanted)
+        async with (
+            Consumer(target.bootstrap, policy=policy()) as consumer,
+            admin_of(target) as admin,
+        ):
+            reading = Consumption(consumer, admin, names, partitions, wanted)
             await reading.begin()
             if wanted.until is None and wanted.start == Place("end") and sys.stdout.isatty():
                 typer.echo(

@@ -13,11 +13,11 @@ from streamlog.cli.positions import Place, Range
 
 if TYPE_CHECKING:
     from streamlog.cli.record_printer import Printer
-    from streamlog.client import Consumer, TopicPartition
+    from streamlog.client import Admin, Consumer, TopicPartition
 
 POLL_MS: Final = 500
 RECORDS_AT_ONCE: Final = 5_000
-GROWTH_CHECK_S: Final = 5.0
+GROWTH_CHECK_S: Final = 3.0
 """How often somebody who waits for new records looks for new partitions."""
 
 
@@ -31,12 +31,14 @@ class Consumption:
     def __init__(
         self,
         consumer: Consumer,
+        admin: Admin,
         topics: Sequence[str],
         partitions: Sequence[int] | None,
         wanted: Range,
     ) -> None:
         """`partitions`: of each topic; None: all, those that are added meanwhile included."""
         self._consumer = consumer
+        self._admin = admin
         self._topics = topics
         self._partitions = partitions
         self._range = wanted
@@ -124,9 +126,28 @@ class Consumption:
             if not polled and _nobody_reads():
                 raise BrokenPipeError
             if self._ends is None and asyncio.get_running_loop().time() > grown_s:
+                await self._take_new_partitions()
                 grown_s = asyncio.get_running_loop().time() + GROWTH_CHECK_S
-                self._consumer.assign(await self._pairs(), start="earliest")
         return printed
+
+    async def _take_new_partitions(self) -> None:
+        """Read partitions that were added, from their beginning. Raises ClientError."""
+        from streamlog.client import ClientError
+
+        if self._partitions is not None:
+            return
+        pairs = []
+        for topic in self._topics:
+            try:
+                # The consumer itself would hear of them within a minute.
+                described = await self._admin.describe_topic(topic)
+            except ClientError as error:
+                if not error.retriable:
+                    raise
+                return  # the next time
+            pairs += [(topic, partition.partition) for partition in described.partitions]
+        if len(pairs) > len(self._consumer.assignment):
+            self._consumer.assign(pairs, start="earliest")
 
     async def _at_end(self, ends: dict[TopicPartition, int]) -> bool:
         for pair, end in ends.items():

@@ -13,6 +13,7 @@ from typing import Annotated, cast
 import typer
 
 from streamlog.cli import (
+    bench,
     cluster,
     config,
     consume,
@@ -27,7 +28,7 @@ from streamlog.cli import (
 from streamlog.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CommandFailed
 from streamlog.model.version import SOFTWARE
 
-COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, config, profile, log)
+COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, config, profile, bench, log)
 """In the order of the help."""
 USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """click.UsageError, wherever this version of typer keeps it."""

@@ -6,23 +6,41 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamlog.cli import topic_change
+from streamlog.cli import topic_change, topic_trim
 from streamlog.cli.completion import complete_settings, complete_topics
 from streamlog.cli.confirm import DryRun
+from streamlog.cli.disk_usage import (
+    replica_rows,
+    replicas_of,
+    shown_size,
+    size_column,
+    size_of,
+)
 from streamlog.cli.options import PARTITIONS_MAX, examples, whole_number
-from streamlog.cli.output import Output, OutputOption, counted, say, show, show_json, table
+from streamlog.cli.output import (
+    Output,
+    OutputOption,
+    counted,
+    say,
+    show,
+    show_json,
+    size_text,
+    table,
+)
 from streamlog.cli.remote import admin_of, on_cluster, run, settings
 from streamlog.cli.target import Target
 
 if TYPE_CHECKING:
-    from streamlog.client import Admin, TopicDescription
+    from streamlog.client import Admin, ReplicaDescription, TopicDescription
 
 REPLICAS_MAX = 7
 
 
 def register(application: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="Topics: create, list, describe, alter, delete.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Topics: create, list, describe, alter, trim, delete.", no_args_is_help=True
+    )
     group.command(
         "create",
         epilog=examples(
@@ -30,9 +48,12 @@ def register(application: typer.Typer) -> None:
             "streamlog topic create audit -p 3 -r 3 -c retention.ms=-1 -c max.batch.bytes=65536",
         ),
     )(on_cluster(create))
-    group.command("list", epilog=examples("streamlog topic list", "streamlog topic list -o json"))(
-        on_cluster(list_topics)
-    )
+    group.command(
+        "list",
+        epilog=examples(
+            "streamlog topic list", "streamlog topic list --size", "streamlog topic list -o json"
+        ),
+    )(on_cluster(list_topics))
     group.command(
         "describe",
         epilog=examples(
@@ -40,6 +61,7 @@ def register(application: typer.Typer) -> None:
         ),
     )(on_cluster(describe))
     topic_change.register(group)
+    topic_trim.register(group)
     application.add_typer(group, name="topic")
 
 
@@ -111,21 +133,37 @@ def create(
     run(work(), target)
 
 
-def list_topics(output: OutputOption = Output.TABLE, *, target: Target) -> None:
+def list_topics(
+    size: Annotated[
+        bool, typer.Option("--size", help="Also what they take on disk, on all nodes together.")
+    ] = False,
+    output: OutputOption = Output.TABLE,
+    *,
+    target: Target,
+) -> None:
     """List topics."""
 
     async def work() -> None:
         async with admin_of(target) as admin:
             topics = await admin.list_topics()
-        rows = [
-            {
+            stored = await replicas_of(admin) if size and topics else []
+        by_topic: dict[str, list[ReplicaDescription]] = {topic.name: [] for topic in topics}
+        for replica in stored:
+            by_topic.setdefault(replica.topic, []).append(replica)
+        rows: list[dict[str, Any]] = []
+        for topic in topics:
+            row: dict[str, Any] = {
                 "topic": topic.name,
                 "partitions": topic.partition_count,
                 "replicas": topic.replication_factor,
                 "id": topic.topic_id,
             }
-            for topic in topics
-        ]
+            if size:
+                largest = max((each.size_bytes for each in by_topic[topic.name]), default=None)
+                total = size_of(by_topic[topic.name])
+                row[size_column(output)] = shown_size(total, output)
+                row[size_column(output, "largest_replica")] = shown_size(largest, output)
+            rows.append(row)
         show(rows, output, none="no topics; make one: streamlog topic create NAME")
 
     run(work(), target)
@@ -139,15 +177,20 @@ def describe(
     *,
     target: Target,
 ) -> None:
-    """Show a topic's partitions, leaders, offsets and settings.
+    """Show a topic's partitions, replicas, sizes and settings.
 
-    Each setting tells whether its value is the topic's own or the default.
+    Each setting tells whether its value is the topic's own or the default. A replica whose node
+    does not answer is left out, of the sizes too.
     """
 
     async def work() -> None:
         async with admin_of(target) as admin:
             topic = await admin.describe_topic(name)
             rows = await partition_rows(admin, topic)
+            stored = await replicas_of(admin, name)
+        for row in rows:
+            total = size_of(each for each in stored if each.partition == row["partition"])
+            row[size_column(output)] = shown_size(total, output)
         config = [
             {
                 "setting": entry.key,
@@ -157,9 +200,22 @@ def describe(
             for entry in topic.config
         ]
         if output is Output.JSON:
-            show_json({"topic": name, "id": topic.topic_id, "partitions": rows, "settings": config})
+            show_json(
+                {
+                    "topic": name,
+                    "id": topic.topic_id,
+                    "size_bytes": size_of(stored),
+                    "partitions": rows,
+                    "replicas": replica_rows(stored, output),
+                    "settings": config,
+                }
+            )
             return
         typer.echo(table(rows))
+        if stored:
+            typer.echo()
+            typer.echo(table(replica_rows(stored, output)))
+            typer.echo(f"{size_text(size_of(stored) or 0)} on disk, all replicas together")
         typer.echo()
         typer.echo(table(config))
 

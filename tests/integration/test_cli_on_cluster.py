@@ -5,101 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.cli_shell import TIMEOUT_S, Shell, dev
 from tests.fakes.node_processes import free_addresses, until
 
-COMMAND = [sys.executable, "-m", "streamlog.cli.main"]
-TIMEOUT_S = 60
 
-
-class Shell:
-    """Runs commands as a user does who has set STREAMLOG_BOOTSTRAP."""
-
-    def __init__(self, bootstrap: str, data: Path) -> None:
-        self.bootstrap, self.data = bootstrap, data
-        self.environment = {**os.environ, "STREAMLOG_BOOTSTRAP": bootstrap}
-
-    def run(self, *arguments: str, stdin: str | bytes = b"") -> subprocess.CompletedProcess[str]:
-        """To its end; never a traceback."""
-        text = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            input=text,
-            capture_output=True,
-            timeout=TIMEOUT_S,
-            env=self.environment,
-            check=False,
-        )
-        result = subprocess.CompletedProcess(
-            done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
-        )
-        assert "Traceback" not in result.stderr, result.stderr
-        return result
-
-    def ok(self, *arguments: str, stdin: str | bytes = b"") -> str:
-        """What it prints; exit code 0."""
-        done = self.run(*arguments, stdin=stdin)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """In the background."""
-        return subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=self.environment,
-        )
-
-    def sh(self, line: str) -> tuple[int, str, str]:
-        """A pipeline; exit code of its first command, output, errors."""
-        script = f"{line}; exit ${{PIPESTATUS[0]}}"
-        done = subprocess.run(
-            ["bash", "-c", script.replace("streamlog ", " ".join(COMMAND) + " ")],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            env=self.environment,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-
-@contextmanager
-def dev(data: Path) -> Iterator[Shell]:
-    """`streamlog dev` with a topic `numbers` of 3 partitions that holds 1 to 100."""
-    port = int(free_addresses(4)[0].rpartition(":")[2])
-    process = subprocess.Popen(
-        [*COMMAND, "dev", f"--data-dir={data}", f"--port={port}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
-        shell = Shell(f"127.0.0.1:{port}", data)
-        shell.ok("topic", "create", "numbers", "--partitions", "3")
-        lines = "".join(f"k{n}:{n}\n" for n in range(1, 101))
-        shell.ok("produce", "numbers", "--key-separator", ":", stdin=lines)
-        yield shell
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=TIMEOUT_S)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """One cluster for all tests that leave it as it is."""
     with dev(tmp_path_factory.mktemp("dev")) as shell:
@@ -117,7 +33,7 @@ def test_the_life_of_a_topic(shell: Shell) -> None:
     ]
     listed = {row["topic"]: row for row in json.loads(shell.ok("topic", "list", "-o", "json"))}
     assert (listed["life"]["partitions"], listed["life"]["replicas"]) == (2, 3)
-    settings = shell.ok("topic", "describe", "life").partition("\n\n")[2].splitlines()
+    settings = shell.ok("topic", "describe", "life").rpartition("\n\n")[2].splitlines()
     assert settings[0].split() == ["setting", "value", "from"]
     assert ["retention.ms", "-1", "topic"] in [line.split() for line in settings]
     assert ["cleanup.policy", "delete", "default"] in [line.split() for line in settings]

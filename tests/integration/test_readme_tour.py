@@ -52,7 +52,7 @@ class Tour:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        port = int(free_addresses(4)[0].rpartition(":")[2])
+        port = int(free_addresses(6)[0].rpartition(":")[2])
         self.ports = {str(9092 + n): str(port + n) for n in range(3)}
         self.environment = {
             **os.environ,

@@ -168,8 +168,14 @@ class Placement:
     ) -> None:
         reset = PositionReset(pair.topic, pair.partition, before, to, why)
         _LOG.warning(
-            "%s/%d: offset %d is not in the log (%s); going on from %d",
-            *(pair.topic, pair.partition, before, why, to),
+            "position_reset",
+            extra={
+                "topic": pair.topic,
+                "partition": pair.partition,
+                "from_offset": before,
+                "to_offset": to,
+                "why": why,
+            },
         )
         if self._on_reset is not None:
             self._on_reset(reset)

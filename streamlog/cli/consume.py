@@ -11,7 +11,7 @@ import typer
 from streamlog.cli.completion import complete_topics
 from streamlog.cli.consuming import Consumption
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.options import examples, whole_number
+from streamlog.cli.options import examples, fields, whole_number
 from streamlog.cli.positions import Place, Range, parse_range
 from streamlog.cli.record_printer import (
     LETTERS,
@@ -39,7 +39,8 @@ def register(application: typer.Typer) -> None:
     """Add the command."""
     application.command(
         "consume",
-        epilog=examples(
+        epilog=fields(LETTERS)
+        + examples(
             "streamlog consume orders",
             "streamlog consume orders --from start --exit",
             "streamlog consume orders --from -10 -f '%p %o %k %v\\n'",
@@ -95,11 +96,7 @@ def consume(
             "--format",
             "-f",
             metavar="TEMPLATE",
-            help="Default: "
-            + DEFAULT_TEMPLATE
-            + ". "
-            + ", ".join(f"%{letter} {meaning}" for letter, meaning in LETTERS.items())
-            + r", %% percent, \n \t \xHH.",
+            help=f"What is printed of each record; the fields are below. Default: {DEFAULT_TEMPLATE}",
         ),
     ] = None,
     output: Annotated[

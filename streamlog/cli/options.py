@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import typer
 
@@ -32,3 +32,12 @@ def whole_number(low: int, high: int | None = None) -> Callable[[str | int], int
 def examples(*lines: str) -> str:
     """The end of a command's help: lines to copy."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def fields(letters: Mapping[str, str]) -> str:
+    """A part of a command's help: the fields of its templates, and what else stands in them."""
+    rows = {f"%{letter}": meaning for letter, meaning in letters.items()}
+    rows |= {"%%": "percent", r"\n \t \xHH": "newline, tab, any byte"}
+    width = max(map(len, rows))
+    table = [f"  {field:{width}}  {meaning}" for field, meaning in rows.items()]
+    return "\n".join(["\b", "Fields of --format:", *table, "", ""])

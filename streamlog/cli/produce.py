@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from streamlog.cli import record_parser
 from streamlog.cli.completion import complete_topics
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.input_lines import open_input
-from streamlog.cli.options import RATE_MAX, examples, whole_number
+from streamlog.cli.options import RATE_MAX, examples, fields, whole_number
 from streamlog.cli.output import Output, OutputOption, counted, size_text
 from streamlog.cli.pacing import Pacer
 from streamlog.cli.positions import parse_time
@@ -40,7 +41,8 @@ def register(application: typer.Typer) -> None:
     """Add the command."""
     application.command(
         "produce",
-        epilog=examples(
+        epilog=fields(record_parser.LETTERS)
+        + examples(
             "echo hello | streamlog produce greetings",
             "streamlog produce orders --key-separator : < orders.txt",
             "streamlog produce orders --file orders.txt -H source=import --null NULL",
@@ -69,8 +71,7 @@ def produce(
             "--format",
             "-f",
             metavar="TEMPLATE",
-            help=r"What a line looks like: '%k\t%v\n' with %k key, %v value, %p partition, %T time"
-            " in Unix milliseconds, %h{NAME} header; %k{hex} and %k{base64} decode. Or json: what"
+            help=r"What a line looks like, as '%k\t%v\n'; the fields are below. Or json: what"
             " 'consume -o json' prints.",
         ),
     ] = None,
@@ -181,19 +182,19 @@ def _parser(
     if key_separator == "":
         raise CommandFailed("--key-separator is empty", EXIT_USAGE)
     if key_separator is not None:
-        parse = record_parser.separator_parser(key_separator.encode())
+        parse = record_parser.separator_parser(os.fsencode(key_separator))
     elif template is not None:
         parse = record_parser.template_parser(template)
     else:
-        parse = record_parser.value_parser(None if key is None else key.encode())
-    return parse if null is None else record_parser.with_null(parse, null.encode())
+        parse = record_parser.value_parser(None if key is None else os.fsencode(key))
+    return parse if null is None else record_parser.with_null(parse, os.fsencode(null))
 
 
 def _header(text: str) -> tuple[str, bytes | None]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise CommandFailed(f"--header {text!r} is not NAME=VALUE", EXIT_USAGE)
-    return name, value.encode()
+    return name, os.fsencode(value)
 
 
 def _summary(progress: Progress) -> str:

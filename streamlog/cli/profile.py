@@ -13,7 +13,7 @@ from streamlog.cli.completion import complete_profiles
 from streamlog.cli.confirm import Yes, confirm
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples
-from streamlog.cli.output import Output, OutputOption, show, show_json, table
+from streamlog.cli.output import Output, OutputOption, say, show, show_json, table
 from streamlog.cli.target import parse_addresses, resolve_target
 
 Name = Annotated[
@@ -47,6 +47,14 @@ def _path() -> Path:
     return profiles.profiles_file(os.environ)
 
 
+def _row(known: profiles.Profiles, name: str) -> dict[str, Any]:
+    return {
+        "profile": name,
+        "bootstrap": known.bootstraps[name],
+        "current": known.current == name,
+    }
+
+
 def create(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="1 to 64 characters of [a-zA-Z0-9._-].")
@@ -66,6 +74,7 @@ def create(
     replace: Annotated[
         bool, typer.Option("--replace", help="Change it when it exists already.")
     ] = False,
+    output: OutputOption = Output.TABLE,
 ) -> None:
     """Name a cluster."""
     profiles.check_name(name)
@@ -79,16 +88,13 @@ def create(
     changed = known.with_profile(name, ",".join(addresses), use=use_it)
     profiles.save(_path(), changed)
     current = ", the current profile" if changed.current == name else ""
-    typer.echo(f"{name} is {changed.bootstraps[name]}{current}")
+    say(f"{name} is {changed.bootstraps[name]}{current}", _row(changed, name), output)
 
 
 def list_profiles(output: OutputOption = Output.TABLE) -> None:
     """List profiles."""
     known = profiles.load(_path())
-    rows = [
-        {"profile": name, "bootstrap": known.bootstraps[name], "current": name == known.current}
-        for name in sorted(known.bootstraps)
-    ]
+    rows = [_row(known, name) for name in sorted(known.bootstraps)]
     if output is Output.TABLE:
         rows = [row | {"current": "*" if row["current"] else ""} for row in rows]
     show(
@@ -98,11 +104,11 @@ def list_profiles(output: OutputOption = Output.TABLE) -> None:
     )
 
 
-def use(name: Name) -> None:
+def use(name: Name, output: OutputOption = Output.TABLE) -> None:
     """Make a profile the current one."""
     known = profiles.load(_path()).using(name)
     profiles.save(_path(), known)
-    typer.echo(f"commands talk to {name} ({known.bootstraps[name]})")
+    say(f"commands talk to {name} ({known.bootstraps[name]})", _row(known, name), output)
 
 
 def show_profile(
@@ -123,21 +129,19 @@ def show_profile(
         row = {"bootstrap": target.bootstrap, "from": target.source}
     else:
         known = profiles.load(_path())
-        row = {
-            "profile": name,
-            "bootstrap": known.bootstrap(name),
-            "current": known.current == name,
-        }
+        known.bootstrap(name)
+        row = _row(known, name)
     if output is Output.JSON:
         show_json(row)
     else:
         typer.echo(table([row]))
 
 
-def delete(name: Name, yes: Yes = False) -> None:
+def delete(name: Name, yes: Yes = False, output: OutputOption = Output.TABLE) -> None:
     """Forget a profile; the cluster stays as it is."""
     known = profiles.load(_path())
     rest = known.without(name)
     confirm(f"forget the profile {name} ({known.bootstraps[name]})?", yes=yes)
     profiles.save(_path(), rest)
-    typer.echo(f"deleted {name}" + (", the current profile" if known.current == name else ""))
+    current = ", the current profile" if known.current == name else ""
+    say(f"deleted {name}{current}", _row(known, name), output)

@@ -20,11 +20,11 @@ Headers = list[tuple[str, bytes | None]]
 
 JSON: Final = "json"
 LETTERS: Final = {
-    "k": "key (also %k{hex}, %k{base64})",
-    "v": "value (as the key)",
+    "k": "key; also %k{hex}, %k{base64}",
+    "v": "value; as the key",
     "p": "partition",
     "T": "time in Unix milliseconds",
-    "h": "%h{NAME} a header's value",
+    "h": "value of a header: %h{NAME}",
 }
 _OPTION: Final = "--format"
 _NUMBER: Final = rb"([0-9]{1,18})"
@@ -164,7 +164,7 @@ def _decode(text: bytes, field: Field) -> bytes:
         return base64.b64decode(text, validate=True) if field.argument == "base64" else text
     except (ValueError, binascii.Error):
         raise LineUnreadable(
-            f"its {LETTERS[field.letter].split()[0]} is no {field.argument}"
+            f"its {LETTERS[field.letter].partition(';')[0]} is no {field.argument}"
         ) from None
 
 

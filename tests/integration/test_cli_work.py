@@ -227,6 +227,37 @@ def test_a_closed_pipe_is_noticed_while_nothing_comes(shell: Shell) -> None:
     assert (code, printed, errors) == (141, "one\n", "")
 
 
+def test_a_report_that_nobody_reads_ends_the_command(shell: Shell) -> None:
+    """`produce --report | head -1` does not go on writing unseen."""
+    shell.ok("topic", "create", "unread")
+    code, printed, errors = shell.sh(
+        "seq 3000000 | streamlog produce unread --report | head -1; exit ${PIPESTATUS[1]}"
+    )
+    assert (code, printed.count("\n"), errors) == (141, 1, "")
+
+
+def test_arguments_that_are_no_text(shell: Shell) -> None:
+    """Bytes of the command line are stored as they are; names are refused in one line."""
+    shell.ok("topic", "create", "octets")
+    code, _, errors = shell.sh(
+        "echo $'v\\xff' | streamlog produce octets -k $'k\\xff' -H $'h=\\xfe'; exit ${PIPESTATUS[1]}"
+    )
+    assert (code, errors) == (0, "1 record is stored\n")
+    line = r"%k{hex} %v{hex} %h{%v{hex}}\n"
+    assert shell.ok("consume", "octets", "--from", "start", "-e", "-f", line) == "6bff 76ff fe\n"
+    for command in (
+        "consume $'\\xff' -e",
+        "topic create $'\\xff'",
+        "produce octets -H $'\\xff=1'",
+        "topic create t -c $'a\\xff=1'",
+    ):
+        code, printed, errors = shell.sh(f"streamlog {command} < <(echo x)")
+        assert code in {1, 2}, command
+        assert printed == ""
+        assert errors.startswith("error: "), errors
+        assert errors.count("\n") == 1, errors
+
+
 def test_misspelt_topics(shell: Shell) -> None:
     """Each command that takes a topic suggests the nearest name."""
     shell.ok("topic", "create", "customers")

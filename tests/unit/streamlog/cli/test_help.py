@@ -30,6 +30,14 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 COMMANDS = dict(leaves(APPLICATION))
 
+GROUPS = [name for name, each in APPLICATION.commands.items() if hasattr(each, "commands")]
+RUN_UNTIL_STOPPED = {("server",), ("dev",)}
+DESTROY = {
+    ("topic", "delete"),
+    ("topic", "trim"),
+    ("topic", "add-partitions"),
+}
+
 
 def examples_of(command: Any) -> list[str]:
     """The lines of the examples, after a pipe or before a redirection."""
@@ -59,6 +67,31 @@ def test_its_examples_parse(path: tuple[str, ...]) -> None:
         COMMANDS[path].make_context("x", arguments[len(path) + 1 :])
 
 
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path not in RUN_UNTIL_STOPPED])
+def test_programs_can_read_what_it_prints(path: tuple[str, ...]) -> None:
+    """-o json, everywhere under that name."""
+    shown = COMMANDS[path].make_context("x", [], resilient_parsing=True).get_help()
+    assert re.search(r"-o, --output <[a-z|]*json[a-z|]*>", shown), shown
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_nothing_is_destroyed_unasked(path: tuple[str, ...]) -> None:
+    """What can not be undone can be tried first, and asks unless it is told not to."""
+    options = {name for each in COMMANDS[path].params for name in each.opts}
+    if path in DESTROY:
+        assert {"--yes", "--dry-run"} <= options
+    elif "--yes" in options:
+        assert path == ("profile", "delete")
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_whoever_talks_to_a_cluster_takes_its_name(path: tuple[str, ...]) -> None:
+    """--bootstrap and --profile go together; a node's own --bootstrap is another thing."""
+    options = {name for each in COMMANDS[path].params for name in each.opts}
+    of_a_node = path[0] in {"server", "config", "profile"}
+    assert ("--profile" in options) == ("--bootstrap" in options and not of_a_node)
+
+
 def test_the_documents_name_only_commands_that_exist() -> None:
     """`streamlog x y` in README, docs and examples is a command, and its options exist."""
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]:
@@ -69,7 +102,7 @@ def test_the_documents_name_only_commands_that_exist() -> None:
             COMMANDS[path].make_context("x", arguments[len(path) :])
 
 
-@pytest.mark.parametrize("arguments", [(), ("topic",), ("cluster",), ("log",)])
+@pytest.mark.parametrize("arguments", [(), *[(name,) for name in GROUPS]])
 def test_a_group_without_a_command_shows_its_help(arguments: tuple[str, ...]) -> None:
     """What there is to choose from, and exit code 2, because nothing was done."""
     done = subprocess.run(

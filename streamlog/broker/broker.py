@@ -6,6 +6,7 @@ clients retry: the listener must be up before, because nodes find each other thr
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -30,6 +31,7 @@ from streamlog.broker.retention import Retention
 from streamlog.broker.trim import trim_partitions
 from streamlog.cluster.cluster import Cluster
 from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.storage.validation import BatchValidator
 from streamlog.v1 import admin_service_pb2, log_service_pb2
@@ -53,11 +55,11 @@ class Broker:
         cluster: Cluster,
         retention: Retention,
         replicas: ReplicaService,
-        config: NodeConfig,
+        settings: LiveSettings,
     ) -> None:
         self._retention = retention
         self._replicas = replicas
-        self._config = config
+        self._settings = settings
         self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
         self._admin = admin
@@ -72,13 +74,18 @@ class Broker:
     async def start(self) -> None:
         """Take calls from now on."""
         self._cluster.on_replicas_changed(self._partitions.drop_removed)
-        self._tasks.start(self._retention.run(self._config.retention_check_ms), "retention")
+        self._tasks.start(self._look_after_retention(), "retention")
         self._open = True
 
     async def stop(self) -> None:
         """Take no more calls; streams end with the listener."""
         self._open = False
         await self._tasks.stop()
+
+    async def _look_after_retention(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.now.retention_check_ms / 1_000)
+            await self._retention.round()
 
     def _task_failed(self, error: BaseException) -> None:
         _LOG.error("broker_task_failed", exc_info=error)
@@ -141,7 +148,8 @@ class Broker:
     async def _trim(
         self, request: log_service_pb2.TrimPartitionsRequest
     ) -> log_service_pb2.TrimPartitionsResponse:
-        return await trim_partitions(self._partitions, request, self._config.request_timeout_ms)
+        timeout_ms = self._settings.now.request_timeout_ms
+        return await trim_partitions(self._partitions, request, timeout_ms)
 
     # Handlers of bytes.
 
@@ -184,7 +192,7 @@ class Broker:
 
 
 def build_broker(
-    config: NodeConfig,
+    settings: LiveSettings,
     group_host: GroupHost,
     cluster: Cluster,
     clock: Clock,
@@ -192,8 +200,9 @@ def build_broker(
     counters: BrokerCounters,
 ) -> Broker:
     """Compose the broker of a node; it counts what it does in `counters`."""
+    config = settings.now
     partitions = Partitions(config.node_id, cluster.view, group_host)
-    metadata = MetadataService(config, cluster.view, group_host)
+    metadata = MetadataService(settings, cluster.view, group_host)
     produce = ProduceService(
         cluster.view,
         partitions,
@@ -204,14 +213,22 @@ def build_broker(
         config.connection_inflight_bytes,
         counters,
     )
+    fetch = FetchService(partitions, ByteBudget(config.fetch_buffer_bytes), counters)
+
+    def rebudget(now: NodeConfig) -> None:
+        produce.node_budget.set_limit(now.node_inflight_bytes)
+        produce.stream_budget_bytes = now.connection_inflight_bytes
+        fetch.disk_budget.set_limit(now.fetch_buffer_bytes)
+
+    settings.on_change(rebudget)
     return Broker(
         metadata,
         AdminService(cluster, metadata),
         produce,
-        FetchService(partitions, ByteBudget(config.fetch_buffer_bytes), counters),
+        fetch,
         partitions,
         cluster,
         Retention(cluster.view, group_host, clock),
         ReplicaService(config.node_id, metadata, cluster.view, group_host, disk),
-        config,
+        settings,
     )

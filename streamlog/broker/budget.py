@@ -42,6 +42,11 @@ class ByteBudget:
                 self._wake()
             raise
 
+    def set_limit(self, limit: int) -> None:
+        """From now on; what is taken already stays taken."""
+        self.limit = limit
+        self._wake()
+
     def give(self, size: int) -> None:
         """Give `size` bytes back."""
         self.used -= size

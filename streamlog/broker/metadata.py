@@ -10,7 +10,7 @@ from streamlog.cluster.metadata.checks import check_topic_name
 from streamlog.cluster.metadata.state import Topic
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
-from streamlog.model.settings.node import NodeConfig
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.topic import BATCH_BYTES_MAX
 from streamlog.model.version import SOFTWARE
 from streamlog.v1 import admin_service_pb2, log_service_pb2
@@ -23,8 +23,9 @@ TOPICS_PER_REQUEST_MAX = 10_000
 class MetadataService:
     """Answers from the metadata as this node has applied it."""
 
-    def __init__(self, config: NodeConfig, view: ClusterView, host: GroupHost) -> None:
-        self._config = config
+    def __init__(self, settings: LiveSettings, view: ClusterView, host: GroupHost) -> None:
+        self._settings = settings
+        self._node_id = settings.now.node_id
         self._view = view
         self._host = host
 
@@ -49,11 +50,11 @@ class MetadataService:
             protocol_version=min(high, PROTOCOL_VERSION),
             features=[name for name in FEATURES if name in wanted],
             cluster_id=format(self._view.cluster_id, "032x"),
-            node_id=self._config.node_id,
+            node_id=self._node_id,
             server_software=SOFTWARE,
             max_batch_bytes=BATCH_BYTES_MAX,
-            max_message_bytes=self._config.message_bytes,
-            max_produce_inflight_bytes=self._config.connection_inflight_bytes,
+            max_message_bytes=self._settings.now.message_bytes,
+            max_produce_inflight_bytes=self._settings.now.connection_inflight_bytes,
         )
 
     def get_metadata(
@@ -117,7 +118,7 @@ class MetadataService:
         return message
 
     def _leader_of(self, group_id: int) -> KnownLeader | None:
-        return known_leader(self._host, self._config.node_id, group_id)
+        return known_leader(self._host, self._node_id, group_id)
 
     def _nodes(self) -> list[log_service_pb2.Node]:
         live = self._host.live_nodes()

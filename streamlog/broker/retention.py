@@ -34,12 +34,6 @@ class Retention:
         self.removed_offsets = 0
         """How far this node has moved log starts, as a leader, since it began."""
 
-    async def run(self, interval_ms: int) -> None:
-        """A round each interval, until cancelled."""
-        while True:
-            await asyncio.sleep(interval_ms / 1_000)
-            await self.round()
-
     async def round(self) -> None:
         """Look at each replica once, one after the other."""
         for count, group in enumerate(list(self._host.groups.values())):

@@ -6,19 +6,21 @@ import asyncio
 import errno
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import ProcessCollector
 
 from replication.errors import ReplicationError
 from replication.ports import CallFailed, Clock, Ports
+from streamlog.cli.failure import CommandFailed
 from streamlog.host.clock import RealClock
 from streamlog.host.disk import RealDisk
 from streamlog.host.network import GrpcNetwork
 from streamlog.host.operations_server import OperationsServer
-from streamlog.host.process import freeze_heap
+from streamlog.host.process import freeze_heap, on_reload_signal
 from streamlog.model.errors import StreamlogError
 from streamlog.model.settings.address import split_address
 from streamlog.model.settings.node import NodeConfig
@@ -33,8 +35,13 @@ class NodeEnded(Exception):
     """The node could not start, or could not go on; the message says why, for people."""
 
 
-async def serve(config: NodeConfig, data_directory: Path, stop: asyncio.Event) -> None:
-    """Run a node until `stop`. Raises NodeEnded."""
+async def serve(
+    config: NodeConfig,
+    data_directory: Path,
+    stop: asyncio.Event,
+    reread: Callable[[], NodeConfig] | None = None,
+) -> None:
+    """Run a node until `stop`; SIGHUP makes it take over what `reread` says. Raises NodeEnded."""
     disk = RealDisk(data_directory)
     ports = Ports(
         clock=RealClock(),
@@ -43,6 +50,8 @@ async def serve(config: NodeConfig, data_directory: Path, stop: asyncio.Event) -
         random=random.Random(),
     )
     node = build_node(config, ports)
+    if reread is not None:
+        on_reload_signal(partial(_reload, node, reread))
     try:
         async with _operations(node, config, ports.clock):
             await _run(node, stop)
@@ -53,6 +62,18 @@ async def serve(config: NodeConfig, data_directory: Path, stop: asyncio.Event) -
         raise NodeEnded(f"a defect of the node, see its log: {error!r}") from error
     finally:
         await disk.close()
+
+
+def _reload(node: Node, reread: Callable[[], NodeConfig]) -> None:
+    """Take over changed settings, or none when anything is wrong with them."""
+    try:
+        change = node.settings.apply(reread())
+    except (StreamlogError, CommandFailed) as error:
+        _LOG.error("settings_refused", extra={"reason": str(error)})
+        return
+    if change.need_restart:
+        _LOG.warning("settings_need_restart", extra={"settings": change.need_restart})
+    _LOG.info("settings_changed", extra={"settings": change.changed})
 
 
 @asynccontextmanager

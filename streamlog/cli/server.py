@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,20 +72,28 @@ def _command() -> Any:
     ) -> None:
         _choice("--log-format", log_format, LOG_FORMATS)
         _choice("--log-level", log_level, LOG_LEVELS)
-        resolved = resolve(given(settings), os.environ, config)
-        run_server(resolved.config, data_dir, log_format, log_level, stop_with_input)
+        options = given(settings)
+
+        def read() -> NodeConfig:
+            return resolve(options, os.environ, config).config
+
+        run_server(read, data_dir, log_format, log_level, stop_with_input)
 
     return with_options(server)
 
 
 def run_server(
-    config: NodeConfig,
+    read: Callable[[], NodeConfig],
     data_directory: Path,
     log_format: str,
     log_level: str,
     stop_with_input: bool,
 ) -> None:
-    """Run the node to its end. Raises CommandFailed with the reason when it can not go on."""
+    """Run the node to its end. Raises CommandFailed with the reason when it can not go on.
+
+    `read` says what the settings are, now and at each SIGHUP.
+    """
+    config = read()
     # What is heavy is imported here, so that the help and a refusal of settings are quick.
     from streamlog.host import process
 
@@ -104,7 +113,7 @@ def run_server(
         stop = process.stop_signal()
         if stop_with_input:
             process.stop_with_input(stop)
-        await serve(config, data_directory, stop)
+        await serve(config, data_directory, stop, read)
 
     try:
         process.run(main)

@@ -61,7 +61,7 @@ from streamlog.cluster.metadata.state import Founding, MetadataState, Partition,
 from streamlog.cluster.producer_ids import ProducerIds
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
-from streamlog.model.settings.node import NodeConfig
+from streamlog.model.settings.live import LiveSettings
 
 KIND: Final = "metadata"
 REGISTRATION_TIMEOUT_MS: Final = 5_000
@@ -83,7 +83,7 @@ class Cluster:
     def __init__(
         self,
         *,
-        config: NodeConfig,
+        settings: LiveSettings,
         identity: Identity,
         view: ClusterView,
         group_host: GroupHost,
@@ -99,7 +99,8 @@ class Cluster:
         and before any group is created (what it raises, `start` raises); `on_failure` hears after
         the start why this node must stop (its registration was refused, its metadata can not be
         read)."""
-        self._config, self._identity, self.view = config, identity, view
+        config = settings.now
+        self._settings, self._identity, self.view = settings, identity, view
         self._host, self._codec, self._clock, self._random = group_host, codec, clock, random
         self._on_joined, self._on_failure = on_joined, on_failure
         self._boot_id = random.getrandbits(64) or 1
@@ -206,8 +207,8 @@ class Cluster:
         nodes = len(self.view.other_nodes()) + 1
         command = CreateTopic(
             name,
-            partition_count or self._config.default_partitions,
-            replication_factor or min(self._config.default_replication_factor, nodes),
+            partition_count or self._settings.now.default_partitions,
+            replication_factor or min(self._settings.now.default_replication_factor, nodes),
             dict(overrides or {}),
             self._request_id(),
             validate_only,
@@ -250,7 +251,7 @@ class Cluster:
 
     async def allocate_producer_id(self, *, timeout_ms: float | None = None) -> int:
         """A producer id that nobody else has or had."""
-        return await self._producer_ids.take(timeout_ms or self._config.request_timeout_ms)
+        return await self._producer_ids.take(timeout_ms or self._settings.now.request_timeout_ms)
 
     async def wait_for_topic(self, name: str, timeout_ms: float) -> Topic:
         """The topic, as soon as this node knows it. Raises UNKNOWN_TOPIC when the time is up."""
@@ -280,7 +281,7 @@ class Cluster:
                 Reason.METADATA_UNAVAILABLE, "this node has not joined its cluster yet"
             )
         executed = await self._forwarding.execute(
-            command, timeout_ms or self._config.request_timeout_ms
+            command, timeout_ms or self._settings.now.request_timeout_ms
         )
         await self._await_view(executed.metadata_offset)
         return executed
@@ -347,8 +348,8 @@ class Cluster:
             self._codec,
             self._clock,
             limits=RuntimeLimits(
-                snapshot_bytes=self._config.snapshot_bytes,
-                snapshot_records=self._config.snapshot_records,
+                snapshot_bytes=self._settings.now.snapshot_bytes,
+                snapshot_records=self._settings.now.snapshot_records,
             ),
             on_failure=self._fail,
         )
@@ -361,7 +362,7 @@ class Cluster:
         await runtime.start()
         self._executor.attach(runtime)
         self._spawn(self._replicas.run())
-        self._spawn(self.leadership.run(self._config.leader_return_ms))
+        self._spawn(self.leadership.run(lambda: self._settings.now.leader_return_ms))
         self._spawn(learners.run())
 
     async def _register_until_done(self, founding: Founding) -> Executed:
@@ -370,8 +371,8 @@ class Cluster:
             command = RegisterNode(
                 founding.cluster_id,
                 self._identity.node_id,
-                self._config.advertised,
-                self._config.rack,
+                self._settings.now.advertised,
+                self._settings.now.rack,
                 self._identity.directory_id,
                 self._boot_id,
                 self._clock.wall_ms(),

@@ -20,6 +20,7 @@ from streamlog.gateway.connector import NodeConnector
 from streamlog.gateway.publish import PublishService
 from streamlog.gateway.subscribe import PREFETCH_BYTES, RESPONSE_BYTES, SubscribeService
 from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.v1.record_service_pb2 import PublishRequest
 
@@ -37,9 +38,14 @@ class Gateway:
     """RecordService of one node."""
 
     def __init__(
-        self, config: NodeConfig, ports: Ports, local: Sequence[Service], view: ClusterView
+        self,
+        settings: LiveSettings,
+        ports: Ports,
+        local: Sequence[Service],
+        view: ClusterView,
     ) -> None:
         """`local` are the services of this node that the client inside may call."""
+        config = settings.now
         address = config.advertised
         connector = NodeConnector(ports.network, local, lambda called: called == address)
         policy = CallPolicy(bootstrap_first=True)
@@ -55,6 +61,7 @@ class Gateway:
             environment=environment,
         )
         self._publish = PublishService(self._producer, config.connection_inflight_bytes)
+        settings.on_change(self._rebudget)
         self._subscribe = SubscribeService(
             lambda: Consumer(
                 address,
@@ -68,6 +75,9 @@ class Gateway:
         self._view = view
         self._tasks = Tasks(self._defect)
         self._open = False
+
+    def _rebudget(self, now: NodeConfig) -> None:
+        self._publish.stream_budget_bytes = now.connection_inflight_bytes
 
     async def start(self) -> None:
         """Take calls from now on; the node's other services must do so already.

@@ -78,6 +78,11 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
+def on_reload_signal(callback: Callable[[], None]) -> None:
+    """Call it in the running loop at each SIGHUP."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, callback)
+
+
 def stop_with_input(stop: asyncio.Event) -> None:
     """Set the event when standard input ends: when the process that holds its other end does."""
     loop = asyncio.get_running_loop()

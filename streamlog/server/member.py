@@ -22,7 +22,7 @@ from streamlog.cluster.cluster import KIND as METADATA_KIND
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.view import ClusterView
 from streamlog.gateway.gateway import Gateway
-from streamlog.model.settings.node import NodeConfig
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.topic import TopicConfig
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.identity import NodeIdentity
@@ -55,7 +55,7 @@ class Member:
     @classmethod
     def composed(
         cls,
-        config: NodeConfig,
+        settings: LiveSettings,
         ports: Ports,
         identity: NodeIdentity,
         *,
@@ -69,16 +69,17 @@ class Member:
         """Make and wire the parts; nothing runs yet.
 
         Args:
-            config: settings of the node.
+            settings: of the node.
             ports: its world.
             identity: of its data directory.
-            replication_settings: what `config` means for the groups.
+            replication_settings: what the settings mean for the groups.
             store_settings: what it means for the logs on disk.
             boot_id: 64 random bits, new at each start of the process.
             counters: filled by the broker.
             on_joined: hears which cluster the node belongs to before it holds anything of it.
             on_failure: hears why the node can not go on; of several reasons the first counts.
         """
+        config = settings.now
         codec = BatchEntryCodec()
         view = ClusterView(config)
 
@@ -108,6 +109,7 @@ class Member:
             ),
             segment_settings_of=segment_settings_of,
         )
+        settings.on_change(lambda now: store.set_disk_reserve(now.disk_reserve_bytes))
         groups = MultiRaft(
             TransportIdentity(
                 node_id=identity.node_id,
@@ -125,7 +127,7 @@ class Member:
             on_failed=on_failure,
         )
         cluster = Cluster(
-            config=config,
+            settings=settings,
             identity=identity,
             view=view,
             group_host=groups,
@@ -137,6 +139,6 @@ class Member:
             on_joined=on_joined,
             on_failure=on_failure,
         )
-        broker = build_broker(config, groups, cluster, ports.clock, ports.disk, counters)
-        gateway = Gateway(config, ports, broker.services(), view)
+        broker = build_broker(settings, groups, cluster, ports.clock, ports.disk, counters)
+        gateway = Gateway(settings, ports, broker.services(), view)
         return cls(store, groups, cluster, broker, gateway)

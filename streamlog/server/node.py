@@ -32,6 +32,7 @@ from replication.errors import invariant
 from replication.group import ReplicatedGroup
 from replication.ports import Listener, Ports
 from replication.types import METADATA_GROUP, GroupId, NodeId
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.health import SERVICE_NAME as HEALTH_SERVICE
 from streamlog.server.health import Health
@@ -77,7 +78,8 @@ class Node:
 
     def __init__(self, config: NodeConfig, ports: Ports) -> None:
         """Nothing is touched yet. Raises StreamlogError(INVALID_CONFIG)."""
-        self._config = config
+        self.settings = LiveSettings(config)
+        """In force; some can be changed while the node runs."""
         self.counters = NodeCounters()
         """What is counted for those who watch the node."""
         disk = MeasuredDisk(ports.disk, ports.clock, self.counters.disk)
@@ -127,7 +129,7 @@ class Node:
         self._health.set_serving(False)
         served, self._phase = self._phase is Phase.SERVING, Phase.STOPPING
         if self._member is not None and served and self._failure is None:
-            await self._member.cluster.leadership.leave(self._config.shutdown_handover_ms)
+            await self._member.cluster.leadership.leave(self.settings.now.shutdown_handover_ms)
         await self._leave()
 
     async def failed(self) -> Exception:
@@ -163,7 +165,7 @@ class Node:
 
     async def _identity(self) -> NodeIdentity:
         """Whose directory this is; a blank one becomes this node's."""
-        node_id = NodeId(self._config.node_id)
+        node_id = NodeId(self.settings.now.node_id)
         disk, clock = self._ports.disk, self._ports.clock
         identity = await load_identity(disk)
         if identity is None:
@@ -190,7 +192,7 @@ class Node:
                 raise _Joined(cluster_id)
 
         member = self._member = Member.composed(
-            self._config,
+            self.settings,
             self._ports,
             identity,
             replication_settings=self._replication_settings,
@@ -210,7 +212,7 @@ class Node:
             undo.push_async_callback(member.groups.stop)
             services = [*member.groups.services(), *services]
         listener = self._listener = await self._ports.network.listen(
-            self._config.bind,
+            self.settings.now.bind,
             [
                 measured(service, self._ports.clock, self.counters.calls)
                 for service in (

@@ -51,6 +51,8 @@ class Admission:
         self._settings = settings
         self._host = host
         self._reserve = min(settings.journal_reserve_bytes, settings.journal.file_bytes)
+        self.disk_reserve_bytes = settings.disk_reserve_bytes
+        """Kept free; may be changed."""
         self._disk_free = 0
         self._appended_since = 0
         self._asked_ms = 0.0
@@ -85,9 +87,9 @@ class Admission:
                 settings.journal.file_bytes * settings.journal.files_max,
             )
         free = self._disk_free - self._appended_since
-        if free - size_bytes < settings.disk_reserve_bytes:
+        if free - size_bytes < self.disk_reserve_bytes:
             self._ask(unless_before_ms=_ASK_AGAIN_MS)
-            raise DiskFull(size_bytes, max(0, free - settings.disk_reserve_bytes))
+            raise DiskFull(size_bytes, max(0, free - self.disk_reserve_bytes))
 
     def appended(self, size_bytes: int) -> None:
         """So many bytes will be written to segments."""

@@ -216,6 +216,10 @@ class NodeStore:
         appended since."""
         return self._admission.disk_free_bytes
 
+    def set_disk_reserve(self, size_bytes: int) -> None:
+        """Keep so much free from now on."""
+        self._admission.disk_reserve_bytes = size_bytes
+
     @property
     def unknown_directories(self) -> Sequence[str]:
         """Directories that nothing accounts for: left alone, for an operator to look at."""

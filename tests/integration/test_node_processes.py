@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import grpc
@@ -220,3 +221,31 @@ def test_a_directory_that_is_not_the_nodes(tmp_path: Path, case: str) -> None:
         assert ("not empty" if case == "foreign files" else "node 1") in done.stderr
         after = sorted(path.name for path in refused.directory.iterdir())
         assert [name for name in after if name != "lock"] == [n for n in before if n != "lock"]
+
+
+def test_settings_change_under_a_node(tmp_path: Path) -> None:
+    """SIGHUP takes over what may change, names what waits for a restart, and a wrong file changes
+    nothing; the node serves on."""
+    file = tmp_path / "node.toml"
+    file.write_text("default.partitions = 2\n")
+
+    def reload(event: str) -> None:
+        before = node.events().count(event)
+        assert node.process is not None
+        node.process.send_signal(signal.SIGHUP)
+        until(lambda: node.events().count(event) > before, event)
+
+    with nodes(tmp_path, 1, f"--config={file}") as (node,):
+        node.start()
+        node.until_healthy()
+        assert len(node.create_topic("two", 0, 1).partitions) == 2
+        file.write_text("default.partitions = 5\njournal.files = 9\n")
+        reload("settings_changed")
+        assert "settings_need_restart" in node.events()
+        assert len(node.create_topic("five", 0, 1).partitions) == 5
+        file.write_text("default.partitions = 0\n")
+        reload("settings_refused")
+        assert "allowed" in node.log.read_text().splitlines()[-1]
+        file.write_text("default.partitions = \n")
+        reload("settings_refused")
+        assert len(node.create_topic("still-five", 0, 1).partitions) == 5

@@ -45,6 +45,7 @@ class AddressSetting:
     documentation: str
     optional: bool = False
     unit: str = ""
+    live: bool = False
 
     @property
     def allowed(self) -> str:
@@ -72,6 +73,7 @@ class ControllersSetting:
     default: tuple[tuple[int, str], ...]
     documentation: str
     unit: str = ""
+    live: bool = False
 
     @property
     def allowed(self) -> str:

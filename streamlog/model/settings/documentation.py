@@ -17,6 +17,11 @@ _HEAD = """# Configuration
 Generated from `streamlog/model/settings`; a test fails when it is stale. A value outside its range
 is refused with an error that names the key, the value and the range; an unknown key with the keys
 that look like it.
+
+**live**: a change takes effect while the node runs: change the file and send the node SIGHUP (`systemctl
+reload streamlog`). It logs `settings_changed` with what changed, `settings_need_restart` with what
+waits for the next start, and `settings_refused`, with nothing changed, when the file is wrong.
+Topics' settings all are: `streamlog topic alter`.
 """
 
 
@@ -32,7 +37,7 @@ def render() -> str:
 def _table(title: str, preface: str, settings: Mapping[str, Setting]) -> str:
     rows = [
         f"| `{key}` | {setting.format(setting.default) or '(empty)'} | {setting.allowed} |"
-        f" {setting.documentation} |"
+        f" {setting.documentation}{' **live**' if setting.live else ''} |"
         for key, setting in sorted(settings.items())
     ]
     return "\n".join(

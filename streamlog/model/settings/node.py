@@ -39,8 +39,10 @@ ELECTION_HEARTBEATS_MIN = 3
 """An election timeout spans at least this many heartbeats: one may be lost, one late."""
 
 
-def _number(key: str, default: int, low: int, high: int, unit: str, text: str) -> Setting:
-    return IntegerSetting(key, default, low, high, unit, text)
+def _number(
+    key: str, default: int, low: int, high: int, unit: str, text: str, *, live: bool = False
+) -> Setting:
+    return IntegerSetting(key, default, low, high, unit, text, live=live)
 
 
 _LIST: tuple[Setting, ...] = (
@@ -141,6 +143,7 @@ _LIST: tuple[Setting, ...] = (
         "bytes",
         "Kept free on the disk for votes, checkpoints and deletions: with less, records are refused"
         " as DISK_FULL.",
+        live=True,
     ),
     _number("journal.file.bytes", 64 * MIB, MIB, GIB, "bytes", "Size of one journal file."),
     _number(
@@ -185,7 +188,15 @@ _LIST: tuple[Setting, ...] = (
         "Records of a state machine after which a snapshot replaces them.",
     ),
     # Topics that say nothing themselves.
-    _number("default.partitions", 1, 1, 10_000, "", "Partitions of a topic that names no number."),
+    _number(
+        "default.partitions",
+        1,
+        1,
+        10_000,
+        "",
+        "Partitions of a topic that names no number.",
+        live=True,
+    ),
     _number(
         "default.replication.factor",
         3,
@@ -193,6 +204,7 @@ _LIST: tuple[Setting, ...] = (
         7,
         "",
         "Replicas of a topic that names no number; with fewer nodes, as many as there are.",
+        live=True,
     ),
     # Limits.
     _number(
@@ -211,6 +223,7 @@ _LIST: tuple[Setting, ...] = (
         "bytes",
         "Produce requests of one stream that are not yet answered; beyond it, the node reads no"
         " more of the stream.",
+        live=True,
     ),
     _number(
         "node.inflight.bytes",
@@ -219,6 +232,7 @@ _LIST: tuple[Setting, ...] = (
         16 * GIB,
         "bytes",
         "Produce requests of all streams that are not yet answered.",
+        live=True,
     ),
     _number(
         "fetch.buffer.bytes",
@@ -227,6 +241,7 @@ _LIST: tuple[Setting, ...] = (
         16 * GIB,
         "bytes",
         "Read from disk for fetches at a time, over all streams.",
+        live=True,
     ),
     _number(
         "publish.buffer.bytes",
@@ -251,6 +266,7 @@ _LIST: tuple[Setting, ...] = (
         600_000,
         "ms",
         "Longest time that a change of metadata or a produce request waits for a majority.",
+        live=True,
     ),
     _number(
         "retention.check.ms",
@@ -259,6 +275,7 @@ _LIST: tuple[Setting, ...] = (
         3_600_000,
         "ms",
         "How often a node looks for segments that retention.ms or retention.bytes lets go.",
+        live=True,
     ),
     _number(
         "shutdown.handover.ms",
@@ -267,6 +284,7 @@ _LIST: tuple[Setting, ...] = (
         60_000,
         "ms",
         "Longest time that a node which stops spends on handing its leaderships over; 0: none.",
+        live=True,
     ),
     _number(
         "leader.return.ms",
@@ -276,6 +294,7 @@ _LIST: tuple[Setting, ...] = (
         "ms",
         "How often a node looks for partitions whose preferred leader is another node that is ready;"
         " found twice, they are handed to it. 0: never.",
+        live=True,
     ),
 )
 

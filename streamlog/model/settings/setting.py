@@ -47,6 +47,11 @@ class Setting(Protocol):
         ...
 
     @property
+    def live(self) -> bool:
+        """A change takes effect while the node runs."""
+        ...
+
+    @property
     def allowed(self) -> str:
         """The allowed values, for people."""
         ...
@@ -88,6 +93,7 @@ class IntegerSetting:
     documentation: str
     unlimited: int | None = None
     """A value outside the range that means "no limit"."""
+    live: bool = False
 
     @property
     def allowed(self) -> str:
@@ -121,6 +127,7 @@ class BooleanSetting:
     default: bool
     documentation: str
     unit: str = ""
+    live: bool = False
 
     @property
     def allowed(self) -> str:
@@ -152,6 +159,7 @@ class ChoiceSetting:
     choices: tuple[str, ...]
     documentation: str
     unit: str = ""
+    live: bool = False
 
     @property
     def allowed(self) -> str:
@@ -178,6 +186,7 @@ class TextSetting:
     documentation: str
     characters_max: int = TEXT_CHARACTERS_MAX
     unit: str = ""
+    live: bool = False
 
     @property
     def allowed(self) -> str:

@@ -24,6 +24,7 @@ from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.metadata.state import Topic
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from tests.fakes.memory_cluster import MemoryFabric, MemoryHost
 from tests.fakes.memory_log import MemoryCodec, MemoryLog
@@ -63,7 +64,7 @@ class Node:
 
     async def _cluster(self) -> Cluster:
         return Cluster(
-            config=self.config,
+            settings=LiveSettings(self.config),
             identity=FakeIdentity(self.node_id, DirectoryId(self.directory_id)),
             view=self.view,
             group_host=self.host,

@@ -24,6 +24,7 @@ from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.metadata.codec import encode_snapshot
 from streamlog.cluster.metadata.state import Topic
 from streamlog.cluster.view import ClusterView
+from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.settings import replication_settings, store_settings
 from streamlog.storage.entry_codec import BatchEntryCodec
@@ -82,7 +83,7 @@ class Node:
             on_failed=self.failures.append,
         )
         self.cluster = Cluster(
-            config=self.config,
+            settings=LiveSettings(self.config),
             identity=identity,
             view=self.view,
             group_host=self.host,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import typer
+from pathlib import Path
+from typing import TextIO
 
 EXIT_FAILED = 1
 """The command was understood, but could not be carried out."""
@@ -27,13 +25,13 @@ class CommandFailed(Exception):
         super().__init__(message)
 
 
-@contextmanager
-def closed_pipe_ends_it() -> Iterator[None]:
-    """Around whatever prints: when nobody reads any more the command ends without a word."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still in the buffer must not make Python complain at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(EXIT_CLOSED_PIPE) from None
+def have_streams() -> None:
+    """A stream that was closed before the start (`<&-`) is an empty one, that nobody reads."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - open to the end
+
+
+def abandon_output(output: TextIO) -> None:
+    """What is still in the buffer must not make Python complain at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamlog.cli.failure import EXIT_USAGE, CommandFailed, closed_pipe_ends_it
+from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, show
+from streamlog.cli.record_printer import text_of
 
 if TYPE_CHECKING:
     from streamlog.model.batch import BatchHeader
@@ -56,9 +57,8 @@ def dump(
 
     Each is checked; exit code 1 at the first that is damaged.
     """
-    with closed_pipe_ends_it():
-        for path in segment_files(paths):
-            _dump(path, records=records, as_json=as_json or output is Output.JSON)
+    for path in segment_files(paths):
+        _dump(path, records=records, as_json=as_json or output is Output.JSON)
 
 
 def verify(paths: Paths, output: OutputOption = Output.TABLE) -> None:
@@ -70,8 +70,7 @@ def verify(paths: Paths, output: OutputOption = Output.TABLE) -> None:
     crash the end of the newest file may be torn in fact; the node cuts it off when it starts.
     """
     rows = [_verify(path) for path in segment_files(paths)]
-    with closed_pipe_ends_it():
-        show(rows, output, none="no segment files")
+    show(rows, output, none="no segment files")
     if any(row["state"] != "ok" for row in rows):
         raise CommandFailed(
             f"{sum(row['state'] != 'ok' for row in rows)} of {len(rows)} files are damaged"
@@ -207,7 +206,7 @@ def _dump(path: Path, *, records: bool, as_json: bool) -> None:
 
 
 def _values(header: BatchHeader, payload: bytes) -> list[dict[str, Any]]:
-    """The records of a batch, as text. Raises DamagedSegment."""
+    """The records of a batch, as JSON has them. Raises DamagedSegment."""
     from streamlog.model.record_set import MalformedPayload, decode_payload, new_decompressor
 
     try:
@@ -219,8 +218,8 @@ def _values(header: BatchHeader, payload: bytes) -> list[dict[str, Any]]:
     return [
         {
             "offset": header.base_offset + record.offset_delta,
-            "key": record.key.decode(errors="replace") if record.HasField("key") else None,
-            "value": record.value.decode(errors="replace") if record.HasField("value") else None,
+            **text_of("key", record.key if record.HasField("key") else None),
+            **text_of("value", record.value if record.HasField("value") else None),
         }
         for record in decoded.records
     ]

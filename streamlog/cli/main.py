@@ -25,7 +25,15 @@ from streamlog.cli import (
     server,
     topic,
 )
-from streamlog.cli.failure import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, CommandFailed
+from streamlog.cli.failure import (
+    EXIT_CLOSED_PIPE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_USAGE,
+    CommandFailed,
+    abandon_output,
+    have_streams,
+)
 from streamlog.model.version import SOFTWARE
 
 COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, config, profile, bench, log)
@@ -76,18 +84,34 @@ def main() -> None:
     """Run the command that the arguments name; `failure` has the exit codes."""
     # gRPC's C core writes notes of its own to stderr unless it is told not to.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    have_streams()
+    output = sys.stdout
     try:
-        sys.exit(build()(prog_name="streamlog", standalone_mode=False))
+        code = build()(prog_name="streamlog", standalone_mode=False)
+        output.flush()
     except CommandFailed as failure:
         typer.echo(f"error: {failure.message}", err=True)
-        sys.exit(failure.exit_code)
+        code = failure.exit_code
     except USAGE_ERROR as error:
-        sys.exit(_wrong_usage(error))
+        code = _wrong_usage(error)
     except typer.Abort:
         typer.echo("nothing was done", err=True)
-        sys.exit(EXIT_FAILED)
+        code = EXIT_FAILED
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
+    except SystemExit as end:
+        # The library exits by itself when nobody reads, and has put another stream there then.
+        code = end.code if sys.stdout is output else EXIT_CLOSED_PIPE
+    except BrokenPipeError:
+        code = EXIT_CLOSED_PIPE
+    except OSError as error:  # the disk that the output goes to is full, for one
+        typer.echo(f"error: {error}", err=True)
+        code = EXIT_FAILED
+    try:
+        output.flush()
+    except OSError:
+        abandon_output(output)
+    sys.exit(code)
 
 
 def _wrong_usage(error: BaseException) -> int:

@@ -60,14 +60,15 @@ def json_printer(record: ConsumerRecord) -> bytes:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp_ms,
-        **_text_of("key", record.key),
-        **_text_of("value", record.value),
-        "headers": [{"name": name, **_text_of("value", value)} for name, value in record.headers],
+        **text_of("key", record.key),
+        **text_of("value", record.value),
+        "headers": [{"name": name, **text_of("value", value)} for name, value in record.headers],
     }
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"
 
 
-def _text_of(field: str, value: bytes | None) -> dict[str, str | None]:
+def text_of(field: str, value: bytes | None) -> dict[str, str | None]:
+    """A field of a JSON object, and the one that says so when it is base64."""
     if value is None:
         return {field: None}
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from streamlog.cli.completion import complete_profiles
-from streamlog.cli.failure import EXIT_USAGE, CommandFailed, closed_pipe_ends_it
+from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.target import BOOTSTRAP_VARIABLE, DEFAULT, Target, resolve_target
 from streamlog.cli.topic_names import SUGGESTION_TIMEOUT_S, hint, names_of
 
@@ -109,8 +109,7 @@ def run(work: Coroutine[Any, Any, ResultT], target: Target, topics: Sequence[str
             raise CommandFailed(f"{error}{await _suggestion(target, topics)}") from error
 
     try:
-        with closed_pipe_ends_it():
-            return asyncio.run(main())
+        return asyncio.run(main())
     except ConnectionLost as error:
         if error.code == DEADLINE_EXCEEDED:
             raise CommandFailed(

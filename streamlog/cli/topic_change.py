@@ -116,7 +116,8 @@ def add_partitions(
     its old ones.
     """
     confirm(
-        f"give {name} {counted(partitions, 'partition')}? Keys will map to other partitions.",
+        f"give {name} at {target.bootstrap} {counted(partitions, 'partition')}? Keys will map to"
+        " other partitions.",
         yes=yes or dry_run,
     )
 

@@ -109,7 +109,10 @@ def trim(
     offsets = sum(each.let_go for each in doomed)
     if not yes:
         typer.echo(table([each.row() for each in doomed]), err=True)
-    confirm(f"let go of up to {counted(offsets, 'offset')} of {name} for ever?", yes=yes)
+    confirm(
+        f"let go of up to {counted(offsets, 'offset')} of {name} at {target.bootstrap} for ever?",
+        yes=yes,
+    )
 
     async def work() -> list[PartitionTrim]:
         async with admin_of(target) as admin:

@@ -65,8 +65,12 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         for parameter in inspect.signature(command, eval_str=True).parameters.values()
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD
     ]
-    command.__signature__ = inspect.Signature([*own, *options()])  # type: ignore[attr-defined]
-    return command
+
+    def wrapped(**values: Any) -> None:
+        command(**values)
+
+    wrapped.__signature__ = inspect.Signature([*own, *options()])  # type: ignore[attr-defined]
+    return wrapped
 
 
 def given(values: Mapping[str, Any]) -> dict[str, str]:

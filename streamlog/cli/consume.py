@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streamlog.cli.completion import complete_topics
-from streamlog.cli.consuming import Consumption
+from streamlog.cli.consuming import Consumption, tell_reset
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples, fields, whole_number
 from streamlog.cli.positions import Place, Range, parse_range
@@ -128,7 +128,13 @@ def consume(
         from streamlog.client import Consumer
 
         async with (
-            Consumer(target.bootstrap, policy=policy()) as consumer,
+            Consumer(
+                target.bootstrap,
+                # Who reads a given range must have all of it; who follows goes on.
+                below_start="earliest" if wanted.until is None else "error",
+                on_reset=tell_reset,
+                policy=policy(),
+            ) as consumer,
             admin_of(target) as admin,
         ):
             reading = Consumption(consumer, admin, names, partitions, wanted)

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+import typer
+
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.positions import Place, Range
 
 if TYPE_CHECKING:
     from streamlog.cli.record_printer import Printer
-    from streamlog.client import Admin, Consumer, TopicPartition
+    from streamlog.client import Admin, Consumer, PositionReset, TopicPartition
 
 POLL_MS: Final = 500
 RECORDS_AT_ONCE: Final = 5_000
@@ -154,6 +156,15 @@ class Consumption:
             if await self._consumer.position(pair) < end:
                 return False
         return True
+
+
+def tell_reset(reset: PositionReset) -> None:
+    """Records were let go before they could be printed."""
+    typer.echo(
+        f"note: {reset.topic}/{reset.partition} begins at offset {reset.to_offset} by now; what was"
+        f" from {reset.from_offset} on was let go before it could be read",
+        err=True,
+    )
 
 
 def _nobody_reads() -> bool:

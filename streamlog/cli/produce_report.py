@@ -13,12 +13,12 @@ from streamlog.cli.failure import CommandFailed
 from streamlog.cli.output import Output, counted
 
 if TYPE_CHECKING:
-    from streamlog.client import ClientError
+    from streamlog.client import ClientError, RecordMetadata
 
 
-Delivery = Callable[[Any, "ClientError | None"], None]
-"""Called with where a record is stored (topic, partition, offset, timestamp_ms; the offset is -1
-when it is not known any more), or with an error."""
+Delivery = Callable[["RecordMetadata | None", "ClientError | None"], None]
+"""Called with where a record is stored (the offset is -1 when it is not known any more), or with
+why it is not."""
 
 
 class ProduceReport:
@@ -41,7 +41,9 @@ class ProduceReport:
         """What the producer calls for the record of that number."""
         return partial(self._delivered, number)
 
-    def _delivered(self, number: int, metadata: Any, error: ClientError | None) -> None:
+    def _delivered(
+        self, number: int, metadata: RecordMetadata | None, error: ClientError | None
+    ) -> None:
         if metadata is not None:
             self._stored += 1
             offset = metadata.offset
@@ -57,7 +59,7 @@ class ProduceReport:
                 asyncio.get_running_loop().call_soon(self._print)
             self._lines.append(self._line(number, metadata, error))
 
-    def _line(self, number: int, metadata: Any, error: ClientError | None) -> str:
+    def _line(self, number: int, metadata: RecordMetadata | None, error: ClientError | None) -> str:
         if self._output is Output.JSON:
             content: dict[str, Any] = {"record": number, "topic": self._topic}
             if metadata is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -96,6 +97,9 @@ def run(work: Coroutine[Any, Any, ResultT], target: Target, topics: Sequence[str
     """
     from streamlog.client import ClientError, ConnectionLost, TopicUnknown
     from streamlog.model.errors import DEADLINE_EXCEEDED
+
+    # What the client logs for applications the commands say in words of their own.
+    logging.getLogger("streamlog.client").addHandler(logging.NullHandler())
 
     async def main() -> ResultT:
         try:

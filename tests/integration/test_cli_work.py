@@ -363,6 +363,39 @@ def test_trimming(shell: Shell) -> None:
     assert shell.ok("consume", "old", "--from", "start", "-e") == ""
 
 
+def test_records_that_go_before_they_are_read(shell: Shell) -> None:
+    """Somebody who follows a topic and is slower than its trimming goes on, and is told; what a
+    given range lacks is an error."""
+    shell.ok(
+        *("bench", "produce", "--topic", "gone", "--create", "1", "--compression", "none"),
+        *("--record-bytes", "1000", "--records", "60000"),
+    )
+    follower = shell.start("consume", "gone", "--from", "start")
+    reader = shell.start("consume", "gone", "--from", "start:end")
+    try:
+        for process in (follower, reader):
+            assert process.stdout is not None
+            assert len(process.stdout.readline()) == 1_001
+        shell.ok("topic", "trim", "gone", "--before", "end", "--yes")
+        shell.ok("produce", "gone", stdin="last\n")
+        assert follower.stdout is not None
+        lines = 1
+        while follower.stdout.readline() != b"last\n":
+            lines += 1
+        assert lines < 60_000
+        follower.terminate()
+        told = follower.communicate(timeout=TIMEOUT_S)[1].decode()
+        assert told.startswith("note: gone/0 begins at offset ")
+        assert told.count("\n") == 1
+        errors = reader.communicate(timeout=TIMEOUT_S)[1].decode()
+        assert reader.returncode == 1
+        assert errors.startswith("error: OFFSET_OUT_OF_RANGE")
+    finally:
+        for process in (follower, reader):
+            process.kill()
+            process.communicate()
+
+
 def test_sizes(shell: Shell) -> None:
     """What is stored is told per topic, per replica and per node, and they agree."""
     shell.ok("topic", "create", "big", "-p", "2")

@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from streamlog.cli.failure import CommandFailed
 from streamlog.cli.output import Output
 from streamlog.cli.produce_report import ProduceReport
-from streamlog.client import RecordRejected
+from streamlog.client import RecordMetadata, RecordRejected
 
 
-class Stored(NamedTuple):
+def stored(partition: int, offset: int) -> RecordMetadata:
     """Where a record is."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int = 5
-    topic: str = "t"
+    return RecordMetadata("t", partition, offset, 5)
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[Any]:
@@ -32,10 +28,10 @@ def test_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
     """Records, and the range of offsets by partition, in whatever order they were acknowledged;
     an offset that is not known any more is no part of a range."""
     report = ProduceReport("t", Output.JSON, each=False)
-    for number, stored in enumerate(
-        [Stored(1, 7), Stored(0, -1), Stored(1, 6), Stored(1, 9), Stored(0, 3), Stored(2, -1)], 1
+    for number, place in enumerate(
+        [stored(1, 7), stored(0, -1), stored(1, 6), stored(1, 9), stored(0, 3), stored(2, -1)], 1
     ):
-        report.delivery(number)(stored, None)
+        report.delivery(number)(place, None)
     report.finish(60, 1.23456)
     assert lines(capsys) == [
         {
@@ -56,7 +52,7 @@ def test_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_each_record(capsys: pytest.CaptureFixture[str]) -> None:
     """A line each as they come, failures too, which make the command fail."""
     report = ProduceReport("t", Output.JSON, each=True)
-    report.delivery(1)(Stored(0, 3), None)
+    report.delivery(1)(stored(0, 3), None)
     report.delivery(2)(None, RecordRejected("too large", reason="BATCH_TOO_LARGE"))
     assert capsys.readouterr().out == ""
     await asyncio.sleep(0)
@@ -67,7 +63,7 @@ async def test_each_record(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandFailed, match=r"1 record not acknowledged; .*too large"):
         report.finish(0, 1)
     table = ProduceReport("t", Output.TABLE, each=True)
-    table.delivery(7)(Stored(2, 9), None)
+    table.delivery(7)(stored(2, 9), None)
     table.finish(0, 1)
     assert capsys.readouterr().out == "record 7: t/2 offset 9\n"
 
@@ -81,7 +77,7 @@ async def test_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys, "stdout", Closed())
     report = ProduceReport("t", Output.TABLE, each=True)
-    report.delivery(1)(Stored(0, 3), None)
+    report.delivery(1)(stored(0, 3), None)
     await asyncio.sleep(0)
     for _ in range(2):
         with pytest.raises(BrokenPipeError):

@@ -101,6 +101,14 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         first_seed=6,
     ),
     PlantedBug(
+        "identity-kept-after-a-loss",
+        "a producer that lost a batch goes on under a new identity",
+        "streamlog.client.sender",
+        "self._identity = None  # nobody begins under an id that lost a batch",
+        "pass",
+        first_seed=3,
+    ),
+    PlantedBug(
         "no-deduplication",
         "a retry of an idempotent producer is stored once",
         "streamlog.storage.log_state",

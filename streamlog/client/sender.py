@@ -203,6 +203,8 @@ class Sender:
                 )
                 metadata = {"batch_bytes": str(size_bytes), "max_batch_bytes": str(limit_bytes)}
                 self._resolve(batch, error=rejected(Reason.BATCH_TOO_LARGE, message, metadata))
+                assert self.accumulator is not None
+                self.accumulator.seal_overdue(queue)
                 continue
             queue.take_next(self._clock.monotonic_ms())
             self.sent_bytes += size_bytes
@@ -263,10 +265,11 @@ class Sender:
 
     def _recover(self, queue: PartitionQueue) -> None:
         identity = queue.identity
-        for batch, error in queue.recover():
-            self._resolve(batch, error=error)
+        lost = queue.recover()
         if queue.identity is None and identity is not None and self._identity == identity:
-            self._identity = None  # nobody else begins under an id that lost a batch
+            self._identity = None  # nobody begins under an id that lost a batch
+        for batch, error in lost:
+            self._resolve(batch, error=error)
         if not queue.waiting:
             self.pump(queue)
             return
@@ -432,6 +435,7 @@ class Sender:
             indefinite=batch.indefinite or batch.outstanding,
         )
         self._resolve(batch, error=error)
+        self.pump(queue)
 
     # Ends ------------------------------------------------------------------------------------
 
@@ -469,8 +473,6 @@ class Sender:
             waiter()
         batch.waiters = batch.deliveries = None
         batch.records = []
-        if not self._closed:
-            self.accumulator.seal_overdue(queue)
 
 
 def _copy(error: ClientError, *, indefinite: bool) -> ClientError:

@@ -52,9 +52,10 @@ class Shell:
         return done.stdout
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """In the background."""
+        """As at a terminal: Ctrl-C reaches it, also when these tests themselves run in the
+        background, where shells have it ignored."""
         return subprocess.Popen(
-            [*COMMAND, *arguments],
+            ["env", "--default-signal=INT", *COMMAND, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -23,7 +23,8 @@ def register(application: typer.Typer) -> None:
     group.command(
         "show",
         help="Show each setting of a node, and where it comes from.\n\nTakes the options of"
-        " 'streamlog server', and shows what a node started so would run with.",
+        " 'streamlog server', and shows what a node started so would run with. A change of a live"
+        " setting takes effect on SIGHUP, of another one at the next start.",
         epilog=examples(
             "streamlog config show",
             "streamlog config show --changed",
@@ -75,6 +76,7 @@ def show_settings(
                     "setting": each.key,
                     "value": each.value,
                     "default": each.default,
+                    "live": NODE_SETTINGS[each.key].live,
                     "origin": {"kind": each.origin.kind, "name": each.origin.name or None},
                 }
                 for each in chosen
@@ -87,6 +89,7 @@ def show_settings(
                 "setting": each.key,
                 "value": each.value or '""',
                 "unit": NODE_SETTINGS[each.key].unit,
+                "change": "live" if NODE_SETTINGS[each.key].live else "restart",
                 "from": each.origin,
             }
             for each in chosen

@@ -179,6 +179,9 @@ def test_variables_that_are_no_settings() -> None:
     assert "STREAMLOG_ELECTION_TIMEOUT_MS" in note
 
 
+VARIABLE = "STREAMLOG_RETENTION_CHECK_MS"
+
+
 def config(
     *arguments: str, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -198,15 +201,15 @@ def test_config_show(tmp_path: Path) -> None:
     path = tmp_path / "node.toml"
     path.write_text("journal.files = 9\n")
     line = ("--config", str(path), "--rack", "r1", "--data-dir", str(tmp_path / "d"))
-    done = config("show", *line, environment={"STREAMLOG_OPEN_FILES": "64"})
+    done = config("show", *line, environment={VARIABLE: "7000"})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0].split() == ["setting", "value", "unit", "from"]
+    assert done.stdout.splitlines()[0].split() == ["setting", "value", "unit", "change", "from"]
     assert len(done.stdout.splitlines()) == len(NODE_SETTINGS) + 1
-    changed = config("show", *line, "--changed", environment={"STREAMLOG_OPEN_FILES": "64"})
+    changed = config("show", *line, "--changed", environment={VARIABLE: "7000"})
     assert [row.split() for row in changed.stdout.splitlines()[1:]] == [
-        ["rack", "r1", "flag", "--rack"],
-        ["journal.files", "9", "file", str(path)],
-        ["open.files", "64", "environment", "STREAMLOG_OPEN_FILES"],
+        ["rack", "r1", "restart", "flag", "--rack"],
+        ["journal.files", "9", "restart", "file", str(path)],
+        ["retention.check.ms", "7000", "ms", "live", "environment", VARIABLE],
     ]
     assert not (tmp_path / "d").exists()
     assert config("show", "--changed").stdout == "every setting is at its default\n"
@@ -216,6 +219,7 @@ def test_config_show(tmp_path: Path) -> None:
             "setting": "bootstrap",
             "value": "true",
             "default": "false",
+            "live": False,
             "origin": {"kind": "flag", "name": "--bootstrap"},
         }
     ]

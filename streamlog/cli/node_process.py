@@ -84,7 +84,7 @@ async def _operations(node: Node, config: NodeConfig, clock: Clock) -> AsyncIter
     if address is None:
         yield
         return
-    operations = Operations(node, config, clock, [ProcessCollector(registry=None)])
+    operations = Operations(node, clock, [ProcessCollector(registry=None)])
     try:
         server = OperationsServer(address, operations.answer)
     except OSError as error:

@@ -25,7 +25,6 @@ from prometheus_client.registry import Collector
 from replication.ports import Clock
 from replication.transport.tasks import TaskOwner
 from replication.types import NodeId
-from streamlog.model.settings.node import NodeConfig
 from streamlog.server.metrics import exposition
 from streamlog.server.metrics.loop_lag import watch_loop
 from streamlog.server.metrics.samples import Samples
@@ -54,11 +53,10 @@ class Answer:
 class Operations:
     """Answers for one node. All calls are made on its event loop."""
 
-    def __init__(
-        self, node: Node, config: NodeConfig, clock: Clock, collectors: Sequence[Collector] = ()
-    ) -> None:
+    def __init__(self, node: Node, clock: Clock, collectors: Sequence[Collector] = ()) -> None:
         """`collectors` give metrics of the process around the node, on the serving thread."""
-        self._node, self._config, self._clock = node, config, clock
+        self._node, self._clock = node, clock
+        self._node_id = NodeId(node.settings.now.node_id)
         self._collectors = tuple(collectors)
         self._tasks = TaskOwner(self._task_failed)
         self._since_ms = clock.monotonic_ms()
@@ -97,7 +95,7 @@ class Operations:
         samples.number("streamlog_node_ready", self._judged(survey).ready)
         sample_counters(samples, node.counters)
         if member is not None and survey is not None:
-            sample_member(samples, self._config, member, survey, node.counters)
+            sample_member(samples, node.settings.now, member, survey, node.counters)
         return Answer(
             200,
             exposition.CONTENT_TYPE,
@@ -107,7 +105,7 @@ class Operations:
     def _healthz(self) -> Answer:
         failure = self._node.failure
         phase = self._node.phase
-        details = {"healthy": failure is None, "node": self._config.node_id, "phase": phase.value}
+        details = {"healthy": failure is None, "node": self._node_id, "phase": phase.value}
         if failure is None:
             return _json(200, details)
         return _json(503, {**details, "reasons": [str(failure)]})
@@ -117,11 +115,11 @@ class Operations:
         member = self._node.member
         if member is None or self._node.phase is Phase.STARTING:
             return None
-        return await take_survey(member.groups, member.cluster, NodeId(self._config.node_id))
+        return await take_survey(member.groups, member.cluster, self._node_id)
 
     def _judged(self, survey: Survey | None) -> Readiness:
         node = self._node
-        return judge(node.phase, NodeId(self._config.node_id), node.member, survey)
+        return judge(node.phase, self._node_id, node.member, survey)
 
     def _task_failed(self, error: BaseException) -> None:
         _LOG.error("operations_task_failed", exc_info=error)

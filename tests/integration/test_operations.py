@@ -294,7 +294,7 @@ async def test_a_failed_disk_shows(tmp_path: Path) -> None:
         bind="127.0.0.1:0", advertised="127.0.0.1:1", bootstrap=True, journal_file_bytes=1 << 20
     )
     node = build_node(config, Ports(RealClock(), disk, network, random.Random(1)))
-    operations = Operations(node, config, RealClock())
+    operations = Operations(node, RealClock())
     await node.start()
     try:
         for path, status in (("/healthz", 200), ("/readyz", 200)):

@@ -53,7 +53,7 @@ def _sample_calls(samples: Samples, calls: CallCounters) -> None:
 def sample_member(
     samples: Samples, config: NodeConfig, member: Member, survey: Survey, counters: NodeCounters
 ) -> None:
-    """A node that takes part in its cluster."""
+    """A node that takes part in its cluster; `config` holds its settings as they are now."""
     view = member.cluster.view
     samples.number(
         "streamlog_node_info",
@@ -65,7 +65,7 @@ def sample_member(
     )
     _sample_topics(samples, counters.broker, view)
     _sample_budgets(samples, member)
-    _sample_storage(samples, member)
+    _sample_storage(samples, member, config)
     _sample_use(samples, view, survey)
     _sample_partitions(samples, member, survey)
     _sample_replication(samples, member)
@@ -103,7 +103,7 @@ def _sample_budgets(samples: Samples, member: Member) -> None:
     samples.number("streamlog_budget_waits_total", broker.fetch_budget.waits, "fetch")
 
 
-def _sample_storage(samples: Samples, member: Member) -> None:
+def _sample_storage(samples: Samples, member: Member, config: NodeConfig) -> None:
     store = member.store
     counters, journal, settings = store.counters, store.journal, store.settings
     files = store.segment_logs.resources.files
@@ -123,7 +123,7 @@ def _sample_storage(samples: Samples, member: Member) -> None:
         ("streamlog_journal_stalls_total", counters.journal_stalls),
         ("streamlog_checkpoints_total", counters.checkpoints),
         ("streamlog_disk_free_bytes", store.disk_free_bytes),
-        ("streamlog_disk_reserve_bytes", settings.disk_reserve_bytes),
+        ("streamlog_disk_reserve_bytes", config.disk_reserve_bytes),
         ("streamlog_segment_files_open", files.open_count),
         ("streamlog_segment_files_limit", files.limit),
     ):

@@ -80,7 +80,7 @@ class World:
     def ask(self, number: int, path: str) -> Answer:
         life = self.sim_node(number).life
         assert life is not None
-        operations = Operations(self.node(number), self.sim_node(number).config, life.clock)
+        operations = Operations(self.node(number), life.clock)
         task = life.loop.create_task(operations.answer(path))
         answer = self.scheduler.complete(task, PATIENCE_S)
         assert answer is not None
@@ -157,6 +157,8 @@ def world() -> Iterator[World]:
 def test_what_was_written_and_read_is_told_by_the_nodes_that_did_it(world: World) -> None:
     """Records, partitions and leaders add up over the nodes; every metric of the catalog has a
     value on some node; what nobody did is zero."""
+    changed = replace(world.sim_node(1).config, disk_reserve_bytes=12_345)
+    world.node(1).settings.apply(changed)
     world.write(RECORDS)
     world.read(RECORDS)
     world.run(2.0)
@@ -165,6 +167,7 @@ def test_what_was_written_and_read_is_told_by_the_nodes_that_did_it(world: World
     def total(*key: str) -> float:
         return sum(metrics.get(key, 0.0) for metrics in nodes.values())
 
+    assert nodes[1]["streamlog_disk_reserve_bytes",] == 12_345
     assert total("streamlog_produce_records_total", TOPIC) == RECORDS
     # Each leader's first entry takes an offset that readers pass over.
     read = total("streamlog_fetch_records_total", TOPIC)
@@ -276,7 +279,7 @@ def test_a_node_that_stops_says_so_before_it_hands_over(world: World) -> None:
     assert life is not None
     seen: list[tuple[int, list[str], bool]] = []
     node = world.node(leader)
-    operations = Operations(node, world.sim_node(leader).config, life.clock)
+    operations = Operations(node, life.clock)
 
     async def stop() -> None:
         stopping = life.loop.create_task(node.stop())

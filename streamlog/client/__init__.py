@@ -11,6 +11,7 @@ from streamlog.client.admin import (
     TopicDescription,
     TopicListing,
 )
+from streamlog.client.cluster_metadata import CallPolicy
 from streamlog.client.consumer import Consumer
 from streamlog.client.errors import (
     BufferFull,
@@ -43,6 +44,7 @@ from streamlog.client.starting import PositionReset
 __all__ = [
     "Admin",
     "BufferFull",
+    "CallPolicy",
     "ClientClosed",
     "ClientError",
     "ClusterDescription",

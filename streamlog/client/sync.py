@@ -93,9 +93,19 @@ class _LoopThread:
     def close(self) -> None:
         """End the thread."""
         self.is_closed = True
+        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _end_tasks() -> None:
+    """As asyncio.run does at its end: gRPC's own tasks outlive its calls by a moment, and a loop
+    that closes over them complains."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Blocking:

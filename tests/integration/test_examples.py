@@ -1,0 +1,145 @@
+"""The examples, and every piece of Python in the documents, run against a node.
+
+One node serves all of it. A page's pieces share their names, in order, as if they were typed into
+`python -m asyncio`; one that can not run here says why in its first line: `# not run: ...`.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import pytest
+
+from streamlog.cli.local_cluster import LocalCluster
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = {
+    "plain_path": ["record 1: partition", "record 3: partition", "bike-1 back"],
+    "fast_path": [
+        "50000 records are stored",
+        "1000 callbacks told of a place",
+        "51000 records were added",
+    ],
+    "replay": ["24 readings between 9 and 10, at 6 times:", "T09:50:00+00:00"],
+    "optimistic_append": [
+        "+100: done in 1 attempts",
+        "-30: refused, the balance is 10",
+        "balance: 10",
+    ],
+    "blocking_script": ["first: 4500 cents", "then: 14500 cents"],
+}
+"""What each of them prints, among other things."""
+PAGES = sorted(
+    path
+    for path in [*ROOT.glob("docs/*.md"), ROOT / "CONTRIBUTING.md", ROOT / "ARCHITECTURE.md"]
+    if "```python\n" in path.read_text()
+)
+NOT_RUN = "# not run: "
+EVERYWHERE = "127.0.0.1:9092"
+TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The node."""
+    cluster = LocalCluster(tmp_path_factory.mktemp("node"), nodes=1)
+    try:
+        asyncio.run(cluster.start())
+        yield cluster.bootstrap
+    finally:
+        cluster.kill_all()
+
+
+def test_every_example_is_tried() -> None:
+    """Each program of the folder, and each is named in its README."""
+    programs = {path.stem for path in (ROOT / "examples").glob("*.py")} - {"__init__", "target"}
+    assert programs == set(EXAMPLES)
+    readme = (ROOT / "examples" / "README.md").read_text()
+    assert {name for name in programs if f"({name}.py)" in readme} == programs
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example(bootstrap: str, name: str) -> None:
+    """Ends well, and prints what it is about."""
+    done = subprocess.run(
+        [sys.executable, "-m", f"examples.{name}", "--bootstrap", bootstrap],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    for line in EXAMPLES[name]:
+        assert line in done.stdout, done.stdout
+
+
+def test_an_example_without_a_cluster() -> None:
+    """One line that says what to do."""
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.replay", "--bootstrap", "127.0.0.1:1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "streamlog dev" in done.stderr
+
+
+def pieces(page: Path) -> list[tuple[int, str]]:
+    """Line number and text of the page's Python."""
+    text = page.read_text()
+    return [
+        (text.count("\n", 0, found.start(1)) + 1, found.group(1))
+        for found in re.finditer(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def compiled(piece: str, page: Path, line: int) -> CodeType:
+    """With await allowed outside of functions; errors show the line of the page."""
+    code: CodeType = compile(
+        "\n" * (line - 1) + piece, page.name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    )
+    return code
+
+
+async def run(piece: CodeType, names: dict[str, Any]) -> None:
+    """A piece that awaits runs in the loop; one that does not, in a thread, as a script does."""
+    if piece.co_flags & inspect.CO_COROUTINE:
+        await eval(piece, names)
+    else:
+        await asyncio.to_thread(exec, piece, names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+async def test_the_python_of_a_page(
+    bootstrap: str, page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each piece runs as it stands; only the address differs. What it claims, it asserts."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    tried = 0
+    for line, piece in pieces(page):
+        if piece.startswith(NOT_RUN):
+            assert len(piece.partition("\n")[0]) > len(NOT_RUN) + 10, (
+                f"{page.name}:{line}: why not?"
+            )
+            compiled(piece, page, line)
+            continue
+        async with asyncio.timeout(TIMEOUT_S):
+            await run(compiled(piece.replace(EVERYWHERE, bootstrap), page, line), names)
+        tried += 1
+    assert tried
+    capsys.readouterr()

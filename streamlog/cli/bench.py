@@ -91,8 +91,8 @@ def bench_produce(
         bool,
         typer.Option(
             "--acks-latency",
-            help="Measure the time from each record to its acknowledgement; without --rate most of"
-            " it is waiting in the client.",
+            help="Measure the time from when each record is due, by --rate, to its acknowledgement;"
+            " without --rate, from sending it, and most of that is waiting in the client.",
         ),
     ] = False,
     create: Annotated[

@@ -6,6 +6,7 @@ Only the public client is used: what is measured is what an application gets.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -76,13 +77,15 @@ class ProduceLoad:
         producer, progress, values = self._producer, self._progress, self._values
         loop = asyncio.get_running_loop()
         await producer.writer(self._topic)
-        pacer = None if self._rate is None else Pacer(self._rate, loop.time)
-        began_s = loop.time()
-        sent, room = 0, True
+        pacer = None
+        if self._rate is not None:
+            pacer = Pacer(self._rate, loop.time, behind_s_max=math.inf)
+        began_s = due_s = loop.time()
+        sent = 0
         while limits.records is None or sent < limits.records:
-            if pacer is not None and room:
-                await pacer.turn()
-            elif sent % YIELD_EVERY_RECORDS == 0:
+            if pacer is not None:
+                due_s = await pacer.turn()
+            if sent % YIELD_EVERY_RECORDS == 0:
                 await asyncio.sleep(0)  # so that batches leave
             if (
                 limits.seconds is not None
@@ -93,14 +96,15 @@ class ProduceLoad:
             value = values[sent % len(values)]
             delivery: Any = None
             if self._latencies is not None:
-                delivery = partial(self._acknowledged, loop.time())
-            try:
-                producer.send_nowait(self._topic, value, on_delivery=delivery)
-            except NotReady:
-                room = False
-                await producer.room()
-                continue
-            room = True
+                # At a rate a record that waits for others that are slow is late itself.
+                began = loop.time() if pacer is None else due_s
+                delivery = partial(self._acknowledged, began)
+            while True:
+                try:
+                    producer.send_nowait(self._topic, value, on_delivery=delivery)
+                    break
+                except NotReady:
+                    await producer.room()
             sent += 1
             progress.records = sent
             progress.size_bytes += len(value)

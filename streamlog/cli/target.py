@@ -75,7 +75,12 @@ def resolve_target(
         source = BOOTSTRAP_VARIABLE if bootstrap is None else "--bootstrap"
         note = f"{source} goes before --profile {profile}" if profile is not None else ""
         return Target(parse_addresses(text, source), source, note)
-    path = profiles.profiles_file(environment)
+    try:
+        path = profiles.profiles_file(environment)
+    except CommandFailed:
+        if chosen is not None:
+            raise
+        return Target((DEFAULT,), "the default")  # nobody who has no home has profiles
     known = profiles.load(path)
     if chosen is not None:
         source = f"the profile {chosen!r} ({chooser})"

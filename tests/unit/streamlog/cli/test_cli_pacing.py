@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -29,8 +30,9 @@ async def test_turns_come_evenly(rate: int, monkeypatch: pytest.MonkeyPatch) -> 
     clock = Clock(monkeypatch)
     pacer = Pacer(rate, clock.now)
     for turn in range(2_000):
-        await pacer.turn()
+        told_s = await pacer.turn()
         due_s = 100 + turn / rate
+        assert told_s == pytest.approx(min(due_s, clock.now_s))
         assert due_s - AHEAD_S_MAX - 1e-9 <= clock.now_s <= due_s + 1e-9
 
 
@@ -46,3 +48,13 @@ async def test_a_pause_is_not_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
         turns += 1
     assert turns <= 1_000 * (1 + BEHIND_S_MAX + AHEAD_S_MAX) + 1
     assert turns >= 1_000
+
+
+async def test_who_measures_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a pause the missed turns come at once, each with the time at which it was due."""
+    clock = Clock(monkeypatch)
+    pacer = Pacer(10, clock.now, behind_s_max=math.inf)
+    clock.now_s += 2
+    told = [await pacer.turn() for _ in range(20)]
+    assert told == pytest.approx([100 + turn / 10 for turn in range(20)])
+    assert clock.now_s == 102

@@ -165,6 +165,18 @@ def test_a_relative_configuration_directory_is_ignored(
     assert profiles_file({}) == expected
 
 
+def test_who_has_no_home_has_no_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: the default cluster, unless a profile is asked for."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert resolve_target(None, None, {}).source == "the default"
+    with pytest.raises(CommandFailed, match="set XDG_CONFIG_HOME"):
+        resolve_target(None, "p", {})
+
+
 def test_the_commands(tmp_path: Path) -> None:
     """Create, list, use, show and delete; a script must say --yes."""
 

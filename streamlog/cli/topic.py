@@ -29,6 +29,7 @@ from streamlog.cli.output import (
 )
 from streamlog.cli.remote import admin_of, on_cluster, run, settings
 from streamlog.cli.target import Target
+from streamlog.model.settings.topic import TOPIC_SETTINGS
 
 if TYPE_CHECKING:
     from streamlog.client import Admin, ReplicaDescription, TopicDescription
@@ -195,6 +196,7 @@ def describe(
             {
                 "setting": entry.key,
                 "value": entry.value,
+                "unit": TOPIC_SETTINGS[entry.key].unit if entry.key in TOPIC_SETTINGS else "",
                 "from": "topic" if entry.overridden else "default",
             }
             for entry in topic.config

@@ -34,8 +34,8 @@ def test_the_life_of_a_topic(shell: Shell) -> None:
     listed = {row["topic"]: row for row in json.loads(shell.ok("topic", "list", "-o", "json"))}
     assert (listed["life"]["partitions"], listed["life"]["replicas"]) == (2, 3)
     settings = shell.ok("topic", "describe", "life").rpartition("\n\n")[2].splitlines()
-    assert settings[0].split() == ["setting", "value", "from"]
-    assert ["retention.ms", "-1", "topic"] in [line.split() for line in settings]
+    assert settings[0].split() == ["setting", "value", "unit", "from"]
+    assert ["retention.ms", "-1", "ms", "topic"] in [line.split() for line in settings]
     assert ["cleanup.policy", "delete", "default"] in [line.split() for line in settings]
 
     dry = shell.ok("topic", "alter", "life", "--set", "segment.ms=5000", "--dry-run")

@@ -88,7 +88,7 @@ class Producer:
         partitioner: Hash of a serialized key; default CRC-32, as every client has it.
         key_serializer, value_serializer: Make bytes of keys and values; null keys and values are
             not handed to them. What they raise, the call that was given the record raises.
-        compressor: Instead of `compression`, e.g. a ThreadedZstdCompressor.
+        compressor: Instead of `compression`: a `batch_builder.Compressor`, on a thread perhaps.
         client_id: For the nodes' logs.
         environment: Transport, clock and randomness; default: the real ones.
 

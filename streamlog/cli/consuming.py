@@ -45,6 +45,8 @@ class Consumption:
         self._partitions = partitions
         self._range = wanted
         self._ends: dict[TopicPartition, int] | None = None
+        self._open_ends: dict[TopicPartition, int] = {}
+        """Of the partitions that have not reached theirs."""
 
     async def begin(self) -> None:
         """Place the consumer.
@@ -59,6 +61,7 @@ class Consumption:
         places = await self._offsets(self._range.start, bounds)
         if self._range.until is not None:
             self._ends = await self._offsets(self._range.until, bounds)
+            self._open_ends = dict(self._ends)
         self._consumer.assign(pairs)
         for pair, offset in places.items():
             await self._consumer.seek(pair, offset)
@@ -114,7 +117,7 @@ class Consumption:
         grown_s = asyncio.get_running_loop().time() + GROWTH_CHECK_S
         out = sys.stdout.buffer
         while count is None or printed < count:
-            if self._ends is not None and await self._at_end(self._ends):
+            if self._ends is not None and await self._at_end():
                 break
             wanted = RECORDS_AT_ONCE if count is None else min(count - printed, RECORDS_AT_ONCE)
             polled = await self._consumer.getmany(max_records=wanted, timeout_ms=POLL_MS)
@@ -151,11 +154,13 @@ class Consumption:
         if len(pairs) > len(self._consumer.assignment):
             self._consumer.assign(pairs, start="earliest")
 
-    async def _at_end(self, ends: dict[TopicPartition, int]) -> bool:
-        for pair, end in ends.items():
-            if await self._consumer.position(pair) < end:
-                return False
-        return True
+    async def _at_end(self) -> bool:
+        """Whether every partition is; those that are read no further."""
+        for pair, end in list(self._open_ends.items()):
+            if await self._consumer.position(pair) >= end:
+                self._consumer.pause(pair)
+                del self._open_ends[pair]
+        return not self._open_ends
 
 
 def tell_reset(reset: PositionReset) -> None:

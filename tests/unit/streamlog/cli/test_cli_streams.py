@@ -42,8 +42,8 @@ def test_the_disk_is_full(command: str, tmp_path: Path) -> None:
 
 def test_closed_streams(tmp_path: Path) -> None:
     """As a daemon may start a command: without input, without output, without both."""
-    for line in ("config show --changed", "profile list", "profile delete x"):
-        for closed in ("<&-", ">&-", "2>&-", "<&- >&- 2>&-"):
+    for line in ("profile list", "profile delete x"):
+        for closed in ("<&-", ">&-", "<&- >&- 2>&-"):
             code, _, errors = bash(f"streamlog {line} {closed}", tmp_path)
             assert code == (2 if "delete" in line else 0), (line, closed)
             assert "Traceback" not in errors

@@ -14,8 +14,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.fakes.node_processes import free_addresses
 
 ROOT = Path(__file__).parents[2]
@@ -134,12 +132,3 @@ def test_every_command_of_the_tour(tmp_path: Path) -> None:
         if tour.dev is not None:
             tour.dev.terminate()
             tour.dev.communicate(timeout=TIMEOUT_S)
-
-
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs"])
-def test_links_lead_somewhere(page: str) -> None:
-    """Each relative link names a file or folder of the project."""
-    pages = sorted((ROOT / page).rglob("*.md")) if page == "docs" else [ROOT / page]
-    for path in pages:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name}: {target}"

@@ -1,0 +1,221 @@
+"""The documents are true as far as a program can tell: what they name exists, and what exists is
+named where users look for it.
+
+Pages that are generated are compared with their source elsewhere (`test_errors_page`,
+`test_settings_page`, `test_metrics_page`, `test_cli_documentation`), log events in `test_log_events`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import streamlog.client
+from jepsen_like.planted import BUGS
+from streamlog.client import Admin, ClientError, Consumer, Producer
+from streamlog.model.errors import Reason
+from streamlog.model.settings.node import NODE_SETTINGS
+from streamlog.model.settings.topic import TOPIC_SETTINGS
+from streamlog.server.metrics.catalog import SECTIONS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
+        *DOCS.rglob("*.md"),
+        *(
+            ROOT / folder / "README.md"
+            for folder in ("examples", "deploy", "benchmarks", "jepsen_like")
+        ),
+    ]
+)
+OPERATORS = [
+    DOCS / f"{name}.md"
+    for name in ("operations", "troubleshooting", "upgrade", "guarantees", "client", "from-kafka")
+    if (DOCS / f"{name}.md").exists()
+]
+"""Pages that name settings, reasons, events and the like in the middle of sentences."""
+METRICS = {metric.name for _, metrics in SECTIONS for metric in metrics}
+SETTINGS = {*NODE_SETTINGS, *TOPIC_SETTINGS}
+OTHER_CAPITALS = {"SIGTERM", "SIGKILL", "SIGHUP", "SIGINT"}
+STATES = {"without_leader", "below_start", "above_end", "jepsen_like"}
+"""Values of labels and fields, and a folder."""
+NO_SETTINGS = re.compile(
+    r".*\.(py|md|proto|toml|log|pid|segment|service|socket)|[a-z_]+\.(client|sync|v1|io)(\..*)?"
+)
+
+
+def name_of(page: Path) -> str:
+    """For the names of tests."""
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the page's headings, as renderers make them."""
+    found = set()
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", heading.lower())
+        found.add(plain.replace(" ", "-"))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link names a file or folder of the project, and its anchor a heading there."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path) if path else page
+        assert there.exists(), target
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), target
+
+
+def test_every_page_is_in_the_index() -> None:
+    """README leads to each page of docs and to each README of a folder."""
+    linked = {
+        (ROOT / path).resolve()
+        for path in re.findall(r"\]\(([^)#:]+)", (ROOT / "README.md").read_text())
+    }
+    missing = [
+        name_of(page)
+        for page in PAGES
+        if page.parent != DOCS / "adr"
+        and page != ROOT / "README.md"
+        and not {page.resolve(), page.parent.resolve()} & linked
+    ]
+    assert not missing
+    assert (DOCS / "adr" / "README.md").resolve() in linked
+
+
+def words(page: Path) -> Iterator[str]:
+    """What stands between backticks, outside of blocks."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    yield from re.findall(r"`([^`\n]+)`", text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_metrics_exist(page: Path) -> None:
+    """What looks like a metric is one, or a part of one."""
+    for name in re.findall(r"\bstreamlog_[a-z_]+\b", page.read_text()):
+        bare = re.sub(r"_(bucket|sum|count)$", "", name)
+        assert {name, bare} & METRICS, name
+
+
+@pytest.mark.parametrize("page", OPERATORS, ids=name_of)
+def test_settings_exist(page: Path) -> None:
+    """What looks like a setting is one; the Kafka column has Kafka's."""
+    for word in words(page):
+        match = re.fullmatch(r"([a-z]+(?:\.[a-z]+)+)(?:[ =].*)?", word)
+        if match is None or NO_SETTINGS.fullmatch(match[1]) or match[1] in KAFKAS:
+            continue
+        assert match[1] in SETTINGS, word
+
+
+@pytest.mark.parametrize("page", OPERATORS, ids=name_of)
+def test_reasons_exist(page: Path) -> None:
+    """What looks like a reason is one."""
+    text = re.sub(r"`STREAMLOG_[A-Z_]+`|PATH_TO_THE_CLONE", "", page.read_text())
+    for name in re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text):
+        assert name in Reason.__members__, name
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in OPERATORS if page.stem != "from-kafka"], ids=name_of
+)
+def test_names_with_underscores_exist(page: Path) -> None:
+    """Log events, and arguments, methods and values of the client."""
+    log_events = re.findall(r"^\| `(\w+)` \|", (DOCS / "log-events.md").read_text(), re.MULTILINE)
+    errors = re.findall(r"`([a-z_]+)`", (DOCS / "errors.md").read_text())
+    known = {*log_events, *errors, *METRICS, *client_names()}
+    unknown = {
+        word
+        for word in words(page)
+        if re.fullmatch(r"[a-z]+(_[a-z]+)+", word) and word not in known | STATES
+    }
+    assert not unknown
+    for after in re.findall(r"[Ee]vents? ((?:`\w+`(?:, | and )?)+)", page.read_text()):
+        assert set(re.findall(r"`(\w+)`", after)) <= {*log_events}, after
+
+
+def client_names() -> set[str]:
+    """Methods, their arguments, and fields of what they return."""
+    names: set[str] = set()
+    for exported in streamlog.client.__all__:
+        each = getattr(streamlog.client, exported)
+        names |= {exported, *vars(each), *getattr(each, "__annotations__", {})}
+        for method in [each, *vars(each).values()]:
+            if inspect.isfunction(method) or inspect.isclass(method):
+                names |= set(inspect.signature(method).parameters)
+    return names
+
+
+def test_the_client_page_is_complete() -> None:
+    """Every class that users meet, every argument of the constructors, every way to send and read."""
+    page = (DOCS / "client.md").read_text()
+    errors = [
+        name
+        for name in streamlog.client.__all__
+        if inspect.isclass(each := getattr(streamlog.client, name))
+        and issubclass(each, ClientError)
+    ]
+    assert len(errors) > 15
+    missing = [name for name in errors if name not in page]
+    for kind in (Producer, Consumer, Admin):
+        missing += [
+            f"{kind.__name__}({name})"
+            for name in list(inspect.signature(kind).parameters)[1:]
+            if f"`{name}`" not in page
+        ]
+    for kind in (Producer, Consumer):
+        missing += [
+            f"{kind.__name__}.{name}"
+            for name, method in vars(kind).items()
+            if inspect.isfunction(method)
+            and not name.startswith("_")
+            and name not in {"start", "refresh_soon", "writer"}
+            and not re.search(rf"\b{name}\b", page)
+        ]
+    assert not missing
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """Each section of the guarantees; and every planted bug belongs to some promise."""
+    page = (DOCS / "guarantees.md").read_text()
+    sections = re.findall(r"^## (\d+\. .*?)\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)
+    assert len(sections) >= 10
+    for title, text in sections:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+        assert named, title
+        for path, test in named:
+            assert re.search(rf"def {test}\(", (ROOT / path).read_text()), f"{path}::{test}"
+    planted = set(re.findall(r"`planted: ([\w-]+)`", page))
+    assert planted == {bug.name for bug in BUGS}
+
+
+def test_measured_figures_are_those_of_the_benchmarks() -> None:
+    """README repeats some; the table has them all."""
+    paragraph = (ROOT / "README.md").read_text().partition("Measured beside Kafka 4.1 ")[2]
+    figures = re.findall(r"\d\.\d+", paragraph.partition("\n\n")[0])
+    assert len(figures) >= 5
+    table = (ROOT / "benchmarks" / "README.md").read_text()
+    assert [figure for figure in figures if not re.search(rf"\b{figure}\b", table)] == []
+
+
+def kafkas() -> set[str]:
+    """Names of the first column of the tables that are about Kafka."""
+    page = DOCS / "from-kafka.md"
+    text = page.read_text() if page.exists() else ""
+    cells = re.findall(r"^\| ([^|]*) \|", text, re.MULTILINE)
+    return {name for cell in cells for name in re.findall(r"`([a-z.]+)", cell)}
+
+
+KAFKAS = kafkas()

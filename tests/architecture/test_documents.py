@@ -11,11 +11,15 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 import streamlog.client
 from jepsen_like.planted import BUGS
+from streamlog.cli.documentation import leaves
+from streamlog.cli.main import build
 from streamlog.client import Admin, ClientError, Consumer, Producer
 from streamlog.model.errors import Reason
 from streamlog.model.settings.node import NODE_SETTINGS
@@ -40,6 +44,7 @@ OPERATORS = [
     if (DOCS / f"{name}.md").exists()
 ]
 """Pages that name settings, reasons, events and the like in the middle of sentences."""
+APPLICATION: Any = typer.main.get_command(build())
 METRICS = {metric.name for _, metrics in SECTIONS for metric in metrics}
 SETTINGS = {*NODE_SETTINGS, *TOPIC_SETTINGS}
 OTHER_CAPITALS = {"SIGTERM", "SIGKILL", "SIGHUP", "SIGINT"}
@@ -199,6 +204,63 @@ def test_every_promise_names_tests_that_exist() -> None:
             assert re.search(rf"def {test}\(", (ROOT / path).read_text()), f"{path}::{test}"
     planted = set(re.findall(r"`planted: ([\w-]+)`", page))
     assert planted == {bug.name for bug in BUGS}
+
+
+def test_the_map_is_complete() -> None:
+    """ARCHITECTURE.md has each package, and each folder it has exists."""
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    listed = {
+        path if path.startswith(folder) else f"{folder}/{path}"
+        for row in rows
+        if (names := re.findall(r"`([^`]+)`", row))
+        for folder in [names[0].rpartition("/")[0]]
+        for path in names
+        if "{" not in path
+    }
+    assert [path for path in sorted(listed) if not (ROOT / path.lstrip("/")).exists()] == []
+    packages = {
+        str(package.relative_to(ROOT))
+        for top in ("streamlog", "replication", "jepsen_like")
+        for package in (ROOT / top).iterdir()
+        if package.is_dir() and package.name not in {"v1", "__pycache__"}
+    }
+    assert not packages - named
+
+
+def command_words() -> list[tuple[str, str]]:
+    """Page and text of everything between backticks that begins with the command's name."""
+    return [
+        (name_of(page), word)
+        for page in PAGES
+        for word in words(page)
+        if word.startswith("streamlog ")
+    ]
+
+
+def test_commands_in_sentences_exist() -> None:
+    """`streamlog x y --z` is a command with that option, wherever it is named."""
+    known = {path.removeprefix("streamlog "): each for path, each in leaves(APPLICATION)}
+    groups = {path.partition(" ")[0] for path in known} | {""}
+    for page, word in command_words():
+        parts = word.split()[1:]
+        named = [part for part in parts if not part.startswith("-")]
+        command = known.get(" ".join(named[:2])) or known.get(" ".join(named[:1]))
+        options = {part.partition("=")[0] for part in parts if re.match(r"--?[a-z]", part)}
+        if command is None:
+            assert " ".join(named[:1]) in groups, f"{page}: {word}"
+            assert options <= {"--version", "--install-completion", "--help"}, f"{page}: {word}"
+            continue
+        allowed = {name for each in command.params for name in each.opts} | {"--help"}
+        assert options <= allowed, f"{page}: {word}"
+
+
+def test_targets_exist() -> None:
+    """`make x` is a target, in sentences and in blocks."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = re.findall(r"(?:^|`|\$ )make ([a-z]+)", page.read_text(), re.MULTILINE)
+        assert set(named) <= targets, name_of(page)
 
 
 def test_measured_figures_are_those_of_the_benchmarks() -> None:

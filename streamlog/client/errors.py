@@ -118,7 +118,8 @@ class RecordsLost(ClientError):
 
 
 class OffsetOutOfRange(ClientError):
-    """The position is outside the log; metadata: log_start_offset, high_watermark."""
+    """The position is outside the log; metadata: log_start_offset, high_watermark, and, when a
+    consumer met it, topic and partition: seek there to go on."""
 
 
 class DataCorrupt(ClientError):

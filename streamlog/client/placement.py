@@ -141,6 +141,7 @@ class Placement:
 
     def out_of_range(self, state: PartitionFetch, error: OffsetOutOfRange) -> None:
         """The leader does not have the position: do as the policy says."""
+        error = _of_partition(state, error)
         try:
             first, end = (
                 int(error.metadata[name]) for name in ("log_start_offset", "high_watermark")
@@ -179,3 +180,16 @@ class Placement:
         )
         if self._on_reset is not None:
             self._on_reset(reset)
+
+
+def _of_partition(state: PartitionFetch, error: OffsetOutOfRange) -> OffsetOutOfRange:
+    """Which partition to seek: the application reads many, the leader was asked about one."""
+    return OffsetOutOfRange(
+        f"{state.topic}/{state.partition}: {error.message}",
+        reason=error.reason,
+        code=error.code,
+        metadata={**error.metadata, "topic": state.topic, "partition": str(state.partition)},
+        retriable=error.retriable,
+        indefinite=error.indefinite,
+        retry_after_ms=error.retry_after_ms,
+    )

@@ -151,6 +151,34 @@ def test_names_with_underscores_exist(page: Path) -> None:
         assert set(re.findall(r"`(\w+)`", after)) <= {*log_events}, after
 
 
+def columns(page: Path, *head: str) -> list[list[str]]:
+    """Rows of the table that has these heads."""
+    found = re.search(
+        rf"^\| {re.escape(' | '.join(head))} \|\n\|[-|]+\|\n((?:\|.*\n)+)",
+        page.read_text(),
+        re.MULTILINE,
+    )
+    assert found is not None, head
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in found[1].splitlines()]
+
+
+def test_what_replaces_kafkas_calls_and_settings_exists() -> None:
+    """Methods, arguments, settings: whatever stands in our columns."""
+    page = DOCS / "from-kafka.md"
+    calls = columns(page, "confluent-kafka", "aiokafka", "here")
+    assert len(calls) > 15
+    for row in calls:
+        for text in re.findall(r"`([^`]+)`", row[2]):
+            names = {*re.findall(r"(\w+)\(", text), *re.findall(r"(\w+)=", text)}
+            names |= {text.rpartition(".")[2]} if re.fullmatch(r"[\w.]+", text) else set()
+            assert names <= client_names() | {"topic", "partition"}, text
+    section = page.read_text().partition("## Settings of nodes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `.*?` \| (.*?) \|$", section, re.MULTILINE)
+    assert len(rows) > 8
+    for name in re.findall(r"`([a-z.]+)`", " ".join(rows)):
+        assert name in NODE_SETTINGS, name
+
+
 def client_names() -> set[str]:
     """Methods, their arguments, and fields of what they return."""
     names: set[str] = set()

@@ -17,10 +17,19 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import grpc
 import pytest
+from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
 
 from streamlog.cli.local_cluster import LocalCluster
+from streamlog.v1 import admin_service_pb2, record_service_pb2
 
+SERVICES = {
+    service.full_name: service
+    for module in (admin_service_pb2, record_service_pb2)
+    for service in module.DESCRIPTOR.services_by_name.values()
+}
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {
     "plain_path": ["record 1: partition", "record 3: partition", "bike-1 back"],
@@ -97,6 +106,31 @@ def test_an_example_without_a_cluster() -> None:
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "streamlog dev" in done.stderr
+
+
+def test_calls_without_python(bootstrap: str) -> None:
+    """The requests that the page gives to grpcurl are the messages of those methods, and answered."""
+    text = (ROOT / "examples" / "README.md").read_text()
+    commands = re.findall(r"^grpcurl -plaintext -d '(.*)' (\S+) (\S+)$", text, re.MULTILINE)
+    assert len(commands) >= 4
+    read = []
+    with grpc.insecure_channel(bootstrap) as channel:
+        for body, address, name in commands:
+            assert address == EVERYWHERE
+            service, _, method = name.partition("/")
+            described = SERVICES[service].methods_by_name[method]
+            call: Any = channel.unary_stream if described.server_streaming else channel.unary_unary
+            request: Any = json_format.Parse(body, GetMessageClass(described.input_type)())
+            answer = call(
+                f"/{name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=GetMessageClass(described.output_type).FromString,
+            )(request, timeout=TIMEOUT_S)
+            if described.server_streaming:
+                read += [(record.key, record.value) for some in answer for record in some.records]
+            elif method == "Publish":
+                assert not answer.results[0].HasField("error")
+    assert read == [(b"bike-1", b"out")]
 
 
 def pieces(page: Path) -> list[tuple[int, str]]:

@@ -234,6 +234,19 @@ def test_every_promise_names_tests_that_exist() -> None:
     assert planted == {bug.name for bug in BUGS}
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_paths_and_tests_exist(page: Path) -> None:
+    """`folder/file` and `folder/file.py::name`, wherever they are named."""
+    tops = "tests|streamlog|replication|jepsen_like|docs|deploy|examples|proto|benchmarks"
+    for word in words(page):
+        match = re.fullmatch(rf"((?:{tops})/[\w./-]+)(?:::(\w+))?", word)
+        if match is None:
+            continue
+        path = ROOT / match[1]
+        assert path.exists(), word
+        assert match[2] is None or f"def {match[2]}(" in path.read_text(), word
+
+
 def test_the_map_is_complete() -> None:
     """ARCHITECTURE.md has each package, and each folder it has exists."""
     rows = re.findall(r"^\| (`.*?) \|", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)

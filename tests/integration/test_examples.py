@@ -1,7 +1,7 @@
 """The examples, and every piece of Python in the documents, run against a node.
 
-One node serves all of it. A page's pieces share their names, in order, as if they were typed into
-`python -m asyncio`; one that can not run here says why in its first line: `# not run: ...`.
+One node serves all of it. A page's pieces share their names, in order, as if they were one
+program; one that can not run here says why in its first line: `# not run: ...`.
 """
 
 from __future__ import annotations

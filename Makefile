@@ -38,8 +38,9 @@ test: lint  ## Lint and every test, 300 simulated seeds included.
 demo: install  ## Three nodes, a year of flights, one killed leader; proves that nothing is lost.
 	$(BIN)/python -m examples.flights.demo
 
-sim: install  ## Simulate: SEEDS=300 START=0, or one SEED=17 twice with its trace.
-	$(BIN)/python -m jepsen_like.sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),300) --start $(or $(START),0))
+sim: install  ## Simulate: SEEDS=300 START=0, or BUDGET_MIN=80, or one SEED=17 twice with its trace.
+	$(BIN)/python -m jepsen_like.sim $(if $(SEED),--seed $(SEED),--start $(or $(START),0) \
+	  $(if $(BUDGET_MIN),--minutes $(BUDGET_MIN),--seeds $(or $(SEEDS),300)))
 
 bench: install  ## Beside Kafka on this machine; QUICK=1 for three minutes.
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)

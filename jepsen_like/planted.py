@@ -109,6 +109,42 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         first_seed=3,
     ),
     PlantedBug(
+        "rot-is-not-reported",
+        "what can not be read back is mended from a peer",
+        "streamlog.storage.segment_reader",
+        "        self._resources.damage.report(\n            DamagedRange(",
+        "        str(\n            DamagedRange(",
+        first_seed=292,
+    ),
+    PlantedBug(
+        "old-descriptors-after-an-install",
+        "a log that was replaced is read from its new files",
+        "streamlog.storage.install",
+        "await self._logs.resources.files.forget_directory(final)",
+        "pass",
+        first_seed=292,
+    ),
+    PlantedBug(
+        "version-before-checksum",
+        "nothing is believed of bytes that fail their check",
+        "streamlog.storage.segment_scan",
+        "            check_frame(frame, 0, header)  # a version is believed only of bytes that are sound\n"
+        "            if header.format_and_flags & VERSION_MASK > FORMAT_VERSION:\n"
+        "                raise UnknownVersion(path, header.format_and_flags & VERSION_MASK, FORMAT_VERSION)\n",
+        "            if header.format_and_flags & VERSION_MASK > FORMAT_VERSION:\n"
+        "                raise UnknownVersion(path, header.format_and_flags & VERSION_MASK, FORMAT_VERSION)\n"
+        "            check_frame(frame, 0, header)\n",
+        first_seed=523,
+    ),
+    PlantedBug(
+        "state-machines-die-of-rot",
+        "a replica waits for its log to be mended",
+        "replication.runtime.applied",
+        "        except LogCorrupt:\n",
+        "        except ZeroDivisionError:\n",
+        first_seed=529,
+    ),
+    PlantedBug(
         "no-deduplication",
         "a retry of an idempotent producer is stored once",
         "streamlog.storage.log_state",

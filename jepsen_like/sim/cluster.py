@@ -24,6 +24,7 @@ from replication.group import ReplicatedGroup
 from replication.ports import Ports
 from replication.types import GroupId, NodeId
 from streamlog.model.settings.node import NodeConfig
+from streamlog.server.member import Member
 
 PORT: Final = 9092
 CLOCK_OFFSET_SECONDS_MAX: Final = 10_000.0
@@ -43,6 +44,16 @@ class NodeLike(Protocol):
 
     async def failed(self) -> Exception:
         """Returns, once the node can not go on, the reason."""
+        ...
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the node can not go on; None while it can."""
+        ...
+
+    @property
+    def member(self) -> Member | None:
+        """Its parts, once it takes part."""
         ...
 
     @property
@@ -81,6 +92,8 @@ class SimNode:
         self.life: Life | None = None
         self.paused = False
         self.wall_offset_ms = 0.0
+        self.disk_fails = False
+        """Errors of its disk are injected: it gives up when it meets one, and is started anew."""
 
     @property
     def address(self) -> str:
@@ -157,13 +170,27 @@ class SimCluster:
 
     async def _watch_failure(self, node: SimNode, built: NodeLike) -> None:
         error = await built.failed()
-        self._fail(node, f"gave up: {error!r}")
+        self._gave_up(node, f"gave up: {error!r}")
+
+    def _gave_up(self, node: SimNode, what: str) -> None:
+        """A node that ends by itself; with a failing disk it must, and its process is ended."""
+        if not node.disk_fails:
+            self._fail(node, what)
+            return
+        self._trace.add(f"node {node.node_id}", what)
+        life = node.life
+
+        def end() -> None:
+            if life is not None and node.life is life:
+                self.kill(node, power_cut=False)
+
+        self._scheduler.call_later(0.0, end)
 
     def _started(self, node: SimNode, life: Life, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             self._fail(node, "start was cancelled")
         elif (error := task.exception()) is not None:
-            self._fail(node, f"could not start: {error!r}")
+            self._gave_up(node, f"could not start: {error!r}")
         else:
             life.started = True
             self._trace.add(f"node {node.node_id}", "started")
@@ -203,7 +230,7 @@ class SimCluster:
 
         def stopped(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
-                self._fail(node, f"could not stop: {error!r}")
+                self._gave_up(node, f"could not stop: {error!r}")
             self._trace.add(f"node {node.node_id}", "stopped")
             self._scheduler.call_later(0.0, lambda: self._end(node, life))
 
@@ -246,7 +273,11 @@ class SimCluster:
     def _collect_failures(self, node: SimNode, life: Life) -> None:
         for context in life.loop.failures:
             error = context.get("exception")
-            self._fail(node, f"{context.get('message')}: {error!r}")
+            what = f"{context.get('message')}: {error!r}"
+            if node.disk_fails:
+                self._trace.add(f"node {node.node_id}", what)
+            else:
+                self._fail(node, what)
         life.loop.failures.clear()
 
 

@@ -23,7 +23,7 @@ from typing import Final
 from jepsen_like.sim.disk import SimDisk
 from jepsen_like.sim.loop import SimLoop
 from jepsen_like.sim.trace import Trace
-from replication.errors import OffsetOutOfRange
+from replication.errors import LogCorrupt, OffsetOutOfRange
 from replication.group import ReplicatedGroup
 from replication.raft.effects import Role
 from replication.types import GroupId, Membership, NodeId, Offset, Term
@@ -314,8 +314,8 @@ class Invariants:
         cold, faults.cold_read_probability = faults.cold_read_probability, 0.0
         try:
             return watch.group.log.read_nowait(watch.checked_end, end, READ_BYTES_MAX) or b""
-        except OffsetOutOfRange:
-            return b""
+        except (OffsetOutOfRange, LogCorrupt):
+            return b""  # trimmed, or damaged and to be mended
         finally:
             faults.cold_read_probability = cold
 

@@ -6,18 +6,31 @@ everything is healed and every node runs, so that the cluster must come back.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from jepsen_like.sim.cluster import SimCluster, SimNode
+from jepsen_like.sim.disk import UNLIMITED_BYTES, DiskOperation
 from jepsen_like.sim.fabric import Fabric
 from jepsen_like.sim.invariants import Invariants
 from jepsen_like.sim.options import FAULTS, SimOptions
 from jepsen_like.sim.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
+from replication.errors import ReplicationError
+from replication.group import ReplicatedGroup
+from replication.raft.effects import Role
+from replication.types import NodeId
+from streamlog.storage.segment_file import INDEX, SEGMENT, STATE, TIME_INDEX
 
 Heal = Callable[[], None]
 CLOCK_JUMP_MS_MAX: Final = 3_600_000.0
+FULL_DISK_FREE_BYTES: Final = 64 << 20
+"""Below the reserve that a node keeps."""
+FAILING_KINDS: Final = ("read", "write", "write_durable", "sync", "sync_directory", "open")
+ROTTING: Final = tuple(f".{kind}" for kind in (SEGMENT, INDEX, TIME_INDEX, STATE))
+"""What can be mended from peers or made again while the node runs on."""
 
 
 class Nemesis:
@@ -57,9 +70,15 @@ class Nemesis:
             "slow network": self._slow_network,
             "pause one": self._pause,
             "slow disk": self._slow_disk,
+            "full disk": self._full_disk,
+            "failing disk": self._failing_disk,
+            "bit rot": self._rot,
             "clock jump": self._jump,
             "restart one": self._restart,
+            "hand over": self._hand_over,
         }
+        self.rotting = self._rng.choice(list(cluster.nodes.values()))
+        """The one node whose stored bytes may rot: a minority of every partition."""
 
     def start(self) -> None:
         """Begin to strike."""
@@ -252,7 +271,90 @@ class Nemesis:
 
         return heal
 
+    def _full_disk(self) -> Heal | None:
+        """So full that what is kept for votes and deletions is all that is left."""
+        node = self._rng.choice(list(self._cluster.nodes.values()))
+        faults = node.disk.faults
+        faults.capacity_bytes = node.disk.volume.used_bytes() + FULL_DISK_FREE_BYTES
+        self._trace.add(f"node {node.node_id}", "disk is full")
+
+        def heal() -> None:
+            faults.capacity_bytes = UNLIMITED_BYTES
+            self._trace.add(f"node {node.node_id}", "disk has room again")
+
+        return heal
+
+    def _failing_disk(self) -> Heal | None:
+        """One operation of a kind fails with EIO; the node gives up, and is started again."""
+        nodes = [n for n in self._some_running(1) if not n.disk_fails and not n.paused]
+        if not nodes or nodes[0].life is None or not nodes[0].life.started:
+            return None
+        node = nodes[0]
+        faults, kind = node.disk.faults, self._rng.choice(FAILING_KINDS)
+        node.disk_fails = True
+
+        def hook(operation: DiskOperation) -> OSError | None:
+            if operation.kind != kind:
+                return None
+            faults.hook = None
+            self._trace.add(f"node {node.node_id}", f"{kind} of {operation.path} fails")
+            return OSError(errno.EIO, "injected", operation.path)
+
+        faults.hook = hook
+        self._trace.add(f"node {node.node_id}", f"the next {kind} will fail")
+
+        def heal() -> None:
+            faults.hook = None
+            if node.life is not None and node.life.node.failure is not None:
+                self._cluster.kill(node, power_cut=False)
+            node.disk_fails = False
+            if node.life is None:
+                self._cluster.start(node)
+
+        return heal
+
+    def _rot(self) -> Heal | None:
+        """A bit of a stored file turns over, on the one node where that may be."""
+        disk = self.rotting.disk
+        files = [
+            path
+            for path in disk.files()
+            if path.startswith("groups/") and path.endswith(ROTTING) and disk.content(path)
+        ]
+        if not files:
+            return None
+        path = self._rng.choice(files)
+        at = self._rng.randrange(len(disk.content(path)))
+        disk.flip_bits(path, at, 1 << self._rng.randrange(8))
+        self._trace.add(f"node {self.rotting.node_id}", f"{path} rots at byte {at}")
+        return lambda: None
+
+    def _hand_over(self) -> Heal | None:
+        """An operator moves a leadership; it may or may not succeed."""
+        led = [
+            (node, group)
+            for node in self._cluster.running()
+            if node.life is not None and node.life.started and not node.paused
+            for group in node.life.node.groups.values()
+            if group.role is Role.LEADER
+        ]
+        if not led:
+            return None
+        node, group = self._rng.choice(led)
+        others = [r.node_id for r in group.membership.voters if r.node_id != node.node_id]
+        if not others or node.life is None:
+            return None
+        target = self._rng.choice(others)
+        node.life.loop.create_task(_transfer(group, target))
+        self._trace.add(f"node {node.node_id}", f"group {group.creation.group_id} to {target}")
+        return lambda: None
+
     def _jump(self) -> Heal:
         node = self._rng.choice(list(self._cluster.nodes.values()))
         self._cluster.jump_clock(node, CLOCK_JUMP_MS_MAX * (2 * self._rng.random() - 1))
         return lambda: self._cluster.jump_clock(node, 0.0)
+
+
+async def _transfer(group: ReplicatedGroup, target: NodeId) -> None:
+    with suppress(ReplicationError):
+        await group.transfer_leadership(target)

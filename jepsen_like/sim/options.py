@@ -26,8 +26,12 @@ FAULTS: Final = (
     "slow network",
     "pause one",
     "slow disk",
+    "full disk",
+    "failing disk",
+    "bit rot",
     "clock jump",
     "restart one",
+    "hand over",
 )
 """Names of what a nemesis does; see `nemesis`."""
 
@@ -130,5 +134,15 @@ def _draw_faults(rng: random.Random, nodes: int) -> tuple[str, ...]:
 
 
 _NEEDS_PEERS: Final = frozenset(
-    {"power cut leader", "power cut majority", "isolate one", "split majority", "one-way", "ring"}
+    {
+        "power cut leader",
+        "power cut majority",
+        "isolate one",
+        "split majority",
+        "one-way",
+        "ring",
+        "bit rot",
+        "hand over",
+    }
 )
+"""Without others there is nobody to cut off, to hand over to, or to mend from."""

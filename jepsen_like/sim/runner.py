@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 from jepsen_like.checkers.history import to_json_lines
 from jepsen_like.sim.options import FAULTS, draw_options
 from jepsen_like.sim.simulation import Outcome, simulate
 
-VIOLATIONS_SHOWN_MAX = 8
+VIOLATIONS_SHOWN_MAX: Final = 8
+COVERAGE_SEEDS: Final = 100
+"""From so many seeds on, a fault that never struck fails the run."""
+PROGRESS_SEEDS: Final = 100
+RESULTS: Final = Path(__file__).parent.parent / "results" / "seeds.txt"
+"""One line a long run: date, commit, range, failures, seeds/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +60,127 @@ def replay_command(seed: int) -> str:
     return f"make sim SEED={seed}    (or: python -m jepsen_like.sim --seed {seed})"
 
 
+@dataclass(slots=True)
+class Totals:
+    """What came of many seeds."""
+
+    seeds: int = 0
+    failed: list[int] = field(default_factory=list)
+    strikes: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    events: int = 0
+    cpu_s: float = 0.0
+    elapsed_s: float = 0.0
+    slowest: tuple[float, int] = (0.0, 0)
+
+    def add(self, summary: Summary) -> None:
+        """One more seed."""
+        self.seeds += 1
+        self.strikes.update(summary.strikes)
+        self.counts.update(summary.counts)
+        self.events += summary.events
+        self.cpu_s += summary.cpu_s
+        self.slowest = max(self.slowest, (summary.cpu_s, summary.seed))
+        if summary.violations:
+            self.failed.append(summary.seed)
+
+    @property
+    def never_struck(self) -> list[str]:
+        """Faults that no seed had, of so many that each should have come."""
+        if self.seeds < COVERAGE_SEEDS:
+            return []
+        return [name for name in FAULTS if not self.strikes[name]]
+
+    @property
+    def green(self) -> bool:
+        """No seed failed, and every fault was tried."""
+        return not self.failed and not self.never_struck
+
+    def __str__(self) -> str:
+        """For people."""
+        lines = [
+            "faults: " + ", ".join(f"{name} {self.strikes[name]}" for name in FAULTS),
+            "counts: " + ", ".join(f"{name} {number:,}" for name, number in self.counts.items()),
+        ]
+        if self.never_struck:
+            lines.append(f"NEVER TRIED: {', '.join(self.never_struck)}")
+        return "\n".join(lines)
+
+
 def run_many(start: int, count: int, processes: int) -> bool:
     """Run seeds, print each failure as it comes and a summary; True when all are green."""
+    totals = _run_all(range(start, start + count), processes, math.inf)
+    print(totals)
+    print(_result_line(start, totals))
+    return totals.green
+
+
+def run_for(start: int, minutes: float, processes: int) -> bool:
+    """Run seeds from `start` on for so long, and add a line to the results; True when all are
+    green."""
+    totals = _run_all(itertools.count(start), processes, 60 * minutes)
+    print(totals)
+    line = _result_line(start, totals)
+    print(line)
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("a", encoding="utf-8") as file:
+        file.write(f"{time.strftime('%Y-%m-%d', time.gmtime())} {_commit()} {line}\n")
+    return totals.green
+
+
+def _run_all(seeds: Iterable[int], processes: int, within_s: float) -> Totals:
+    totals = Totals()
     began = time.perf_counter()
-    strikes: Counter[str] = Counter()
-    counts: Counter[str] = Counter()
-    failed: list[int] = []
-    events, cpu_s, slowest = 0, 0.0, (0.0, 0)
-    for summary in _summaries(range(start, start + count), processes):
-        strikes.update(summary.strikes)
-        counts.update(summary.counts)
-        events += summary.events
-        cpu_s += summary.cpu_s
-        slowest = max(slowest, (summary.cpu_s, summary.seed))
+    for summary in _summaries(_until(seeds, began + within_s), processes):
+        totals.add(summary)
         if summary.violations:
-            failed.append(summary.seed)
             print_violations(summary.seed, summary.violations)
             print(f"  replay: {replay_command(summary.seed)}", flush=True)
-    elapsed = time.perf_counter() - began
-    print("faults: " + ", ".join(f"{name} {strikes[name]}" for name in FAULTS))
-    print("counts: " + ", ".join(f"{name} {number:,}" for name, number in counts.items()))
-    print(
-        f"{count} seeds from {start}: {len(failed)} failed {sorted(failed) if failed else ''}"
-        f" | {count / elapsed:.2f} seeds/s, {cpu_s / count:.2f} CPU-seconds a seed (slowest:"
-        f" {slowest[0]:.2f}, seed {slowest[1]}) | {events:,} events, {events / cpu_s:,.0f}/s"
-        f" a core | {strikes.total():,} faults"
+        elif totals.seeds % PROGRESS_SEEDS == 0:
+            print(f"{totals.seeds} seeds, {len(totals.failed)} failed", file=sys.stderr, flush=True)
+    totals.elapsed_s = time.perf_counter() - began
+    return totals
+
+
+def _until(seeds: Iterable[int], deadline: float) -> Iterator[int]:
+    for seed in seeds:
+        if time.perf_counter() > deadline:
+            return
+        yield seed
+
+
+def _result_line(start: int, totals: Totals) -> str:
+    return (
+        f"{totals.seeds} seeds from {start}: {len(totals.failed)} failed"
+        f" {sorted(totals.failed) if totals.failed else ''}"
+        f" | {totals.seeds / totals.elapsed_s:.2f} seeds/s,"
+        f" {totals.cpu_s / totals.seeds:.2f} CPU-seconds a seed (slowest:"
+        f" {totals.slowest[0]:.2f}, seed {totals.slowest[1]}) | {totals.events:,} events,"
+        f" {totals.events / totals.cpu_s:,.0f}/s a core | {totals.strikes.total():,} faults"
     )
-    return not failed
 
 
-def _summaries(seeds: range, processes: int) -> Iterator[Summary]:
-    if processes == 1 or len(seeds) == 1:
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def _summaries(seeds: Iterator[int], processes: int) -> Iterator[Summary]:
+    """As they are done. Seeds are taken one by one, so that a deadline among them counts."""
+    if processes == 1:
         yield from map(summarize, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(summarize, seeds)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        running = {pool.submit(summarize, seed) for seed in itertools.islice(seeds, processes)}
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            missing = processes - len(running)
+            running |= {pool.submit(summarize, seed) for seed in itertools.islice(seeds, missing)}
 
 
 def print_violations(seed: int, violations: list[str]) -> None:

@@ -44,6 +44,7 @@ DRAIN_WITHIN_S: Final = 60.0
 SETTLE_WITHIN_S: Final = 20.0
 START_STAGGER_S: Final = 0.3
 SETTLE_POLL_S: Final = 0.1
+MENDED_WITHIN_S: Final = 60.0
 
 
 class StepFailed(Exception):
@@ -124,6 +125,7 @@ class Simulation:
         for task in consumers:
             self._complete("finish", task, FINISH_WITHIN_S)
         self._complete("drain", self.workload.drain(), DRAIN_WITHIN_S)
+        self._mend()
         self._settle()
         record_replicas(scheduler, self.cluster, self.recorder)
         self.invariants.settle()
@@ -142,6 +144,26 @@ class Simulation:
         except Exception as error:
             raise StepFailed(f"{phase} failed: {error!r}") from error
         self.trace.add("simulation", f"{phase} done")
+
+    def _mend(self) -> None:
+        """Everything that rotted is found and mended."""
+        node = self.nemesis.rotting
+        if not self.nemesis.strikes["bit rot"]:
+            return
+        life = node.life
+        assert life is not None
+        deadline = self.scheduler.now + MENDED_WITHIN_S
+        while True:
+            member = life.node.member
+            assert member is not None
+            self._complete(
+                "scrub", life.loop.create_task(member.cluster.scrubber.round()), MENDED_WITHIN_S
+            )
+            if not member.store.damage.open:
+                return
+            if self.scheduler.now > deadline:
+                raise StepFailed(f"not mended: {list(member.store.damage.open.values())}")
+            self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
 
     def _settle(self) -> None:
         deadline = self.scheduler.now + SETTLE_WITHIN_S
@@ -178,6 +200,8 @@ def _run(outcome: Outcome) -> None:
             simulation.run()
         except (InvariantBroken, StepFailed, Livelock) as violation:
             outcome.violations.append(f"{type(violation).__name__}: {violation}")
+        except Exception as defect:  # a seed that can not be judged has not passed
+            outcome.violations.append(f"the simulator failed: {defect!r}")
         outcome.violations.extend(simulation.cluster.all_failures())
         outcome.violations.extend(simulation.workload.defects)
         outcome.violations.extend(f"logged: {error}" for error in log.errors)

@@ -35,6 +35,11 @@ class Trace:
         return self._digest.hexdigest()
 
 
+EXPLAINED: Final = frozenset({"log_damaged", "node_failed", "cluster_part_failed"})
+"""Errors that faults explain: rot is reported when it is found; a node that gives up is judged by
+`cluster`, which knows whether its disk failed."""
+
+
 class TraceLog(logging.Handler):
     """Takes what node code logs: warnings into the trace, errors to `errors` as well."""
 
@@ -51,5 +56,10 @@ class TraceLog(logging.Handler):
         if record.exc_info is not None and record.exc_info[1] is not None:
             what += f": {record.exc_info[1]!r}"
         self._trace.add(who, what)
-        if record.levelno >= logging.ERROR and isinstance(loop, SimLoop) and loop.alive:
+        if (
+            record.levelno >= logging.ERROR
+            and isinstance(loop, SimLoop)
+            and loop.alive
+            and record.getMessage() not in EXPLAINED
+        ):
             self.errors.append(f"{who} {what}")

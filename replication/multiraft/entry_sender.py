@@ -74,8 +74,7 @@ class EntrySender:
         node_id = group.node_of(effect.to)
         peers = group.node.peers
         if node_id is None or not peers.appends_up(node_id):
-            self._await(effect.to, effect.previous.end).lost = True
-            group.step(EntriesSent(effect.to, effect.previous, effect.previous, 0))
+            self._postpone(effect)
         elif not peers.has_room(node_id):
             term = group.term
             self._parked[effect.to] = effect
@@ -89,6 +88,12 @@ class EntrySender:
         if not self._group.node.peers.appends_up(node_id):
             awaited.lost = True
         self._group.node.peers.send(node_id, self._group.group_id, message)
+
+    def _postpone(self, effect: SendEntries) -> None:
+        """The peer can not be reached, or what it needs is damaged here and is being mended: it
+        is asked again in a later round."""
+        self._await(effect.to, effect.previous.end).lost = True
+        self._group.step(EntriesSent(effect.to, effect.previous, effect.previous, 0))
 
     def _room(self, effect: SendEntries, term: Term) -> None:
         group = self._group
@@ -104,8 +109,8 @@ class EntrySender:
         except OffsetOutOfRange:
             self._trimmed(effect)
             return
-        except LogCorrupt as error:
-            group.damaged(error)
+        except LogCorrupt:
+            self._postpone(effect)
             return
         if frames is None:
             group.node.tasks.start(
@@ -127,8 +132,9 @@ class EntrySender:
         except OffsetOutOfRange:
             if group.leads(term):
                 self._trimmed(effect)
-        except LogCorrupt as error:
-            group.damaged(error)
+        except LogCorrupt:
+            if group.leads(term):
+                self._postpone(effect)
         else:
             if group.leads(term):
                 self._send(effect, node_id, frames)

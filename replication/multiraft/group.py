@@ -397,10 +397,6 @@ class Group(ReplicaDriver):
 
     # -- the end -------------------------------------------------------------------------------
 
-    def damaged(self, error: Exception) -> None:
-        """The log can not be read: the group stops."""
-        self.node.group_failed(self, error)
-
     def stop(self, error: Exception | None) -> None:
         """Take part no more; `error`: why. What is waited for fails with it."""
         if self.failed is not None:

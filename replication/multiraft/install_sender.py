@@ -11,6 +11,7 @@ what earlier leaders committed, and a copy could take acknowledged entries away.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from replication.errors import InvariantViolation, LogCorrupt, OffsetOutOfRange
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 _ANSWER_TIMEOUT_S = 30.0
 """A receiver that takes longer for its next answer (an fsync of the whole copy included) is
 given up."""
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class InstallRefused(Exception):
@@ -81,10 +85,12 @@ class InstallSender:
                 InstallRefused,
                 OffsetOutOfRange,
                 ProtocolError,
-            ):
-                pass
-            except LogCorrupt as error:
-                group.damaged(error)
+                LogCorrupt,  # which the log's owner has heard of, and mends
+            ) as error:
+                _LOG.warning(
+                    "copy_failed",
+                    extra={"group": group.group_id, "to_node": node_id, "reason": str(error)},
+                )
             else:
                 if group.leads(term):
                     group.step(InstallSucceeded(to, end))

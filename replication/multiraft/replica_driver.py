@@ -331,10 +331,6 @@ class ReplicaDriver(ABC):
         """This replica leads in that term, still."""
 
     @abstractmethod
-    def damaged(self, error: Exception) -> None:
-        """The log can not be read: the group stops."""
-
-    @abstractmethod
     def _role_changed(self, effect: RoleChanged) -> None: ...
 
     @abstractmethod

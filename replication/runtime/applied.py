@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 from asyncio import Future, Task
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from replication.errors import DiskFull, StateMachineFailed, invariant
+from replication.errors import DiskFull, LogCorrupt, StateMachineFailed, invariant
 from replication.group import ReplicatedGroup
 from replication.log import EntryCodec
 from replication.runtime.limits import RuntimeLimits
@@ -27,6 +27,10 @@ State = TypeVar("State")
 StateSeen = TypeVar("StateSeen", contravariant=True)
 Record = TypeVar("Record")
 RecordSeen = TypeVar("RecordSeen", contravariant=True)
+
+
+MEND_PAUSE_MS: Final = 100.0
+"""Until damaged entries are asked for again."""
 
 
 class AppliedListener(Protocol[StateSeen, RecordSeen]):
@@ -140,11 +144,16 @@ class AppliedState(Generic[State, Record]):
     async def _apply_chunk(self) -> None:
         group, generation = self._group, self._replacements
         begin, end = self.end, group.commit_end
-        frames = group.log.read_nowait(begin, end, self._limits.chunk_bytes)
-        if frames is None:
-            frames = await group.log.read(begin, end, self._limits.chunk_bytes)
-            if generation != self._replacements:
-                return
+        try:
+            frames = group.log.read_nowait(begin, end, self._limits.chunk_bytes)
+            if frames is None:
+                frames = await group.log.read(begin, end, self._limits.chunk_bytes)
+        except LogCorrupt:
+            # The log's owner has heard of it, and mends it from a peer.
+            await asyncio.sleep(MEND_PAUSE_MS / 1_000)
+            return
+        if generation != self._replacements:
+            return
         entries, _ = self._codec.split(group.creation, frames)
         invariant(entries, "committed entries can not be read", begin=begin, end=end)
         invariant(entries[0].base == begin, "entries do not connect", base=entries[0].base)

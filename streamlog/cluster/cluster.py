@@ -59,9 +59,12 @@ from streamlog.cluster.metadata.records import (
 )
 from streamlog.cluster.metadata.state import Founding, MetadataState, Partition, Topic
 from streamlog.cluster.producer_ids import ProducerIds
+from streamlog.cluster.repair import Repairer
+from streamlog.cluster.scrub import Scrubber
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
+from streamlog.storage.damage import DamageReports
 
 KIND: Final = "metadata"
 REGISTRATION_TIMEOUT_MS: Final = 5_000
@@ -92,6 +95,7 @@ class Cluster:
         network: Network,
         clock: Clock,
         random: Random,
+        damage: DamageReports,
         on_joined: Callable[[int], None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
@@ -118,6 +122,10 @@ class Cluster:
             random=random,
         )
         self._replicas = LocalReplicas(identity, group_host, self._local)
+        self._repairer = Repairer(identity.node_id, view, group_host, self._channels, damage)
+        self.scrubber = Scrubber(
+            group_host, clock, damage, lambda: settings.now.scrub_bytes_per_second
+        )
         self.leadership = Leadership(identity.node_id, view, group_host)
         self._producer_ids = ProducerIds(identity.node_id, self._forwarding)
         self._runtime: MetadataRuntime | None = None
@@ -364,6 +372,8 @@ class Cluster:
         self._spawn(self._replicas.run())
         self._spawn(self.leadership.run(lambda: self._settings.now.leader_return_ms))
         self._spawn(learners.run())
+        self._spawn(self._repairer.run())
+        self._spawn(self.scrubber.run(lambda: self._settings.now.scrub_interval_ms))
 
     async def _register_until_done(self, founding: Founding) -> Executed:
         """Register, as long as it takes. Raises StreamlogError when it is refused."""

@@ -6,6 +6,7 @@ The class is the server's side of proto/streamlog/cluster/v1/cluster_service.pro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -32,6 +33,7 @@ from streamlog.cluster.metadata.codec import (
 from streamlog.cluster.metadata.machine import ProducerIdBlock
 from streamlog.cluster.metadata.records import AddPartitions, Command, CreateTopic, Record
 from streamlog.cluster.metadata.state import Founding, MetadataState, Node, Topic
+from streamlog.cluster.repair import serve_read_log
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
@@ -82,7 +84,13 @@ class Executor:
     def service(self) -> Service:
         """For the listener."""
         return Service(
-            SERVICE, {"DescribeNode": self._serve_describe, "Execute": self._serve_execute}, {}
+            SERVICE,
+            {
+                "DescribeNode": self._serve_describe,
+                "Execute": self._serve_execute,
+                "ReadLog": partial(serve_read_log, self._host),
+            },
+            {},
         )
 
     async def execute(self, command: Command, timeout_ms: float) -> Executed:

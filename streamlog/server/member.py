@@ -98,15 +98,16 @@ class Member:
             settings = unknown_topic if topic is None else topic.config
             return segment_settings(settings.segment_bytes, settings.segment_ms)
 
+        resources = SegmentResources.create(
+            ports.disk, ports.clock, open_files_max=config.open_files
+        )
         store = NodeStore(
             ports.disk,
             ports.clock,
             identity,
             codec=codec,
             settings=store_settings,
-            resources=SegmentResources.create(
-                ports.disk, ports.clock, open_files_max=config.open_files
-            ),
+            resources=resources,
             segment_settings_of=segment_settings_of,
         )
         settings.on_change(lambda now: store.set_disk_reserve(now.disk_reserve_bytes))
@@ -136,6 +137,7 @@ class Member:
             network=ports.network,
             clock=ports.clock,
             random=ports.random,
+            damage=resources.damage,
             on_joined=on_joined,
             on_failure=on_failure,
         )

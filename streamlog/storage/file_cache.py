@@ -100,6 +100,11 @@ class FileCache:
         if entry.users == 0:
             await self._close(entry)
 
+    async def forget_directory(self, directory: str) -> None:
+        """The files of a directory are about to be removed or replaced."""
+        for path in [p for p in self._entries if p.startswith(f"{directory}/")]:
+            await self.forget(path)
+
     async def close(self) -> None:
         """Close every file; none may be in use."""
         while self._entries:

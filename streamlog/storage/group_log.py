@@ -40,6 +40,7 @@ from streamlog.storage.membership_codec import encode_creation
 from streamlog.storage.retention import RetentionPolicy
 from streamlog.storage.segment_log import GroupSegmentLog
 from streamlog.storage.segment_logs import SegmentLogs, log_directory, snapshot_path
+from streamlog.storage.segment_repair import FetchCopy, SegmentRepair
 from streamlog.storage.storage_codec import MembershipsAt, rebase_memberships
 from streamlog.storage.store_settings import StoreSettings
 from streamlog.storage.v1 import storage_pb2
@@ -176,6 +177,11 @@ class GroupLog:
 
     async def read(self, start: Offset, end: Offset, max_bytes: int) -> bytes:
         return await self.segment_log.read(start, end, max_bytes)
+
+    async def read_file(self, start: Offset, end: Offset, max_bytes: int) -> bytes:
+        """As `read`, but from the files, and as far as they were written: empty at the end of
+        that. For scrubbing."""
+        return await self.segment_log.read_file(start, end, max_bytes)
 
     def log_state(self, end: Offset) -> bytes:
         return self.segment_log.log_state(end)
@@ -328,6 +334,35 @@ class GroupLog:
             snapshot=snapshot,
             take_over=self._take_over,
         )
+
+    async def repair(self, start: Offset, fetch: FetchCopy) -> bool:
+        """Replace the segment that begins at `start` by a copy of its committed range; False: it
+        is not part of the log any more.
+
+        Raises LogCorrupt when the copy is not of this range, StorageFailed, and what `fetch`
+        raises; the file is as it was then.
+        """
+        segments, damage = self.segment_log, self._host.segment_logs.resources.damage
+        group_id = self._creation.group_id
+        begun: list[SegmentRepair | None] = []
+
+        async def begin() -> None:
+            begun.append(await segments.begin_repair(start))
+
+        await self._files.run_alone(begin)
+        repair = begun[0]
+        if repair is None or self._segments is not segments:
+            damage.close(group_id, start, mended=False)
+            return False
+        await repair.stage(fetch)
+        swapped: list[bool] = []
+
+        async def swap() -> None:
+            swapped.append(self._segments is segments and await repair.swap())
+
+        await self._files.run_alone(swap)
+        damage.close(group_id, start, mended=swapped[0])
+        return swapped[0]
 
     # For the store.
 

@@ -129,7 +129,8 @@ class StagedInstall:
             durable = await self._segments.checkpoint()
             await self._segments.close()
             await disk.sync_directory(staging)
-            # Only an install that a crash cut short can have left something there.
+            # A crash, or a copy that could not be read back, can have left something there.
+            await self._logs.resources.files.forget_directory(final)
             await disk.remove_tree(final)
             await disk.rename(staging, final)
             await disk.sync_directory(group_directory(group_id))

@@ -21,6 +21,7 @@ from streamlog.storage.retention import RetentionPolicy, SegmentExtent, is_stale
 from streamlog.storage.segment_file import SegmentIdentity
 from streamlog.storage.segment_reader import SegmentReader
 from streamlog.storage.segment_recovery import recover
+from streamlog.storage.segment_repair import SegmentRepair
 from streamlog.storage.segment_resources import SegmentResources, SettingsSource
 from streamlog.storage.segment_writer import SegmentWriter
 from streamlog.storage.time_lookup import find_timestamp
@@ -199,6 +200,10 @@ class GroupSegmentLog:
         """See replication.log.ReplicaLog."""
         return await self._reader.read(start, end, max_bytes)
 
+    async def read_file(self, start: Offset, end: Offset, max_bytes: int) -> bytes:
+        """What the files hold, whatever memory has; see SegmentReader."""
+        return await self._reader.read_file(start, end, max_bytes)
+
     async def read_place(self, place: SegmentPlace) -> bytes:
         """Raw bytes of a segment file, unchecked, also above the checkpoint; see SegmentReader."""
         return await self._reader.read_place(place)
@@ -265,6 +270,20 @@ class GroupSegmentLog:
                 self._contents.identity.group_id, f"offset {end}", "no log state of the start"
             )
         return self._start_state
+
+    async def begin_repair(self, start: Offset) -> SegmentRepair | None:
+        """To mend the segment that begins at `start`; None when there is none any more, or a cut
+        into it is not carried out yet. Called while nothing else works on the files."""
+        contents = self._contents
+        segment = contents.segment_of(start)
+        if segment.base != start or segment.end == start:
+            return None
+        if segment is contents.active:
+            contents.roll()
+        await self._writer.write_pending()
+        if not segment.exact or segment not in contents.segments:
+            return None
+        return SegmentRepair(contents, self._resources, segment)
 
     async def close(self) -> None:
         """Give back memory and files; nothing is written. The log can not be used afterwards."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 
 from replication.errors import LogCorrupt, OffsetOutOfRange
-from replication.types import Offset
+from replication.types import GroupId, Offset
 from streamlog.model.batch import CorruptFrame
+from streamlog.storage.damage import DamagedRange
 from streamlog.storage.interfaces import SegmentPlace
 from streamlog.storage.log_contents import LogContents
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed
@@ -76,18 +77,32 @@ class SegmentReader:
             moment = contents.truncations
             plan = self._plan(segment, start, limited, max_bytes)
             self._resources.indexes.touch(segment)
-            path = contents.path(segment.base)
-            try:
-                async with self._resources.files.use(path) as file:
-                    data = await file.read(plan.position, plan.length)
-            except OSError as error:
-                if contents.truncations != moment:
-                    continue
-                if error.errno in _LOST_ERRNOS:
-                    raise LogCorrupt(contents.identity.group_id, path, str(error)) from error
-                raise
-            if contents.truncations == moment:
+            data = await self._read_planned(segment, plan, moment)
+            if data is not None and contents.truncations == moment:
                 return self._extract(segment, plan, data, start, limited, max_bytes)
+
+    async def read_file(self, start: int, end: int, max_bytes: int) -> bytes:
+        """As `read`, but from the files even where memory has the frames, and only as far as they
+        were written: empty at the end of that. For scrubbing."""
+        contents = self._contents
+        while True:
+            unwritten = contents.tail.first_unwritten
+            limit = self._check_range(start, end)
+            limit = limit if unwritten is None else min(limit, unwritten.base)
+            if start >= limit:
+                return b""
+            segment = contents.segment_of(start)
+            if segment.index is None:
+                await self.load_index(segment)
+                continue
+            moment = contents.truncations
+            readable_to = segment.size
+            if unwritten is not None and unwritten.segment_base == segment.base:
+                readable_to = unwritten.position
+            plan = plan_read(segment.index, start, limit, max_bytes, readable_to)
+            data = await self._read_planned(segment, plan, moment)
+            if data is not None and contents.truncations == moment:
+                return self._extract(segment, plan, data, start, limit, max_bytes)
 
     async def read_place(self, place: SegmentPlace) -> bytes:
         """Raw bytes of a segment file, unchecked, also above what this log knows.
@@ -123,6 +138,20 @@ class SegmentReader:
                 segment.cut_to = segment.size
         self._resources.indexes.touch(segment)
 
+    async def _read_planned(self, segment: Segment, plan: ReadPlan, moment: int) -> bytes | None:
+        """Unchecked bytes of the file; None when the log was cut meanwhile. Raises LogCorrupt when
+        the file or its content is gone."""
+        path = self._contents.path(segment.base)
+        try:
+            async with self._resources.files.use(path) as file:
+                return await file.read(plan.position, plan.length)
+        except OSError as error:
+            if self._contents.truncations != moment:
+                return None
+            if error.errno in _LOST_ERRNOS:
+                raise self._damaged(segment, path, str(error)) from error
+            raise
+
     def _check_range(self, start: int, end: int, *, below_start: bool = False) -> int:
         contents = self._contents
         log_end = contents.active.end
@@ -154,7 +183,15 @@ class SegmentReader:
             return extract(plan, data, start, end, max_bytes)
         except CorruptFrame as error:
             where = f"{self._contents.path(segment.base)} byte {plan.position + error.position}"
-            raise LogCorrupt(self._contents.identity.group_id, where, error.detail) from error
+            raise self._damaged(segment, where, error.detail) from error
+
+    def _damaged(self, segment: Segment, where: str, detail: str) -> LogCorrupt:
+        """The error of a read; the segment is reported, to be mended."""
+        group_id = GroupId(self._contents.identity.group_id)
+        self._resources.damage.report(
+            DamagedRange(group_id, Offset(segment.base), Offset(segment.end), where, detail)
+        )
+        return LogCorrupt(group_id, where, detail)
 
     async def _load_saved(self, segment: Segment) -> SegmentIndex | None:
         contents, disk = self._contents, self._resources.disk
@@ -197,6 +234,6 @@ class SegmentReader:
         except (DamagedFile, FileNotFoundError) as error:
             if contents.truncations != moment:
                 return None
-            raise LogCorrupt(contents.identity.group_id, path, str(error)) from error
+            raise self._damaged(segment, path, str(error)) from error
         scanned.index.seal(scanned.end, scanned.position)
         return scanned.index

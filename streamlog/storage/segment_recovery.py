@@ -25,6 +25,7 @@ from streamlog.storage.segment_file import (
     SEGMENT,
     SEGMENT_INFO_BYTES,
     STATE,
+    TEMPORARY,
     TIME_INDEX,
     check_identity,
     decode_segment_info,
@@ -102,7 +103,9 @@ class _Recovery:
         for name in await self._resources.disk.list_directory(contents.directory):
             parsed = parse_file_name(name)
             if parsed is None:
-                contents.doomed[name] = None
+                if name.endswith(f".{TEMPORARY}"):
+                    contents.doomed[name] = None
+                # Anything else is not ours: it is left alone.
             else:
                 found[parsed[1]].append(parsed[0])
         start, last = contents.start.end, checkpoint.segment_base

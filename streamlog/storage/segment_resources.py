@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replication.ports import Clock, Disk
+from streamlog.storage.damage import DamageReports
 from streamlog.storage.file_cache import OPEN_FILES_MAX, FileCache
 from streamlog.storage.log_tail import TAIL_BYTES_MAX, TailMemory
 from streamlog.storage.segment import Segment
@@ -75,6 +76,7 @@ class SegmentResources:
     files: FileCache
     tail_memory: TailMemory
     indexes: IndexCache
+    damage: DamageReports
 
     @staticmethod
     def create(
@@ -92,4 +94,5 @@ class SegmentResources:
             FileCache(disk, open_files_max),
             TailMemory(tail_bytes_max),
             IndexCache(index_bytes_max),
+            DamageReports(),
         )

@@ -83,10 +83,10 @@ async def scan_segment(
                     raise CorruptFrame(0, f"the file ends at offset {end}, not {stop_offset}")
                 continue
             header = read_header(chunk, at)
+            frame = chunk[at : at + header.frame_bytes]
+            check_frame(frame, 0, header)  # a version is believed only of bytes that are sound
             if header.format_and_flags & VERSION_MASK > FORMAT_VERSION:
                 raise UnknownVersion(path, header.format_and_flags & VERSION_MASK, FORMAT_VERSION)
-            frame = chunk[at : at + header.frame_bytes]
-            check_frame(frame, 0, header)
             if (header.topic_id, header.partition) != (identity.topic_id, identity.partition):
                 raise CorruptFrame(at, f"of topic {header.topic_id}, partition {header.partition}")
             if header.base_offset != end:

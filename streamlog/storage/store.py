@@ -21,6 +21,7 @@ from replication.ports import Clock, Disk
 from replication.types import GroupCreation, GroupId, HardState, Term, WriteSequence
 from streamlog.storage.admission import Admission
 from streamlog.storage.checkpointer import Checkpointer
+from streamlog.storage.damage import DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.group_log import NOTHING, GroupLog
 from streamlog.storage.identity import NodeIdentity, mark_running, mark_stopped
@@ -215,6 +216,11 @@ class NodeStore:
         """Space left on the disk, the reserve included, as of the last question and what was
         appended since."""
         return self._admission.disk_free_bytes
+
+    @property
+    def damage(self) -> DamageReports:
+        """What could not be read back and is not mended yet."""
+        return self.segment_logs.resources.damage
 
     def set_disk_reserve(self, size_bytes: int) -> None:
         """Keep so much free from now on."""

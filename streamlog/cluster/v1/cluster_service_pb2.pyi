@@ -52,3 +52,21 @@ class ExecuteResponse(_message.Message):
     first_producer_id: int
     founding: _metadata_pb2.Founding
     def __init__(self, metadata_offset: _Optional[int] = ..., topic: _Optional[_Union[_metadata_pb2.TopicSnapshot, _Mapping]] = ..., node: _Optional[_Union[_metadata_pb2.NodeRegistration, _Mapping]] = ..., first_producer_id: _Optional[int] = ..., founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ...) -> None: ...
+
+class ReadLogRequest(_message.Message):
+    __slots__ = ("group_id", "start_offset", "end_offset", "max_bytes")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    group_id: int
+    start_offset: int
+    end_offset: int
+    max_bytes: int
+    def __init__(self, group_id: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., max_bytes: _Optional[int] = ...) -> None: ...
+
+class ReadLogResponse(_message.Message):
+    __slots__ = ("frames",)
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    frames: bytes
+    def __init__(self, frames: _Optional[bytes] = ...) -> None: ...

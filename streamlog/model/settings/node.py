@@ -278,6 +278,25 @@ _LIST: tuple[Setting, ...] = (
         live=True,
     ),
     _number(
+        "scrub.interval.ms",
+        86_400_000,
+        0,
+        31_536_000_000,
+        "ms",
+        "Pause between two rounds in which a node reads all of its logs, so that rot is found and"
+        " mended from other replicas; 0: none.",
+        live=True,
+    ),
+    _number(
+        "scrub.bytes.per.second",
+        8 * MIB,
+        64 * KIB,
+        16 * GIB,
+        "bytes/s",
+        "How fast a round of scrubbing reads.",
+        live=True,
+    ),
+    _number(
         "shutdown.handover.ms",
         5_000,
         0,
@@ -339,6 +358,8 @@ class NodeConfig:
     open_files: int = 512
     request_timeout_ms: int = 30_000
     retention_check_ms: int = 30_000
+    scrub_interval_ms: int = 86_400_000
+    scrub_bytes_per_second: int = 8 * MIB
     shutdown_handover_ms: int = 5_000
     leader_return_ms: int = 10_000
 

@@ -32,6 +32,14 @@ class CountingNode:
         self.listener: Listener | None = None
 
     @property
+    def failure(self) -> Exception | None:
+        return None
+
+    @property
+    def member(self) -> None:
+        return None
+
+    @property
     def groups(self) -> Mapping[GroupId, ReplicatedGroup]:
         return {}
 

@@ -26,6 +26,7 @@ from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
+from streamlog.storage.damage import DamageReports
 from tests.fakes.memory_cluster import MemoryFabric, MemoryHost
 from tests.fakes.memory_log import MemoryCodec, MemoryLog
 
@@ -65,6 +66,7 @@ class Node:
     async def _cluster(self) -> Cluster:
         return Cluster(
             settings=LiveSettings(self.config),
+            damage=DamageReports(),
             identity=FakeIdentity(self.node_id, DirectoryId(self.directory_id)),
             view=self.view,
             group_host=self.host,

@@ -27,6 +27,7 @@ from streamlog.cluster.view import ClusterView
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.settings import replication_settings, store_settings
+from streamlog.storage.damage import DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.identity import format_directory, load_identity
 from streamlog.storage.store import NodeStore
@@ -84,6 +85,7 @@ class Node:
         )
         self.cluster = Cluster(
             settings=LiveSettings(self.config),
+            damage=DamageReports(),
             identity=identity,
             view=self.view,
             group_host=self.host,

@@ -75,5 +75,7 @@ def test_the_live_settings_are_these() -> None:
         "node.inflight.bytes",
         "request.timeout.ms",
         "retention.check.ms",
+        "scrub.bytes.per.second",
+        "scrub.interval.ms",
         "shutdown.handover.ms",
     ]

@@ -1,0 +1,175 @@
+"""Mends damaged ranges of this node's logs with copies from their other replicas.
+
+Committed bytes are the same everywhere, so a range is fetched from whichever replica has it sound,
+the leader first, and put in the place of the damaged one (`storage/segment_repair`). Nothing else
+of the replica changes: neither its log's end nor its vote. A range that nobody has sound stays
+damaged, is not served, and is tried again.
+
+One range at a time: repair must not compete with the traffic of the healthy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Protocol, cast
+
+from google.protobuf.message import DecodeError
+
+from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError
+from replication.group import GroupHost, ReplicatedGroup
+from replication.log import ReplicaLog
+from replication.ports import CallFailed
+from replication.types import GroupCreation, GroupId, NodeId, Offset
+from streamlog.cluster.calls import PeerChannels, to_call_failed
+from streamlog.cluster.v1 import cluster_service_pb2 as pb
+from streamlog.cluster.view import ClusterView
+from streamlog.model.errors import Reason, StreamlogError
+from streamlog.storage.damage import DamagedRange, DamageReports
+from streamlog.storage.entry_codec import BatchEntryCodec
+from streamlog.storage.segment_repair import Copy, FetchCopy
+
+READ_BYTES: Final = 1 << 20
+"""Of one call; one entry always fits."""
+READ_TIMEOUT_MS: Final = 10_000.0
+RETRY_PAUSE_MS: Final = 500.0
+RETRY_PAUSE_MS_MAX: Final = 30_000.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class RepairableLog(ReplicaLog, Protocol):
+    """A log whose segments can be replaced."""
+
+    async def repair(self, start: Offset, fetch: FetchCopy) -> bool:
+        """See GroupLog.repair."""
+        ...
+
+
+class NoCopy(Exception):
+    """No replica has the range sound and at hand."""
+
+
+class Repairer:
+    """Watches the damage of a node."""
+
+    def __init__(
+        self,
+        node_id: NodeId,
+        view: ClusterView,
+        host: GroupHost,
+        channels: PeerChannels,
+        damage: DamageReports,
+    ) -> None:
+        self._node_id, self._view, self._host = node_id, view, host
+        self._channels, self._damage = channels, damage
+        self._codec = BatchEntryCodec()
+        self._wake = asyncio.Event()
+        damage.on_report(self._wake.set)
+
+    async def run(self) -> None:
+        """Mend what is reported, until cancelled."""
+        pause_ms = RETRY_PAUSE_MS
+        while True:
+            if not self._damage.open:
+                self._wake.clear()
+                await self._wake.wait()
+                pause_ms = RETRY_PAUSE_MS
+            for damaged in list(self._damage.open.values()):
+                await self._attend(damaged)
+            if self._damage.open:
+                await asyncio.sleep(pause_ms / 1_000)
+                pause_ms = min(2 * pause_ms, RETRY_PAUSE_MS_MAX)
+
+    async def _attend(self, damaged: DamagedRange) -> None:
+        group = self._host.groups.get(damaged.group_id)
+        if group is None or group.log.needs_install:
+            # Removed, or a whole copy is on its way.
+            self._damage.close(damaged.group_id, damaged.start, mended=False)
+            return
+        if damaged.end > group.commit_end:
+            return  # Only what is committed is the same everywhere.
+        try:
+            await self._mend(group, damaged)
+        except (ReplicationError, OSError, NoCopy) as error:
+            _LOG.warning(
+                "repair_postponed",
+                extra={
+                    "group": damaged.group_id,
+                    "start": damaged.start,
+                    "end": damaged.end,
+                    "reason": str(error),
+                },
+            )
+
+    async def _mend(self, group: ReplicatedGroup, damaged: DamagedRange) -> None:
+        log = cast("RepairableLog", group.log)
+        failures = []
+        for node_id, address in self._sources(group):
+            fetch = partial(self._fetch, address, group.creation)
+            try:
+                await log.repair(damaged.start, fetch)
+            except (CallFailed, StreamlogError, LogCorrupt, DecodeError) as error:
+                failures.append(f"node {node_id}: {error}")
+            else:
+                return
+        raise NoCopy("; ".join(failures) or "no other node holds a replica")
+
+    def _sources(self, group: ReplicatedGroup) -> Sequence[tuple[NodeId, str]]:
+        """Nodes with a replica and their addresses: the leader, then live ones, then others."""
+        live = self._host.live_nodes()
+        nodes = dict.fromkeys(r.node_id for r in group.membership.replicas())
+        nodes.pop(self._node_id, None)
+        order = sorted(nodes, key=lambda n: (n != group.leader, n not in live, n))
+        addresses = ((node_id, self._view.address_of(node_id)) for node_id in order)
+        return [(node_id, address) for node_id, address in addresses if address is not None]
+
+    async def _fetch(
+        self, address: str, creation: GroupCreation, start: Offset, end: Offset
+    ) -> Copy:
+        request = pb.ReadLogRequest(
+            group_id=creation.group_id, start_offset=start, end_offset=end, max_bytes=READ_BYTES
+        )
+        answer = await self._channels.call(
+            address, "ReadLog", request.SerializeToString(), READ_TIMEOUT_MS
+        )
+        frames = pb.ReadLogResponse.FromString(answer).frames
+        entries, _ = self._codec.split(creation, frames)
+        return entries, frames
+
+
+async def serve_read_log(host: GroupHost, data: bytes) -> bytes:
+    """The other end: committed frames of a replica on this node. Raises CallFailed."""
+    try:
+        request = pb.ReadLogRequest.FromString(data)
+        return pb.ReadLogResponse(frames=await _read(host, request)).SerializeToString()
+    except DecodeError as error:
+        refusal = StreamlogError(Reason.MALFORMED_MESSAGE, "the request is no ReadLogRequest")
+        raise to_call_failed(refusal) from error
+    except StreamlogError as error:
+        raise to_call_failed(error) from error
+
+
+async def _read(host: GroupHost, request: pb.ReadLogRequest) -> bytes:
+    group = host.groups.get(GroupId(request.group_id))
+    start, end = Offset(request.start_offset), Offset(request.end_offset)
+    if group is None or group.log.needs_install:
+        raise StreamlogError(
+            Reason.OFFSET_NOT_AVAILABLE, f"this node has no log of group {request.group_id}"
+        )
+    if not start < end <= group.commit_end:
+        raise StreamlogError(
+            Reason.OFFSET_OUT_OF_RANGE,
+            f"[{start}, {end}) is not within what is known to be committed here, up to"
+            f" {group.commit_end}",
+        )
+    try:
+        return await group.log.read(start, end, min(request.max_bytes or READ_BYTES, READ_BYTES))
+    except OffsetOutOfRange as error:
+        raise StreamlogError(Reason.OFFSET_OUT_OF_RANGE, str(error)) from error
+    except LogCorrupt as error:
+        raise StreamlogError(Reason.CORRUPT_LOG, str(error)) from error
+    except ReplicationError as error:
+        raise StreamlogError(Reason.STORAGE_FAILED, str(error)) from error

@@ -1,0 +1,106 @@
+"""Scrubbing: reads what nobody reads, so that rot is found while other replicas are sound.
+
+A read that fails its check reports the segment itself (`storage/damage`); scrubbing only makes
+that somebody reads everything now and then, slowly enough not to be noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError
+from replication.group import GroupHost, ReplicatedGroup
+from replication.log import ReplicaLog
+from replication.ports import Clock
+from replication.types import Offset
+from streamlog.model.batch import iterate_frames
+from streamlog.storage.damage import DamageReports
+
+READ_BYTES: Final = 1 << 20
+ASK_AGAIN_MS: Final = 10_000
+"""While scrubbing is switched off: how often to ask whether it still is."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class ScrubbedLog(ReplicaLog, Protocol):
+    """A log that can be read past its memory."""
+
+    async def read_file(self, start: Offset, end: Offset, max_bytes: int) -> bytes:
+        """See GroupLog.read_file."""
+        ...
+
+
+class Scrubber:
+    """Reads all logs of a node, again and again."""
+
+    def __init__(
+        self,
+        host: GroupHost,
+        clock: Clock,
+        damage: DamageReports,
+        bytes_per_second: Callable[[], int],
+    ) -> None:
+        """`bytes_per_second` is asked for again and again; it is at least 1."""
+        self._host, self._clock, self._damage = host, clock, damage
+        self._bytes_per_second = bytes_per_second
+        self.rounds = 0
+        self.scrubbed_bytes = 0
+        """Since the start."""
+
+    async def run(self, interval_ms: Callable[[], int]) -> None:
+        """A round each interval, from the end of one to the begin of the next; 0: none now."""
+        while True:
+            now_ms = interval_ms()
+            await asyncio.sleep((now_ms or ASK_AGAIN_MS) / 1_000)
+            if now_ms:
+                await self.round()
+
+    async def round(self) -> None:
+        """Read every log once, as far as it is committed."""
+        for group in list(self._host.groups.values()):
+            try:
+                await self._scrub(group)
+            except (OffsetOutOfRange, ReplicationError) as error:
+                # Trimmed or removed meanwhile; or the disk failed, which is told elsewhere.
+                _LOG.debug(
+                    "scrub_interrupted",
+                    extra={"group": group.creation.group_id, "reason": str(error)},
+                )
+        self.rounds += 1
+
+    async def _scrub(self, group: ReplicatedGroup) -> None:
+        log = cast("ScrubbedLog", group.log)
+        if log.needs_install:
+            return
+        at, end = log.start.end, group.commit_end
+        while at < end:
+            began_ms = self._clock.monotonic_ms()
+            try:
+                frames = await log.read_file(at, end, READ_BYTES)
+            except LogCorrupt:
+                following = self._behind_damage(group, at)
+                if following is None:
+                    return
+                at = following
+                continue
+            if not frames:
+                return
+            for _, header in iterate_frames(frames):
+                at = Offset(header.end_offset)
+            self.scrubbed_bytes += len(frames)
+            spent_ms = self._clock.monotonic_ms() - began_ms
+            due_ms = 1_000 * len(frames) / self._bytes_per_second()
+            await asyncio.sleep(max(0.0, due_ms - spent_ms) / 1_000)
+
+    def _behind_damage(self, group: ReplicatedGroup, at: Offset) -> Offset | None:
+        """Where to go on: behind the segment that was reported, or not at all."""
+        ends = [
+            damaged.end
+            for damaged in self._damage.open.values()
+            if damaged.group_id == group.creation.group_id and damaged.start <= at < damaged.end
+        ]
+        return ends[0] if ends else None

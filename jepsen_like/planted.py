@@ -157,7 +157,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.broker.partition",
         "self._when_committed(seen.last_offset + 1),",
         "None,",
-        first_seed=14,
+        first_seed=119,
     ),
     PlantedBug(
         "acks-before-commit",

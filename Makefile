@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help install proto demo test lint check sim bench cluster clean
+.PHONY: help install proto demo test lint check sim crash-states bench cluster clean
 
 help:  ## This list.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,6 +41,9 @@ demo: install  ## Three nodes, a year of flights, one killed leader; proves that
 sim: install  ## Simulate: SEEDS=300 START=0, or BUDGET_MIN=80, or one SEED=17 twice with its trace.
 	$(BIN)/python -m jepsen_like.sim $(if $(SEED),--seed $(SEED),--start $(or $(START),0) \
 	  $(if $(BUDGET_MIN),--minutes $(BUDGET_MIN),--seeds $(or $(SEEDS),300)))
+
+crash-states: install  ## What power cuts leave of a disk, thousands of states: STATES=8000 SEED=1.
+	$(BIN)/python -m jepsen_like.crash_states $(if $(STATES),--states $(STATES)) $(if $(SEED),--seed $(SEED))
 
 bench: install  ## Beside Kafka on this machine; QUICK=1 for three minutes.
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick)

@@ -4,9 +4,10 @@ Each bug breaks one rule that real systems have broken, by changing a line of th
 as it is imported. Rules whose breach shows only in rare interleavings (votes before they are
 durable, earlier terms committed by counting, completions by offset) are planted in the random
 lives of the core instead (`tests/properties/raft`), which take a thousand times as many steps a
-second. `python -m jepsen_like.planted NAME` runs seeds on the broken node until one
-fails; a test does so for every bug. A bug whose text is no longer in the source is an error: move
-it along with the code.
+second. What breaks only in a power cut at a bad moment is looked for in the states that a crash may
+leave of the storage engine's disk (`crash_states`). `python -m jepsen_like.planted NAME` runs seeds,
+or judges states, of the broken node until it knows; a test does so for every bug. A bug whose text
+is no longer in the source is an error: move it along with the code.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class PlantedBug:
     """Just below a seed that shows it, to be fast."""
     seeds_max: int = 60
     """It must be caught within so many seeds."""
+    workload: str | None = None
+    """It is looked for in the crash states of this workload, not by simulation."""
+    states: int = 200
+    """Crash states of the workload that are judged."""
 
 
 BUGS: Final[tuple[PlantedBug, ...]] = (
@@ -196,6 +201,114 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "\n            await entry.file.sync()\n",
         "\n            pass\n",
     ),
+    PlantedBug(
+        "sealed-file-renamed-first",
+        "a small file is fsynced before it takes the old one's name",
+        "streamlog.storage.sealed_file",
+        "        await file.sync()\n",
+        "        pass\n",
+        workload="snapshots",
+    ),
+    PlantedBug(
+        "sealed-file-not-in-directory",
+        "a rename is durable when its directory is",
+        "streamlog.storage.sealed_file",
+        '    await disk.sync_directory(path.rpartition("/")[0])\n',
+        "    pass\n",
+        workload="snapshots",
+    ),
+    PlantedBug(
+        "checkpoint-before-segments",
+        "a checkpoint is written after the segments that it names are fsynced",
+        "streamlog.storage.segment_writer",
+        "await self.write_pending()\n        await self._sync()\n        await self._save_sealed()",
+        "await self.write_pending()\n        await self._save_sealed()",
+        workload="rolls",
+    ),
+    PlantedBug(
+        "journal-file-recycled-early",
+        "a journal file is recycled when no kept checkpoint needs it",
+        "streamlog.storage.checkpointer",
+        "        changed, self._changed = self._changed, {}\n",
+        "        journal.release_below(first_file)\n"
+        "        changed, self._changed = self._changed, {}\n",
+        workload="recycling",
+    ),
+    PlantedBug(
+        "journal-file-not-in-directory",
+        "a new journal file's name is durable before frames go to it",
+        "streamlog.storage.journal.journal_file",
+        "    await disk.rename(unfinished, path)\n    await disk.sync_directory(DIRECTORY)\n",
+        "    await disk.rename(unfinished, path)\n",
+        workload="appends",
+    ),
+    PlantedBug(
+        "recycled-file-not-in-directory",
+        "a recycled journal file's name is durable before frames go to it",
+        "streamlog.storage.journal.journal_file",
+        "    await disk.rename(old_path, path)\n    await disk.sync_directory(DIRECTORY)\n",
+        "    await disk.rename(old_path, path)\n",
+        workload="recycling",
+    ),
+    PlantedBug(
+        "truncation-marker-lost",
+        "recovery hears of a truncation before it hears of what was appended over it",
+        "streamlog.storage.group_log",
+        "self._frame(FrameKind.TRUNCATE, encode_truncate(end))",
+        "self._frame(FrameKind.TRUNCATE, encode_truncate(1 << 40))",
+        workload="truncations",
+    ),
+    PlantedBug(
+        "cut-before-truncation-is-durable",
+        "files are cut when the truncation is durable in the journal",
+        "streamlog.storage.group_log",
+        "self._submit(Write(write, (frame,), on_durable=self._files.truncated()))",
+        "self._submit(Write(write, (frame,)))\n        self._files.truncated()()",
+        workload="truncations",
+        states=400,
+    ),
+    PlantedBug(
+        "truncated-bytes-believed",
+        "what a truncation removed is not believed in the files again",
+        "streamlog.storage.replay",
+        "        self.trusted = min(self.trusted, end)\n",
+        "        pass\n",
+        workload="truncations",
+    ),
+    PlantedBug(
+        "reference-before-data",
+        "a large append's bytes are fsynced before the journal refers to them",
+        "streamlog.storage.group_files",
+        "await segments.write_through()",
+        "await segments.write_pending()",
+        workload="large",
+    ),
+    PlantedBug(
+        "start-before-checkpoint",
+        "segments go when a durable checkpoint reaches the start",
+        "streamlog.storage.log_start",
+        "<= self._checkpointed_end\n",
+        "<= self.wanted.end\n",
+        workload="snapshots",
+        states=400,
+    ),
+    PlantedBug(
+        "installed-copy-not-in-directory",
+        "a copy's directory is durable before the journal says that it counts",
+        "streamlog.storage.install",
+        "            await disk.sync_directory(group_directory(group_id))\n",
+        "            pass\n",
+        workload="install",
+    ),
+    PlantedBug(
+        "new-group-not-in-directory",
+        "a group's directory is durable before its creation is",
+        "streamlog.storage.store",
+        '            await self._disk.sync_directory("groups")\n'
+        '            await self._disk.sync_directory("")\n',
+        "            pass\n",
+        workload="groups",
+    ),
 )
 
 
@@ -234,7 +347,7 @@ def planted_source(bug: PlantedBug, source: str) -> str:
 
 
 def main() -> int:
-    """Run seeds with a bug until one fails; 0 when it was caught."""
+    """Run seeds, or judge crash states, with a bug; 0 when it was caught."""
     names = [bug.name for bug in BUGS]
     parser = argparse.ArgumentParser(prog="python -m jepsen_like.planted", description=__doc__)
     parser.add_argument("name", choices=names)
@@ -243,6 +356,10 @@ def main() -> int:
     if bug.module in sys.modules:
         raise RuntimeError(f"{bug.module} was imported too early to be changed")
     sys.meta_path.insert(0, _Planter(bug))
+    return _by_simulation(bug) if bug.workload is None else _by_crash_states(bug, bug.workload)
+
+
+def _by_simulation(bug: PlantedBug) -> int:
     from jepsen_like.sim.options import draw_options
     from jepsen_like.sim.simulation import simulate
 
@@ -254,6 +371,18 @@ def main() -> int:
             return 0
     print(f"{bug.name}: NOT caught within {bug.seeds_max} seeds")
     return 1
+
+
+def _by_crash_states(bug: PlantedBug, workload: str) -> int:
+    from jepsen_like.crash_states.runs import examine, workload_named
+
+    outcome = examine(workload_named(workload), bug.states, seed=1)
+    if not outcome.failed:
+        print(f"{bug.name}: NOT caught by {outcome.states} crash states of {workload}")
+        return 1
+    print(f"{bug.name}: caught by {outcome.failed} of {outcome.states} crash states of {workload}")
+    print(f"  {outcome.failures[0].state}: {outcome.failures[0].reason}")
+    return 0
 
 
 if __name__ == "__main__":

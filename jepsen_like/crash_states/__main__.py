@@ -100,14 +100,16 @@ def run_one(name: str, state_name: str) -> bool:
     except ValueError as error:
         print(error)
         return False
-    print(f"{name} {state_name}, digest {state.digest}")
-    for group_id, promised in sorted(state.promise.groups.items()):
-        states = promised.history.states
-        print(
-            f"  group {group_id}: reported complete {states[promised.floor]},"
-            f" asked for {states[promised.ceiling]}"
-        )
-    _print_lost(state.lost)
+    print(f"{name} {state_name}")
+    if state is not None:
+        print(f"  digest {state.digest}")
+        for group_id, promised in sorted(state.promise.groups.items()):
+            states = promised.history.states
+            print(
+                f"  group {group_id}: reported complete {states[promised.floor]},"
+                f" asked for {states[promised.ceiling]}"
+            )
+        _print_lost(state.lost)
     print(f"  FAILED: {reason}" if reason is not None else "  sound")
     return reason is None
 

@@ -44,6 +44,7 @@ class CrashState:
     """A disk after a power cut."""
 
     name: str
+    point: int
     digest: str
     volume: Volume
     promise: Promise
@@ -52,16 +53,17 @@ class CrashState:
 
 
 def find_states(
-    base: Callable[[], Volume], events: Sequence[Event], seed: int
+    base: Callable[[], Volume], events: Sequence[Event], seed: int, after: int = -1
 ) -> tuple[dict[str, Place], int]:
-    """Every state that the rules reach, by digest, and how many tries led to them."""
+    """Every state that the rules reach at points behind `after`, by digest, and how many tries led
+    to them."""
     rng = random.Random(seed)
     playback = Playback(base())
     found: dict[str, Place] = {}
     tries = 0
     for point, event in enumerate(events):
         durable = playback.play(event)
-        if event.ended and not durable and event.kept is event.promised:
+        if point <= after or (event.ended and not durable and event.kept is event.promised):
             continue
         atoms = playback.atoms()
         rules = (
@@ -109,6 +111,7 @@ def states_at(
         lost = sorted({a.operation for a in atoms if kept.get(a) != whole[a]})
         yield CrashState(
             place.name,
+            place.point,
             digest,
             playback.volume(kept),
             between(events[place.first].promised, events[place.last].kept),

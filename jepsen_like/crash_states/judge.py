@@ -16,6 +16,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from jepsen_like.crash_states.pending import Playback
 from jepsen_like.crash_states.promise import (
     Entry,
     GroupHistory,
@@ -90,21 +91,44 @@ def _brief(view: GroupView) -> str:
 
 def record_recovery(volume: Volume, promise: Promise, settings: NodeSettings, seed: int) -> Record:
     """Recover on a disk that records, then write; for crashes during recovery. The volume is used
-    up. What recovery finds is promised from the moment at which the store has started."""
-    rng = random.Random(seed)
+    up. What recovery finds is promised from the moment at which the store has started.
+
+    Raises Violation when it fails.
+    """
     record = Record()
-    histories = {
-        group_id: GroupHistory(
-            promised.history.creation,
-            list(promised.history.states),
-            list(promised.history.snapshots),
+    record.promised(promise)
+    _recover_recorded(record, volume, settings, seed)
+    return record
+
+
+def record_after_kill(record: Record, point: int, settings: NodeSettings, seed: int) -> Record:
+    """The process is killed after an event, and the machine lives: the next process sees what was
+    not synced too. The record goes on with its recovery, then writes.
+
+    Raises Violation when that fails.
+    """
+    playback = Playback(Volume())
+    for event in record.events[: point + 1]:
+        playback.play(event)
+    begun = record.until(point)
+    _recover_recorded(begun, playback.live, settings, seed)
+    return begun
+
+
+def _recover_recorded(record: Record, volume: Volume, settings: NodeSettings, seed: int) -> None:
+    """The groups' histories are copied: this life adds to its own."""
+    rng = random.Random(seed)
+    promise = record.promise
+    histories: dict[GroupId, GroupHistory] = {}
+    groups: dict[GroupId, GroupPromise] = {}
+    for group_id, promised in promise.groups.items():
+        before = promised.history
+        histories[group_id] = GroupHistory(
+            before.creation,
+            before.states[: promised.ceiling + 1],
+            before.snapshots[: promised.snapshot_ceiling + 1],
         )
-        for group_id, promised in promise.groups.items()
-    }
-    groups = {
-        group_id: replace(promised, history=histories[group_id])
-        for group_id, promised in promise.groups.items()
-    }
+        groups[group_id] = replace(promised, history=histories[group_id])
     record.promised(replace(promise, groups=groups))
     node = StoredNode(RecordingDisk(record, rng, LATENCY, volume), record, histories, rng, settings)
 
@@ -112,8 +136,10 @@ def record_recovery(volume: Volume, promise: Promise, settings: NodeSettings, se
         await node.start()
         await _write_more(node, sorted(node.store.logs))
 
-    run(live(), LATER_S)
-    return record
+    try:
+        run(live(), LATER_S)
+    except Exception as error:
+        raise Violation(f"{type(error).__name__}: {error}") from error
 
 
 class _Life:

@@ -50,6 +50,11 @@ class Playback:
         finish()
         return True
 
+    @property
+    def live(self) -> Volume:
+        """As processes see it: what is pending included."""
+        return self._volume
+
     def atoms(self) -> list[Atom]:
         """All that is pending, in the order of the operations."""
         atoms: list[Atom] = []

@@ -11,7 +11,7 @@ A crash right after the event finds a disk on which at least the second must be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jepsen_like.crash_states.promise import NOTHING_PROMISED, Promise
 
@@ -67,6 +67,15 @@ class Record:
         self.events: list[Event] = []
         self.promise = NOTHING_PROMISED
         self._handles = 0
+
+    def until(self, point: int) -> Record:
+        """A record of its own that begins with the events up to and including `point`."""
+        begun = Record()
+        begun.events = [replace(event) for event in self.events[: point + 1]]
+        begun.operations = [e.operation for e in begun.events if not e.ended]
+        begun.promise = begun.events[-1].kept
+        begun._handles = self._handles
+        return begun
 
     def promised(self, promise: Promise) -> None:
         """From now on so much is promised."""

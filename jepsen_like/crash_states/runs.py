@@ -4,19 +4,27 @@ A workload is recorded with one seed after another until it gave its share of di
 some of the states the recovery is recorded in its turn, and the power cut again during it.
 
 A state has a name from which it can be made again: SEED:POINT/RULE, and for a crash during the
-recovery of such a state +POINT/RULE after it (see `losses` for the rules).
+recovery of such a state +POINT/RULE after it (see `losses` for the rules). SEED:POINT/killed+POINT/RULE
+is a power cut while the process recovers that follows one which was killed, with its page cache.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from jepsen_like.crash_states.enumeration import CrashState, find_states, sample, states_at
-from jepsen_like.crash_states.judge import Violation, judge, record_recovery
+from jepsen_like.crash_states.judge import (
+    Violation,
+    judge,
+    record_after_kill,
+    record_recovery,
+)
 from jepsen_like.crash_states.pending import copied
+from jepsen_like.crash_states.record import Record
 from jepsen_like.crash_states.workloads import WORKLOADS, Workload, record_workload
 from jepsen_like.sim.volume import Volume
 
@@ -28,6 +36,10 @@ RECOVERIES_ONE_IN: Final = 16
 """States whose recovery is crashed into."""
 CRASHES_OF_RECOVERY: Final = 4
 """States judged of each of those."""
+CRASHES_AFTER_KILL: Final = 8
+"""States judged of the recovery of each process that was killed."""
+_KILLED_DURING: Final = ("write_durable", "rename", "sync", "truncate")
+KILLED: Final = "killed"
 FAILURES_SHOWN_MAX: Final = 5
 
 
@@ -125,20 +137,52 @@ def _judge_record(
     new = {digest: place for digest, place in found.items() if digest not in seen}
     count = min(states - outcome.states, STATES_OF_RECORD_MAX)
     # The crashes during recovery have their part in the number.
-    first = -(-count * RECOVERIES_ONE_IN // (RECOVERIES_ONE_IN + CRASHES_OF_RECOVERY))
+    later = CRASHES_OF_RECOVERY + CRASHES_AFTER_KILL
+    kills = _kills(record, seed)
+    first = -(-count * RECOVERIES_ONE_IN // (RECOVERIES_ONE_IN + later))
     for number, state in enumerate(states_at(Volume, record.events, sample(new, first, seed))):
         seen[state.digest] = None
-        name = f"{seed}:{state.name}"
-        again = copied(state.volume) if number % RECOVERIES_ONE_IN == 0 else None
-        sound = _judge(workload, name, state, outcome)
+        turn = number % RECOVERIES_ONE_IN
+        again = copied(state.volume) if turn == 0 else None
+        sound = _judge(workload, f"{seed}:{state.name}", state, outcome)
         yield
-        if again is not None and sound:
-            for later in crashes_of_recovery(workload, state, again, CRASHES_OF_RECOVERY):
-                if later.digest not in seen:
-                    seen[later.digest] = None
-                    outcome.during_recovery += 1
-                    _judge(workload, f"{name}+{later.name}", later, outcome)
-                    yield
+        try:
+            if again is not None and sound:
+                name = f"{seed}:{state.name}"
+                crashes = crashes_of_recovery(workload, state, again, CRASHES_OF_RECOVERY)
+            elif turn == RECOVERIES_ONE_IN // 2 and kills:
+                point = kills.pop()
+                name = f"{seed}:{point}/{KILLED}"
+                crashes = crashes_after_kill(workload, record, point, CRASHES_AFTER_KILL)
+            else:
+                continue
+        except Violation as violation:
+            # It was found sound, or its page cache was there: then it failed without a crash.
+            _failed(workload, name, (), str(violation), outcome)
+            yield
+            continue
+        for crash in crashes:
+            if crash.digest not in seen:
+                seen[crash.digest] = None
+                outcome.during_recovery += 1
+                _judge(workload, f"{name}+{crash.name}", crash, outcome)
+                yield
+
+
+def _kills(record: Record, seed: int) -> list[int]:
+    """Points at which a kill leaves something that only the page cache holds, in any order; half
+    of them in the middle of a flush of the journal."""
+    rng = random.Random(seed)
+    of_journal: list[int] = []
+    others: list[int] = []
+    for point, event in enumerate(record.events):
+        if not event.ended and event.operation.kind in _KILLED_DURING:
+            flush = event.operation.kind == "write_durable"
+            (of_journal if flush else others).append(point)
+    rng.shuffle(of_journal)
+    rng.shuffle(others)
+    pairs = zip(of_journal, others, strict=False)
+    return [point for pair in pairs for point in pair]
 
 
 def crashes_of_recovery(
@@ -153,22 +197,46 @@ def crashes_of_recovery(
     return states_at(lambda: copied(volume), record.events, places)
 
 
-def replay(workload: Workload, name: str) -> tuple[CrashState, str | None]:
-    """Make one state again by its name and judge it: what is wrong with it, or None.
+def crashes_after_kill(
+    workload: Workload, record: Record, point: int, count: int | None
+) -> Iterator[CrashState]:
+    """States that a power cut leaves during and right after the recovery of a process that was
+    killed after an event, and left its page cache: so many, or all."""
+    killed = record_after_kill(record, point, workload.settings, point)
+    found, _ = find_states(Volume, killed.events, point, after=point)
+    places = sample(found, len(found) if count is None else count, point)
+    return states_at(Volume, killed.events, places)
+
+
+def replay(workload: Workload, name: str) -> tuple[CrashState | None, str | None]:
+    """Make one state again by its name and judge it: what is wrong with it, or None. There is no
+    state when a recovery that no power cut disturbed failed.
 
     ValueError when the name names no state.
     """
-    seed_text, _, places = name.partition(":")
-    seed = int(seed_text)
-    first, _, second = places.partition("+")
-    state = _find(states_of_record(workload, seed), first)
-    if second:
-        state = _find(crashes_of_recovery(workload, state, state.volume, None), second)
+    try:
+        state = _state_named(workload, name)
+    except Violation as violation:
+        return None, str(violation)
     try:
         judge(copied(state.volume), state.promise, workload.settings, state.digest)
     except Violation as violation:
         return state, str(violation)
     return state, None
+
+
+def _state_named(workload: Workload, name: str) -> CrashState:
+    seed_text, _, places = name.partition(":")
+    seed = int(seed_text)
+    first, _, second = places.partition("+")
+    point, _, rule = first.partition("/")
+    if rule == KILLED:
+        record = record_workload(workload, seed)
+        return _find(crashes_after_kill(workload, record, int(point), None), second)
+    state = _find(states_of_record(workload, seed), first)
+    if not second:
+        return state
+    return _find(crashes_of_recovery(workload, state, state.volume, None), second)
 
 
 def states_of_record(workload: Workload, seed: int) -> Iterator[CrashState]:
@@ -190,8 +258,14 @@ def _judge(workload: Workload, name: str, state: CrashState, outcome: Outcome) -
     try:
         judge(state.volume, state.promise, workload.settings, state.digest)
     except Violation as violation:
-        outcome.failed += 1
-        if len(outcome.failures) < FAILURES_SHOWN_MAX:
-            outcome.failures.append(Failure(workload.name, name, str(violation), state.lost))
+        _failed(workload, name, state.lost, str(violation), outcome)
         return False
     return True
+
+
+def _failed(
+    workload: Workload, name: str, lost: Sequence[str], reason: str, outcome: Outcome
+) -> None:
+    outcome.failed += 1
+    if len(outcome.failures) < FAILURES_SHOWN_MAX:
+        outcome.failures.append(Failure(workload.name, name, reason, lost))

@@ -208,6 +208,10 @@ async def _checkpoints(node: StoredNode) -> None:
     for turn in range(7):
         node.append(1, [500 + 90 * turn])
         node.append(2, [60])
+        await node.pause(0.2)
+        # They wait for the flush that is under way, and are captured before they are durable.
+        node.append(1, [80])
+        node.hard_state(2, turn + 1, 1)
         node.store.request_checkpoint()
         await node.pause(0.3)
         node.append(1, [700])
@@ -315,9 +319,12 @@ async def _recycling(node: StoredNode) -> None:
         for number in (1, 2):
             node.append(number, [1_300])
         await node.pause(0.8)
-        if turn % 3 == 2:
+        if turn % 6 == 2:
             await node.settled(1, 2)
             await node.checkpoint()
+        elif turn % 6 == 5:
+            # Files run full, and the next ones are made, while it is taken.
+            node.store.request_checkpoint()
     await node.settled(1, 2)
 
 
@@ -420,7 +427,7 @@ WORKLOADS: Final[tuple[Workload, ...]] = (
     Workload("install", "copies of a log take its place, one is given up", (_install,)),
     Workload("deletion", "groups come and go", (_deletion,)),
     Workload(
-        "recycling", "journal files recycled again and again", (_recycling,), _journal(20 << 10, 4)
+        "recycling", "journal files recycled again and again", (_recycling,), _journal(16 << 10, 3)
     ),
     Workload(
         "lives",

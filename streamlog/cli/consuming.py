@@ -23,6 +23,10 @@ GROWTH_CHECK_S: Final = 3.0
 """How often somebody who waits for new records looks for new partitions."""
 
 
+RANGES_SHOWN_MAX: Final = 5
+"""Partitions that an error names."""
+
+
 class Consumption:
     """One reading of topics.
 
@@ -79,16 +83,17 @@ class Consumption:
         return list(dict.fromkeys(pairs))
 
     def _refuse_outside(self, bounds: dict[TopicPartition, tuple[int, int]]) -> None:
-        """Of several partitions an offset may lie outside of some; of a single one it is an
-        error."""
+        """Of several partitions an offset may lie outside of some, but not of all."""
         place = self._range.start
-        if place.kind == "offset" and len(bounds) == 1:
-            pair, (start, end) = next(iter(bounds.items()))
-            if not start <= place.number <= end:
-                raise CommandFailed(
-                    f"offset {place.number} of {pair.topic}/{pair.partition} is out of range: "
-                    f"{start} to {end}"
-                )
+        if place.kind != "offset" or not bounds:
+            return
+        if not any(start <= place.number <= end for start, end in bounds.values()):
+            ranges = ", ".join(
+                f"{pair.topic}/{pair.partition} has {start} to {end}"
+                for pair, (start, end) in list(bounds.items())[:RANGES_SHOWN_MAX]
+            )
+            more = ", ..." if len(bounds) > RANGES_SHOWN_MAX else ""
+            raise CommandFailed(f"offset {place.number} is out of range: {ranges}{more}")
 
     async def _offsets(
         self, place: Place, bounds: dict[TopicPartition, tuple[int, int]]

@@ -249,7 +249,12 @@ def test_files_are_read_offline(shell: Shell, tmp_path: Path) -> None:
         ("consume numbers -p 7", 2, "numbers has partitions 0 to 2, not 7"),
         ("consume numbers --from noon", 2, "--from 'noon' is none of start, end"),
         ("consume numbers --from @noon", 2, "'@noon' is no time"),
-        ("consume numbers -p 0 --from 99999", 1, "offset 99999 of numbers/0 is out of range: 0 to"),
+        (
+            "consume numbers -p 0 --from 99999",
+            1,
+            "offset 99999 is out of range: numbers/0 has 0 to",
+        ),
+        ("consume numbers --from 99999", 1, "offset 99999 is out of range: numbers/0 has 0 to"),
         ("consume numbers -n 0", 2, "'0' is not a whole number, 1 or more"),
         ("consume numbers -f %q", 2, "%q is unknown; known are %t topic"),
         ("consume numbers -o xml", 2, "'xml' is not one of 'text', 'json', 'raw'"),

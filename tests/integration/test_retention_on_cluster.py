@@ -48,7 +48,7 @@ def segment_bytes(cluster: LocalCluster) -> list[int]:
         sum(
             path.stat().st_size
             for path in directory.rglob("*.segment")
-            if not path.parent.name.startswith("0")
+            if int(path.parent.parent.name, 16) != 0
         )
         for directory in cluster.data_directories
     ]
@@ -124,10 +124,34 @@ async def test_a_trim_frees_the_disk_of_every_node(cluster: LocalCluster) -> Non
             while any(replica.size_bytes > 50_000 for replica in after):
                 await asyncio.sleep(0.1)
                 after = await admin.describe_replicas("t")
-        assert all(size < 50_000 for size in segment_bytes(cluster))
+            while any(size > 50_000 for size in segment_bytes(cluster)):
+                await asyncio.sleep(0.1)
         assert all(replica.start_offset == now for replica in after)
         await write(cluster.bootstrap, "t", 1)
         consumer.assign([])
         consumer.assign([pair], start="earliest")
         records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
         assert [record.value for record in records] == [VALUE]
+
+
+async def test_a_deleted_topic_frees_the_disk_of_every_node(cluster: LocalCluster) -> None:
+    """Its files go on all three nodes; the other topics' stay."""
+    async with Admin(cluster.bootstrap) as admin:
+        await admin.create_topic("gone", partitions=2, replication_factor=3)
+        await admin.create_topic("kept", partitions=1, replication_factor=3)
+        await write(cluster.bootstrap, "gone", 500)
+        await write(cluster.bootstrap, "kept", 500)
+        kept = sum(replica.size_bytes for replica in await admin.describe_replicas("kept"))
+        await admin.delete_topic("gone")
+        async with asyncio.timeout(WAIT_S):
+            while any(not 0 < size < 700_000 for size in segment_bytes(cluster)):
+                await asyncio.sleep(0.1)
+        assert kept > 3 * 500_000
+        assert {replica.topic for replica in await admin.describe_replicas()} == {"kept"}
+        groups = [
+            path.name
+            for directory in cluster.data_directories
+            for path in directory.glob("groups/*")
+            if int(path.name, 16) != 0
+        ]
+        assert len(groups) == 3

@@ -270,6 +270,10 @@ class Recovery:
                 checkpoint=trusted,
             )
         try:
+            # Of a process that was killed, names may be here, or gone, in the page cache only: a
+            # state that was removed would come back in a power cut after other entries took its
+            # offsets, and what replaces a file must outlive it.
+            await self._disk.sync_directory(directory)
             for reference in replay.references:
                 if reference.begin >= segments.start.end:
                     await self._verify(segments, replay, reference.begin, reference.end)

@@ -108,6 +108,49 @@ def test_power_cut_during_recovery_after_a_kill_loses_nothing(seed: int) -> None
     cut_power_during_recovery_after_a_kill(seed)
 
 
+def test_a_removed_state_does_not_come_back_after_a_kill_and_a_power_cut() -> None:
+    """A truncation removes the state of a full segment; the process is killed before the directory
+    is fsynced, and the next one appends over. Recovery makes the removal durable before it speaks:
+    else a later power cut brings the old state back, whose terms are those of what was cut."""
+
+    async def cut_over_a_roll(disk: SimDisk) -> None:
+        store = await started(disk)
+        await store.create(creation_of(1))
+        log = log_of(store)
+        rng = random.Random(1)
+        for write in range(1, 8):
+            append_values(log, write, 1, [[rng.randbytes(3_500)]])
+        await log.settled()
+        await store.checkpoint_now()
+        log.truncate(WriteSequence(8), Offset(2))
+        for write in range(9, 14):
+            append_values(log, write, 2, [[b"new"]])
+        await log.settled()
+        await asyncio.sleep(0.1)
+
+    def states(disk: SimDisk) -> list[str]:
+        return [path for path in disk.files() if path.endswith(".state")]
+
+    disk = SimDisk()
+    run(cut_over_a_roll(disk))
+    images = [disk.crash_image(random.Random(seed)) for seed in range(40)]
+    assert not states(disk)
+    assert any(states(image) for image in images), "the removal was durable before the kill"
+
+    killed = disk.process_killed()
+
+    async def check(image: SimDisk) -> None:
+        store = await started(image)
+        log = log_of(store)
+        assert not log.needs_install
+        assert tuple(log.terms) == ((1, 0), (2, 2))
+        assert log.end.end == 7
+
+    run(check(killed))
+    for seed in range(40):
+        run(check(killed.crash_image(random.Random(seed))))
+
+
 def test_rot_in_the_journal_takes_groups_out_of_service_not_data() -> None:
     """A rotten part that is not the tail: groups not proven outside neither start empty nor
     pretend; a group that a later checkpoint covers is untouched."""

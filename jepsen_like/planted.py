@@ -301,6 +301,15 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         workload="install",
     ),
     PlantedBug(
+        "names-believed-after-a-kill",
+        "recovery makes durable which files there are before it acts on it",
+        "streamlog.storage.recovery",
+        "            await self._disk.sync_directory(directory)\n",
+        "            pass\n",
+        workload="kills",
+        states=600,
+    ),
+    PlantedBug(
         "new-group-not-in-directory",
         "a group's directory is durable before its creation is",
         "streamlog.storage.store",

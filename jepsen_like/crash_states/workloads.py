@@ -183,7 +183,15 @@ async def _truncations(node: StoredNode) -> None:
     node.append(1, [200])
     node.truncate(1, 2)  # The reference too.
     node.append(1, [150])
-    await node.pause(1.5)
+    for size in (700, 1_900, 60):
+        node.append(1, [size, size])
+        await node.settled(1)
+        await node.checkpoint()
+        node.hard_state(1, node.now(1).hard_state.term + 1)
+        await node.pause(0.1)
+        node.truncate(1, 2)  # It waits for the flush that is under way.
+        node.append(1, [300])
+        await node.pause(1.5)
 
 
 async def _rolls(node: StoredNode) -> None:
@@ -354,6 +362,25 @@ async def _stopped_life(node: StoredNode) -> None:
     await node.stop()
 
 
+async def _cut_over_a_roll(node: StoredNode) -> None:
+    if GroupId(1) not in node.store.logs:
+        await node.create(1)
+    for turn in range(6):
+        node.produce(1, PRODUCERS[turn % 2], 1_300, records=1)
+    await node.settled(1)
+    await node.checkpoint()
+    node.truncate(1, 4)  # The state and the indexes of the segment that was full are removed.
+    for _ in range(3):
+        node.append(1, [300])
+    await node.pause(node.rng.random() * 4)
+
+
+async def _go_on_a_little(node: StoredNode) -> None:
+    node.append(1, [400])
+    await node.settled(1)
+    await node.checkpoint()
+
+
 async def _mixed(node: StoredNode) -> None:
     rng = node.rng
     for number in (1, 2):
@@ -433,6 +460,11 @@ WORKLOADS: Final[tuple[Workload, ...]] = (
         "lives",
         "killed, started, stopped, started",
         (_first_of_lives, _second_of_lives, _stopped_life, _second_of_lives),
+    ),
+    Workload(
+        "kills",
+        "killed after a cut over a segment's end, twice",
+        (_cut_over_a_roll, _go_on_a_little, _cut_over_a_roll, _go_on_a_little),
     ),
     Workload("mixed", "everything, over three lives", (_mixed, _mixed, _mixed), share=3),
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.cpu import TICKS_PER_S, cpu_ticks
 from benchmarks.peers.kafka import KafkaCluster, resident_mb
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin
 
 CLIENT_TIMEOUT_S = 300

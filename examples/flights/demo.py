@@ -32,7 +32,7 @@ from examples.flights.verify import (
     check_replay,
     check_replicas,
 )
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, ClientError, Consumer, NotReady, Producer, TopicPartition
 
 TOPIC = "flights"

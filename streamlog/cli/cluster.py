@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamlog.cli.disk_usage import ANSWER_TIMEOUT_S, shown_size, size_column, size_of
 from streamlog.cli.failure import EXIT_FAILED
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
 from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
+from streamlog.cli.topics.disk_usage import ANSWER_TIMEOUT_S, shown_size, size_column, size_of
 
 if TYPE_CHECKING:
     from streamlog.client import Admin, ClusterDescription, NodeDescription, NodeReplicas

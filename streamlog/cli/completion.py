@@ -14,7 +14,7 @@ import typer
 from streamlog.cli import profiles
 from streamlog.cli.failure import CommandFailed
 from streamlog.cli.target import Target, resolve_target
-from streamlog.cli.topic_names import names_of
+from streamlog.cli.topics.names import names_of
 from streamlog.model.settings.topic import TOPIC_SETTINGS
 
 CLUSTER_TIMEOUT_S: Final = 0.5

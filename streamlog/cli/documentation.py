@@ -17,7 +17,7 @@ from typing import Any, Final
 import typer.main
 
 from streamlog.cli.main import build
-from streamlog.cli.node_settings import flag_of
+from streamlog.cli.node.settings import flag_of
 from streamlog.model.settings.node import NODE_SETTINGS
 
 _HEAD: Final = """# Commands

@@ -13,7 +13,7 @@ import typer
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, show
-from streamlog.cli.record_printer import text_of
+from streamlog.cli.records.printer import text_of
 
 if TYPE_CHECKING:
     from streamlog.model.batch import BatchHeader

@@ -12,19 +12,8 @@ from typing import Annotated, cast
 
 import typer
 
-from streamlog.cli import (
-    bench,
-    cluster,
-    config,
-    consume,
-    dev,
-    log,
-    offsets,
-    produce,
-    profile,
-    server,
-    topic,
-)
+from streamlog.cli import cluster, log, profile
+from streamlog.cli.bench import bench
 from streamlog.cli.failure import (
     EXIT_CLOSED_PIPE,
     EXIT_FAILED,
@@ -34,6 +23,9 @@ from streamlog.cli.failure import (
     abandon_output,
     have_streams,
 )
+from streamlog.cli.node import config, dev, server
+from streamlog.cli.records import consume, produce
+from streamlog.cli.topics import offsets, topic
 from streamlog.model.version import SOFTWARE
 
 COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, config, profile, bench, log)

@@ -14,7 +14,7 @@ import typer
 from streamlog.cli.completion import complete_profiles
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.target import BOOTSTRAP_VARIABLE, DEFAULT, Target, resolve_target
-from streamlog.cli.topic_names import SUGGESTION_TIMEOUT_S, hint, names_of
+from streamlog.cli.topics.names import SUGGESTION_TIMEOUT_S, hint, names_of
 
 if TYPE_CHECKING:
     from streamlog.client import Admin

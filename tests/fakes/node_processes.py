@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from streamlog.cli.local_cluster import free_ports
+from streamlog.cli.node.local_cluster import free_ports
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import log_service_pb2 as log
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from tests.fakes.cli_shell import COMMAND, TIMEOUT_S, Shell
 from tests.fakes.node_processes import until
 

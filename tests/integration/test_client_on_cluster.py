@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import (
     Admin,
     ConditionFailed,

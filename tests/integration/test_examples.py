@@ -22,7 +22,7 @@ import pytest
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.v1 import admin_service_pb2, record_service_pb2
 
 SERVICES = {

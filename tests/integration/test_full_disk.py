@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, ClientError, Consumer, Producer
 
 SMALL, LARGER = "size=200m", "size=400m"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from replication.ports import CallFailed, Channel, Ports, StatusCode
-from streamlog.cli.node_health import serves
-from streamlog.cli.node_process import NodeEnded, serve
+from streamlog.cli.node.health import serves
+from streamlog.cli.node.process import NodeEnded, serve
 from streamlog.host.clock import RealClock
 from streamlog.host.disk import RealDisk
 from streamlog.host.network import GrpcNetwork

@@ -12,7 +12,7 @@ from itertools import islice
 
 import pytest
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import (
     ClientClosed,
     ClientError,

@@ -20,7 +20,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from replication.ports import CallFailed, Ports
-from streamlog.cli.local_cluster import free_ports
+from streamlog.cli.node.local_cluster import free_ports
 from streamlog.client import Consumer, Producer, TopicPartition
 from streamlog.host.clock import RealClock
 from streamlog.host.disk import RealDisk

@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, Consumer, ConsumerRecord, Producer
 from streamlog.v1.log_service_pb2 import OffsetSpec
 from streamlog.v1.record_pb2 import Header

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, Consumer, OffsetOutOfRange, Producer, TopicPartition
 
 VALUE = bytes(range(256)) * 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, Producer
 
 VALUE = bytes(range(256)) * 4

@@ -184,7 +184,7 @@ def test_the_command_with_the_extra_works(server: Path) -> None:
     assert done.stdout.strip() == f"streamlog/{PROJECT['version']}"
     done = run(command, "config", "check", ROOT / "deploy" / "node.toml")
     assert done.returncode == 0, done.stderr
-    done = run(server, "-c", "import streamlog.cli.node_process, streamlog.server.node")
+    done = run(server, "-c", "import streamlog.cli.node.process, streamlog.server.node")
     assert done.returncode == 0, done.stderr
 
 

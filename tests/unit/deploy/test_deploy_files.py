@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from streamlog.cli.failure import EXIT_USAGE
-from streamlog.cli.node_settings import flag_of
-from streamlog.cli.resolved_settings import problems, resolve, unknown_variables
-from streamlog.cli.settings_file import read_file
+from streamlog.cli.node.resolved_settings import problems, resolve, unknown_variables
+from streamlog.cli.node.settings import flag_of
+from streamlog.cli.node.settings_file import read_file
 from streamlog.host.process import CONNECTION_DESCRIPTORS
 from streamlog.model.settings.node import NODE_SETTINGS
 from tests.fakes.containerfile import Stage, read_stages

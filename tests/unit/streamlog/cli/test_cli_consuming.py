@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlog.cli.consuming import Consumption, tell_reset
 from streamlog.cli.failure import CommandFailed
-from streamlog.cli.positions import parse_range
-from streamlog.cli.record_printer import template_printer
+from streamlog.cli.records.consuming import Consumption, tell_reset
+from streamlog.cli.records.positions import parse_range
+from streamlog.cli.records.printer import template_printer
 from streamlog.client import (
     ConsumerRecord,
     OffsetAtTime,
@@ -129,7 +129,7 @@ async def consume(
     with pytest.MonkeyPatch.context() as patch:
         output = Output()
         patch.setattr(sys, "stdout", output)
-        patch.setattr("streamlog.cli.consuming._nobody_reads", lambda: False)
+        patch.setattr("streamlog.cli.records.consuming._nobody_reads", lambda: False)
         reading = Consumption(fake, fake, ["t"], partitions, parse_range("--from", place))
         await reading.begin()
         printed = await reading.print(PRINTER, count)
@@ -209,7 +209,7 @@ async def test_some_partitions() -> None:
 
 async def test_partitions_that_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
     """Are read from their start by whoever follows all of them."""
-    monkeypatch.setattr("streamlog.cli.consuming.GROWTH_CHECK_S", -1.0)
+    monkeypatch.setattr("streamlog.cli.records.consuming.GROWTH_CHECK_S", -1.0)
     first, second = TopicPartition("t", 0), TopicPartition("t", 1)
 
     class Growing(FakeCluster):

@@ -7,8 +7,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamlog.cli.bench_load import VALUES_BYTES_MAX, VALUES_MAX, values_of
-from streamlog.cli.latency import Latencies
+from streamlog.cli.bench.latency import Latencies
+from streamlog.cli.bench.load import VALUES_BYTES_MAX, VALUES_MAX, values_of
 
 
 @given(

@@ -13,7 +13,7 @@ from streamlog.cli.confirm import confirm
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.output import counted, size_text, table
 from streamlog.cli.progress import Progress
-from streamlog.cli.topic_names import hint, nearest
+from streamlog.cli.topics.names import hint, nearest
 
 
 def test_a_table_is_never_cut() -> None:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from streamlog.cli.pacing import AHEAD_S_MAX, BEHIND_S_MAX, Pacer
+from streamlog.cli.records.pacing import AHEAD_S_MAX, BEHIND_S_MAX, Pacer
 
 
 class Clock:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import typer.main
 
-from streamlog.cli import failure, record_parser, record_printer
+from streamlog.cli import failure
 from streamlog.cli.main import build
-from streamlog.cli.positions import parse_range
-from streamlog.cli.record_parser import parse_json
+from streamlog.cli.records import parser, printer
+from streamlog.cli.records.parser import parse_json
+from streamlog.cli.records.positions import parse_range
 
 PAGE = (Path(__file__).parents[4] / "docs" / "command-line.md").read_text()
 
@@ -41,9 +42,9 @@ def test_commands_and_exit_codes() -> None:
 def test_fields() -> None:
     """Those of `consume` in the table, those of `produce` in the text."""
     cells = " ".join(rows(section("Templates")))
-    assert set(re.findall(r"`%(\w)`", cells)) == set(record_printer.LETTERS)
+    assert set(re.findall(r"`%(\w)`", cells)) == set(printer.LETTERS)
     read = section("Templates").partition("`produce -f`")[2]
-    assert set(re.findall(r"`%(\w)", read)) == set(record_parser.LETTERS)
+    assert set(re.findall(r"`%(\w)", read)) == set(parser.LETTERS)
 
 
 @pytest.mark.parametrize(

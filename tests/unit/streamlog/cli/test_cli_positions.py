@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.positions import Place, Range, parse_place, parse_range, parse_time
+from streamlog.cli.records.positions import Place, Range, parse_place, parse_range, parse_time
 
 NOW_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000

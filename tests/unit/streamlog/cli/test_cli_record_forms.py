@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.record_parser import (
+from streamlog.cli.records.parser import (
     LineUnreadable,
     ParsedRecord,
     separator_parser,
@@ -18,7 +18,12 @@ from streamlog.cli.record_parser import (
     with_defaults,
     with_null,
 )
-from streamlog.cli.record_printer import LETTERS, json_printer, raw_printer, template_printer
+from streamlog.cli.records.printer import (
+    LETTERS,
+    json_printer,
+    raw_printer,
+    template_printer,
+)
 from streamlog.client import ConsumerRecord
 
 RECORD = ConsumerRecord(

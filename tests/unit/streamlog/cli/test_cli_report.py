@@ -11,7 +11,7 @@ import pytest
 
 from streamlog.cli.failure import CommandFailed
 from streamlog.cli.output import Output
-from streamlog.cli.produce_report import ProduceReport
+from streamlog.cli.records.report import ProduceReport
 from streamlog.client import RecordMetadata, RecordRejected
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamlog.cli import logs
-from streamlog.cli.logs import Logs
+from streamlog.cli.node import logs
+from streamlog.cli.node.logs import Logs
 
 
 @pytest.fixture(autouse=True)

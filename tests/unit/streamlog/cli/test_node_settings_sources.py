@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.node_settings import flag_of, given, options, variable_of
-from streamlog.cli.resolved_settings import (
+from streamlog.cli.node.resolved_settings import (
     DEFAULT,
     Origin,
     OriginKind,
@@ -20,7 +19,8 @@ from streamlog.cli.resolved_settings import (
     resolve,
     unknown_variables,
 )
-from streamlog.cli.settings_file import read_file
+from streamlog.cli.node.settings import flag_of, given, options, variable_of
+from streamlog.cli.node.settings_file import read_file
 from streamlog.model.settings.node import NODE_SETTINGS
 from streamlog.model.settings.setting import field_of
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.node_settings import ENVIRONMENT_PREFIX, flag_of, variable_of
-from streamlog.cli.settings_file import read_file
+from streamlog.cli.node.settings import ENVIRONMENT_PREFIX, flag_of, variable_of
+from streamlog.cli.node.settings_file import read_file
 from streamlog.model.errors import StreamlogError
 from streamlog.model.settings.node import NODE_SETTINGS, NodeConfig
 from streamlog.model.settings.setting import field_of, parse_settings

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.positions import Place, Range
+from streamlog.cli.records.positions import Place, Range
 
 if TYPE_CHECKING:
-    from streamlog.cli.record_printer import Printer
+    from streamlog.cli.records.printer import Printer
     from streamlog.client import Admin, Consumer, PositionReset, TopicPartition
 
 POLL_MS: Final = 500

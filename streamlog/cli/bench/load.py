@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from streamlog.cli.bench.latency import Latencies
 from streamlog.cli.failure import CommandFailed
-from streamlog.cli.latency import Latencies
 from streamlog.cli.output import counted
-from streamlog.cli.pacing import Pacer
+from streamlog.cli.records.pacing import Pacer
 
 if TYPE_CHECKING:
     from streamlog.cli.progress import Progress

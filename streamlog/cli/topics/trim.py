@@ -12,7 +12,7 @@ from streamlog.cli.confirm import DryRun, Yes, confirm
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples, whole_number
 from streamlog.cli.output import Output, OutputOption, counted, show_json, table
-from streamlog.cli.positions import OFFSET_MAX, Place, parse_place
+from streamlog.cli.records.positions import OFFSET_MAX, Place, parse_place
 from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.node_settings import text_of
+from streamlog.cli.node.settings import text_of
 
 
 def read_file(path: Path) -> dict[str, str]:

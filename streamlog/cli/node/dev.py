@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from streamlog.cli.failure import CommandFailed
-from streamlog.cli.local_cluster import LocalCluster
+from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.cli.options import examples, whole_number
 from streamlog.model.settings.address import PORT_MAX
 

@@ -1,4 +1,4 @@
-"""`streamlog topic`: create, list and describe; `topic_change` has what alters a topic."""
+"""`streamlog topic`: create, list and describe; `change` has what alters a topic."""
 
 from __future__ import annotations
 
@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamlog.cli import topic_change, topic_trim
 from streamlog.cli.completion import complete_settings, complete_topics
 from streamlog.cli.confirm import DryRun
-from streamlog.cli.disk_usage import (
-    replica_rows,
-    replicas_of,
-    shown_size,
-    size_column,
-    size_of,
-)
 from streamlog.cli.options import PARTITIONS_MAX, examples, whole_number
 from streamlog.cli.output import (
     Output,
@@ -29,6 +21,14 @@ from streamlog.cli.output import (
 )
 from streamlog.cli.remote import admin_of, on_cluster, run, settings
 from streamlog.cli.target import Target
+from streamlog.cli.topics import change, trim
+from streamlog.cli.topics.disk_usage import (
+    replica_rows,
+    replicas_of,
+    shown_size,
+    size_column,
+    size_of,
+)
 from streamlog.model.settings.topic import TOPIC_SETTINGS
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def register(application: typer.Typer) -> None:
             "streamlog topic describe orders", "streamlog topic describe orders -o json"
         ),
     )(on_cluster(describe))
-    topic_change.register(group)
-    topic_trim.register(group)
+    change.register(group)
+    trim.register(group)
     application.add_typer(group, name="topic")
 
 

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from streamlog.cli.completion import complete_topics
-from streamlog.cli.consuming import Consumption, tell_reset
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.options import examples, fields, whole_number
-from streamlog.cli.positions import Place, Range, parse_range
-from streamlog.cli.record_printer import (
+from streamlog.cli.records.consuming import Consumption, tell_reset
+from streamlog.cli.records.positions import Place, Range, parse_range
+from streamlog.cli.records.printer import (
     LETTERS,
     Printer,
     json_printer,

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from streamlog.cli.failure import CommandFailed
-from streamlog.cli.node_settings import ENVIRONMENT_PREFIX, given, with_options
+from streamlog.cli.node.resolved_settings import problems, resolve, unknown_variables
+from streamlog.cli.node.settings import ENVIRONMENT_PREFIX, given, with_options
+from streamlog.cli.node.settings_file import read_file
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json
-from streamlog.cli.resolved_settings import problems, resolve, unknown_variables
-from streamlog.cli.settings_file import read_file
 from streamlog.model.settings.node import NODE_SETTINGS
 
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from streamlog.cli.bench_load import ConsumeLoad, Limits, ProduceLoad
+from streamlog.cli.bench.latency import Latencies
+from streamlog.cli.bench.load import ConsumeLoad, Limits, ProduceLoad
 from streamlog.cli.completion import complete_topics
-from streamlog.cli.latency import Latencies
 from streamlog.cli.options import PARTITIONS_MAX, RATE_MAX, examples, whole_number
 from streamlog.cli.output import Output, OutputOption, show_json, size_text, table
-from streamlog.cli.produce import Compression
 from streamlog.cli.progress import Progress
+from streamlog.cli.records.produce import Compression
 from streamlog.cli.remote import admin_of, on_cluster, policy, run
 from streamlog.cli.target import Target
 

@@ -157,7 +157,7 @@ class LocalCluster:
     async def await_ready(self) -> None:
         """Wait until every started node serves. Raises CommandFailed when one ended or hangs."""
         # gRPC is imported only after processes were started: it and fork do not go together.
-        from streamlog.cli.node_health import serves
+        from streamlog.cli.node.health import serves
         from streamlog.host.network import GrpcNetwork
 
         network = GrpcNetwork()

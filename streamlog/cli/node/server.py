@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.node_settings import ENVIRONMENT_PREFIX, given, with_options
+from streamlog.cli.node.resolved_settings import resolve, unknown_variables
+from streamlog.cli.node.settings import ENVIRONMENT_PREFIX, given, with_options
 from streamlog.cli.options import examples
-from streamlog.cli.resolved_settings import resolve, unknown_variables
 from streamlog.model.settings.node import NodeConfig
 
 LOG_FORMATS = ("text", "json")
@@ -102,8 +102,8 @@ def run_server(
     except process.TooFewDescriptors as error:
         raise CommandFailed(str(error), EXIT_USAGE) from error
 
-    from streamlog.cli.logs import Logs
-    from streamlog.cli.node_process import NodeEnded, serve
+    from streamlog.cli.node.logs import Logs
+    from streamlog.cli.node.process import NodeEnded, serve
 
     logs = Logs(log_format, log_level, config.node_id)
     for note in unknown_variables(os.environ):

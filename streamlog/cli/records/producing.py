@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamlog.cli.failure import CommandFailed
-from streamlog.cli.input_lines import read_lines
 from streamlog.cli.output import counted
-from streamlog.cli.record_parser import LineUnreadable, ParsedRecord, Parser
+from streamlog.cli.records.input_lines import read_lines
+from streamlog.cli.records.parser import LineUnreadable, ParsedRecord, Parser
 
 if TYPE_CHECKING:
-    from streamlog.cli.pacing import Pacer
-    from streamlog.cli.produce_report import ProduceReport
     from streamlog.cli.progress import Progress
+    from streamlog.cli.records.pacing import Pacer
+    from streamlog.cli.records.report import ProduceReport
     from streamlog.client import Producer
 
 

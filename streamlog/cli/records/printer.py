@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.record_template import Field, Literal, Piece, parse_template
+from streamlog.cli.records.template import Field, Literal, Piece, parse_template
 
 if TYPE_CHECKING:
     from streamlog.client import ConsumerRecord

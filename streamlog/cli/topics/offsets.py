@@ -9,7 +9,7 @@ import typer
 from streamlog.cli.completion import complete_topics
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, show
-from streamlog.cli.positions import parse_time
+from streamlog.cli.records.positions import parse_time
 from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
 

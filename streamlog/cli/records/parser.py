@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.record_template import Field, Literal, Piece, parse_template
+from streamlog.cli.records.template import Field, Literal, Piece, parse_template
 
 Headers = list[tuple[str, bytes | None]]
 

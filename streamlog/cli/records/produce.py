@@ -11,18 +11,18 @@ from typing import Annotated
 
 import typer
 
-from streamlog.cli import record_parser
 from streamlog.cli.completion import complete_topics
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.input_lines import open_input
 from streamlog.cli.options import RATE_MAX, examples, fields, whole_number
 from streamlog.cli.output import Output, OutputOption, counted, size_text
-from streamlog.cli.pacing import Pacer
-from streamlog.cli.positions import parse_time
-from streamlog.cli.produce_report import ProduceReport
-from streamlog.cli.producing import Production
 from streamlog.cli.progress import Progress
-from streamlog.cli.record_parser import Parser
+from streamlog.cli.records import parser
+from streamlog.cli.records.input_lines import open_input
+from streamlog.cli.records.pacing import Pacer
+from streamlog.cli.records.parser import Parser
+from streamlog.cli.records.positions import parse_time
+from streamlog.cli.records.producing import Production
+from streamlog.cli.records.report import ProduceReport
 from streamlog.cli.remote import on_cluster, policy, run
 from streamlog.cli.target import Target
 
@@ -41,7 +41,7 @@ def register(application: typer.Typer) -> None:
     """Add the command."""
     application.command(
         "produce",
-        epilog=fields(record_parser.LETTERS)
+        epilog=fields(parser.LETTERS)
         + examples(
             "echo hello | streamlog produce greetings",
             "streamlog produce orders --key-separator : < orders.txt",
@@ -140,7 +140,7 @@ def produce(
     stamp_ms = None if timestamp is None else parse_time("--timestamp", timestamp)
     parse = _parser(key, key_separator, template, null)
     if headers or partition is not None or stamp_ms is not None:
-        parse = record_parser.with_defaults(parse, headers, partition, stamp_ms)
+        parse = parser.with_defaults(parse, headers, partition, stamp_ms)
     source = open_input(file)
     if file is None and sys.stdin.isatty():
         typer.echo("each line becomes a record; Ctrl-D ends the input", err=True)
@@ -182,12 +182,12 @@ def _parser(
     if key_separator == "":
         raise CommandFailed("--key-separator is empty", EXIT_USAGE)
     if key_separator is not None:
-        parse = record_parser.separator_parser(os.fsencode(key_separator))
+        parse = parser.separator_parser(os.fsencode(key_separator))
     elif template is not None:
-        parse = record_parser.template_parser(template)
+        parse = parser.template_parser(template)
     else:
-        parse = record_parser.value_parser(None if key is None else os.fsencode(key))
-    return parse if null is None else record_parser.with_null(parse, os.fsencode(null))
+        parse = parser.value_parser(None if key is None else os.fsencode(key))
+    return parse if null is None else parser.with_null(parse, os.fsencode(null))
 
 
 def _header(text: str) -> tuple[str, bytes | None]:

@@ -1,0 +1,1 @@
+"""`bench`: how fast a cluster is, by the public client."""

@@ -1,0 +1,1 @@
+"""`produce` and `consume`: text and files to records, and back."""

@@ -1,0 +1,1 @@
+"""Commands about topics: what there is, how large it is, and changes of it."""

@@ -193,22 +193,32 @@ def _run(outcome: Outcome) -> None:
 
     simulation = Simulation(outcome.options, build_node)
     log = TraceLog(simulation.trace)
-    root = logging.getLogger()
-    root.addHandler(log)
     try:
-        try:
-            simulation.run()
-        except (InvariantBroken, StepFailed, Livelock) as violation:
-            outcome.violations.append(f"{type(violation).__name__}: {violation}")
-        except Exception as defect:  # a seed that can not be judged has not passed
-            outcome.violations.append(f"the simulator failed: {defect!r}")
+        with _logging_to(log):
+            try:
+                simulation.run()
+            except (InvariantBroken, StepFailed, Livelock) as violation:
+                outcome.violations.append(f"{type(violation).__name__}: {violation}")
+            except Exception as defect:  # a seed that can not be judged has not passed
+                outcome.violations.append(f"the simulator failed: {defect!r}")
         outcome.violations.extend(simulation.cluster.all_failures())
         outcome.violations.extend(simulation.workload.defects)
         outcome.violations.extend(f"logged: {error}" for error in log.errors)
         _conclude(outcome, simulation)
     finally:
-        root.removeHandler(log)
         simulation.dispose()
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    """What simulated nodes log goes there and nowhere else: a record that somebody keeps keeps the
+    frames of dead processes alive."""
+    root = logging.getLogger()
+    before, root.handlers = root.handlers, [handler]
+    try:
+        yield
+    finally:
+        root.handlers = before
 
 
 def _conclude(outcome: Outcome, simulation: Simulation) -> None:

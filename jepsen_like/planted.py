@@ -73,8 +73,9 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "vote-not-journalled",
         "a vote is never forgotten",
         "streamlog.storage.group_log",
-        "self._submit(Write(write, (self._frame(FrameKind.HARD_STATE, content),)))",
-        "self._submit(Write(write, ()))",
+        "content = encode_hard_state(state.term, state.vote)",
+        "content = encode_hard_state(state.term, None)",
+        workload="votes",
     ),
     PlantedBug(
         "votes-for-shorter-logs",
@@ -89,13 +90,6 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "replication.raft.following",
         "if terms.term_at(Offset(entry.base + 1)) != entry.term:",
         "if terms.term_at(Offset(entry.base + 1)) is None:",
-    ),
-    PlantedBug(
-        "truncation-not-journalled",
-        "a truncation is durable before newer bytes",
-        "streamlog.storage.group_log",
-        "self._submit(Write(write, (frame,), on_durable=self._files.truncated()))",
-        "self._submit(Write(write, (), on_durable=self._files.truncated()))",
     ),
     PlantedBug(
         "large-append-not-fsynced",

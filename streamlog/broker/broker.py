@@ -6,7 +6,6 @@ clients retry: the listener must be up before, because nodes find each other thr
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -30,6 +29,7 @@ from streamlog.broker.replicas import ReplicaService
 from streamlog.broker.retention import Retention
 from streamlog.broker.trim import trim_partitions
 from streamlog.cluster.cluster import Cluster
+from streamlog.cluster.intervals import run_rounds
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
@@ -74,18 +74,16 @@ class Broker:
     async def start(self) -> None:
         """Take calls from now on."""
         self._cluster.on_replicas_changed(self._partitions.drop_removed)
-        self._tasks.start(self._look_after_retention(), "retention")
+        self._tasks.start(
+            run_rounds(self._retention.round, lambda: self._settings.now.retention_check_ms),
+            "retention",
+        )
         self._open = True
 
     async def stop(self) -> None:
         """Take no more calls; streams end with the listener."""
         self._open = False
         await self._tasks.stop()
-
-    async def _look_after_retention(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.now.retention_check_ms / 1_000)
-            await self._retention.round()
 
     def _task_failed(self, error: BaseException) -> None:
         _LOG.error("broker_task_failed", exc_info=error)

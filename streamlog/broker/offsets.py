@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from replication.errors import ReplicationError
-from streamlog.broker.each import each_in_order
-from streamlog.broker.error_mapping import to_proto
+from streamlog.broker.each import answered_by_leader, each_in_order
 from streamlog.broker.partition import Partition
 from streamlog.broker.partitions import Partitions
 from streamlog.model.errors import Reason, StreamlogError
@@ -22,29 +21,21 @@ async def list_offsets(
     partitions: Partitions, request: log_service_pb2.ListOffsetsRequest
 ) -> log_service_pb2.ListOffsetsResponse:
     """Answer every query; one that fails fails alone. Raises INVALID_REQUEST for their number."""
-    answers = await each_in_order(
-        "queries", request.queries, lambda query: _answer(partitions, query)
-    )
+
+    async def answer(query: Query) -> Answer:
+        blank = Answer(topic_id=query.topic_id, partition=query.partition)
+        return await answered_by_leader(partitions, blank, partial(_fill, query))
+
+    answers = await each_in_order("queries", request.queries, answer)
     return log_service_pb2.ListOffsetsResponse(answers=answers)
 
 
-async def _answer(partitions: Partitions, query: Query) -> Answer:
-    answer = Answer(topic_id=query.topic_id, partition=query.partition)
-    try:
-        partition = partitions.find_leader(query.topic_id, query.partition)
-    except StreamlogError as error:
-        answer.error.CopyFrom(to_proto(error))
-        return answer
-    try:
-        offset, timestamp_ms = await _look_up(partition, query)
-    except (StreamlogError, ReplicationError, TimeoutError) as error:
-        answer.error.CopyFrom(to_proto(partitions.explain(partition, error)))
-        return answer
+async def _fill(query: Query, partition: Partition, answer: Answer) -> None:
+    offset, timestamp_ms = await _look_up(partition, query)
     answer.offset = offset
     answer.leader_term = partition.group.term
     if timestamp_ms is not None:
         answer.timestamp_ms = timestamp_ms
-    return answer
 
 
 async def _look_up(partition: Partition, query: Query) -> tuple[int, int | None]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
-from replication.errors import ReplicationError
 from replication.types import Offset
-from streamlog.broker.each import each_in_order
-from streamlog.broker.error_mapping import to_proto
+from streamlog.broker.each import answered_by_leader, each_in_order
 from streamlog.broker.offsets import committed_end
 from streamlog.broker.partition import Partition
 from streamlog.broker.partitions import Partitions
-from streamlog.model.errors import StreamlogError
 from streamlog.v1 import log_service_pb2
 
 Trim = log_service_pb2.PartitionTrim
@@ -31,25 +29,18 @@ async def trim_partitions(
     """Trim each; one that fails fails alone. Raises INVALID_REQUEST for their number."""
 
     async def one(trim: Trim) -> Trimmed:
-        return await _trim(partitions, trim, timeout_ms / 1_000)
+        blank = Trimmed(topic_id=trim.topic_id, partition=trim.partition)
+        return await answered_by_leader(
+            partitions, blank, partial(_fill, trim.before_offset, timeout_ms / 1_000)
+        )
 
     results = await each_in_order("trims", request.trims, one)
     return log_service_pb2.TrimPartitionsResponse(results=results)
 
 
-async def _trim(partitions: Partitions, trim: Trim, timeout_s: float) -> Trimmed:
-    result = Trimmed(topic_id=trim.topic_id, partition=trim.partition)
-    try:
-        partition = partitions.find_leader(trim.topic_id, trim.partition)
-    except StreamlogError as error:
-        result.error.CopyFrom(to_proto(error))
-        return result
-    try:
-        async with asyncio.timeout(timeout_s):
-            result.start_offset = await _move_start(partition, trim.before_offset)
-    except (StreamlogError, ReplicationError, TimeoutError) as error:
-        result.error.CopyFrom(to_proto(partitions.explain(partition, error)))
-    return result
+async def _fill(before: int, timeout_s: float, partition: Partition, result: Trimmed) -> None:
+    async with asyncio.timeout(timeout_s):
+        result.start_offset = await _move_start(partition, before)
 
 
 async def _move_start(partition: Partition, before: int) -> int:

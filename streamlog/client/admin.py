@@ -11,7 +11,7 @@ from typing import Final, Self
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
 from streamlog.client.connection import LOG_SERVICE, Connection, Connections
 from streamlog.client.errors import ClientError, TopicUnknown
-from streamlog.client.leader_calls import LeaderCalls, PartitionId
+from streamlog.client.leader_calls import LeaderCalls
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Environment
@@ -305,7 +305,7 @@ class Admin:
         `position`: "earliest", "latest", or Unix milliseconds (the first offset whose timestamp
         is at or after; the end when all are before).
         """
-        ids = await self._ids([TopicPartition(*pair) for pair in partitions])
+        ids = await self._metadata.partition_ids(TopicPartition(*pair) for pair in partitions)
         found = await self._lookup.find(list(ids.values()), position)
         return dict(zip(ids, found, strict=True))
 
@@ -316,7 +316,7 @@ class Admin:
         whole. An offset below the present start changes nothing; one above the end raises
         OffsetOutOfRange, other partitions may have been trimmed then.
         """
-        ids = await self._ids([TopicPartition(*pair) for pair in before])
+        ids = await self._metadata.partition_ids(TopicPartition(*pair) for pair in before)
         trims = {
             ids[pair]: log_service_pb2.PartitionTrim(
                 topic_id=ids[pair][0], partition=pair.partition, before_offset=offset
@@ -370,19 +370,6 @@ class Admin:
         return sorted(
             found, key=lambda replica: (replica.topic, replica.partition, replica.node_id)
         )
-
-    async def _ids(self, pairs: Sequence[TopicPartition]) -> dict[TopicPartition, PartitionId]:
-        """Topic ids and partition numbers. Raises TopicUnknown, ValueError."""
-        ids: dict[TopicPartition, PartitionId] = {}
-        for pair in pairs:
-            topic = await self._metadata.topic(pair.topic, partitions=pair.partition + 1)
-            if not 0 <= pair.partition < len(topic.partitions):
-                raise ValueError(
-                    f"topic {pair.topic!r} has partitions 0 to {len(topic.partitions) - 1}, "
-                    f"not {pair.partition}"
-                )
-            ids[pair] = (topic.topic_id, pair.partition)
-        return ids
 
 
 async def _trim(

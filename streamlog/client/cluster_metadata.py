@@ -10,7 +10,7 @@ is older news than what is known, and is ignored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ from streamlog.client.connection import (
     ResponseT,
 )
 from streamlog.client.errors import ClientError, ConnectionLost, from_wire
+from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Environment
 from streamlog.model.errors import UNAVAILABLE, Reason
 from streamlog.v1.log_service_pb2 import (
@@ -41,6 +42,9 @@ PATIENCE_MS_FIRST: Final = 1_000
 """With a node that does not answer what another one can answer, too."""
 RETRY_MS_FIRST: Final = 50
 RETRY_MS_MAX: Final = 1_000
+
+PartitionId = tuple[int, int]
+"""Topic id and partition number."""
 
 
 @dataclass(slots=True)
@@ -188,6 +192,22 @@ class ClusterMetadata:
                     return view
                 await asyncio.sleep(backoff.next_ms() / 1000)
         return view
+
+    async def partition_ids(
+        self, pairs: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, PartitionId]:
+        """Topic ids and numbers of partitions. Raises ValueError for a number that the topic does
+        not have, and what `topic` raises."""
+        ids: dict[TopicPartition, PartitionId] = {}
+        for pair in pairs:
+            topic = await self.topic(pair.topic, partitions=pair.partition + 1)
+            if not 0 <= pair.partition < len(topic.partitions):
+                raise ValueError(
+                    f"topic {pair.topic!r} has partitions 0 to {len(topic.partitions) - 1}, "
+                    f"not {pair.partition}"
+                )
+            ids[pair] = (topic.topic_id, pair.partition)
+        return ids
 
     async def refresh(self) -> None:
         """Ask some node about all tracked topics. Raises ClientError when none answers."""

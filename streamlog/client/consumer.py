@@ -339,17 +339,18 @@ class Consumer:
 
     async def _prepare(self) -> None:
         """Before records are taken."""
-        self._home.check()
-        if self._closed:
-            raise closed("consumer")
+        self._check_usable()
         await self._placement.place()
 
     def _enter(self) -> None:
         """Before anything else is asked or changed."""
+        self._check_usable()
+        self._source.settle()
+
+    def _check_usable(self) -> None:
         self._home.check()
         if self._closed:
             raise closed("consumer")
-        self._source.settle()
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

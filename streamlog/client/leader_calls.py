@@ -7,15 +7,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from streamlog.client.backoff import Backoff
-from streamlog.client.cluster_metadata import RETRY_MS_FIRST, RETRY_MS_MAX, ClusterMetadata
+from streamlog.client.cluster_metadata import (
+    RETRY_MS_FIRST,
+    RETRY_MS_MAX,
+    ClusterMetadata,
+    PartitionId,
+)
 from streamlog.client.connection import Connection, Connections
 from streamlog.client.errors import ClientError, ConnectionLost, from_wire
 from streamlog.client.transport import Environment
 from streamlog.model.errors import UNAVAILABLE, Reason
 from streamlog.v1.error_pb2 import Error
-
-PartitionId = tuple[int, int]
-"""Topic id and partition number."""
 
 
 class Answer(Protocol):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from streamlog.client.cluster_metadata import PartitionId
 from streamlog.client.connection import LOG_SERVICE, Connection
-from streamlog.client.leader_calls import LeaderCalls, PartitionId
+from streamlog.client.leader_calls import LeaderCalls
 from streamlog.v1.log_service_pb2 import (
     OFFSET_SPEC_EARLIEST,
     OFFSET_SPEC_LATEST,

@@ -128,16 +128,9 @@ class Placement:
         self, pairs: Sequence[TopicPartition], position: Position
     ) -> dict[TopicPartition, OffsetAtTime]:
         """Offsets of partitions. Raises TopicUnknown, ValueError, ConnectionLost."""
-        ids = []
-        for pair in pairs:
-            topic = await self._metadata.topic(pair.topic, partitions=pair.partition + 1)
-            if not 0 <= pair.partition < len(topic.partitions):
-                raise ValueError(
-                    f"topic {pair.topic!r} has partitions 0 to {len(topic.partitions) - 1}, "
-                    f"not {pair.partition}"
-                )
-            ids.append((topic.topic_id, pair.partition))
-        return dict(zip(pairs, await self._lookup.find(ids, position), strict=True))
+        ids = await self._metadata.partition_ids(pairs)
+        found = await self._lookup.find(list(ids.values()), position)
+        return dict(zip(ids, found, strict=True))
 
     def out_of_range(self, state: PartitionFetch, error: OffsetOutOfRange) -> None:
         """The leader does not have the position: do as the policy says."""

@@ -311,18 +311,18 @@ class Producer:
                 count += 1
             return count
         for record in records:
-            try:
-                if self._serializes:
-                    key, value, timestamp_ms = self._fields(record)
-                    send(value, key, timestamp_ms=timestamp_ms)
-                elif isinstance(record, bytes):
-                    send(record)
-                elif len(record) == 2:
-                    send(record[1], record[0])
-                else:
-                    send(record[1], record[0], timestamp_ms=record[2])
-            except NotReady:
+            if self._serializes:
                 await self._send_one(writer, record)
+            else:
+                try:
+                    if isinstance(record, bytes):
+                        send(record)
+                    elif len(record) == 2:
+                        send(record[1], record[0])
+                    else:
+                        send(record[1], record[0], timestamp_ms=record[2])
+                except NotReady:
+                    await self._send_one(writer, record)
             count += 1
             if not count % YIELD_EVERY_RECORDS:
                 await asyncio.sleep(0)

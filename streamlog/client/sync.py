@@ -112,6 +112,7 @@ class _Blocking:
     """What the three have in common: a twin, its thread, and an end."""
 
     _what = ""
+    _twin: Any
 
     def __init__(self) -> None:
         self._thread = _LoopThread(self._what)
@@ -133,8 +134,14 @@ class _Blocking:
                 raise
             error.add_note(str(lost))
 
+    def close(self) -> None:
+        """End the connections, and the thread."""
+        self._close(None)
+
     def _close(self, timeout_ms: float | None) -> None:
-        raise NotImplementedError
+        if not self._thread.is_closed:
+            self._thread.run(self._twin.close())
+            self._thread.close()
 
     def _make(self, make: Callable[[], ResultT]) -> ResultT:
         """Make the twin where it will be used. A refused argument leaves no thread behind."""
@@ -200,20 +207,12 @@ class Admin(_Blocking):
     list_offsets = _waits(aio_admin.Admin.list_offsets)
     trim = _waits(aio_admin.Admin.trim)
 
-    def close(self) -> None:
-        """End the connections."""
-        self._close(None)
-
-    def _close(self, timeout_ms: float | None) -> None:
-        if not self._thread.is_closed:
-            self._thread.run(self._twin.close())
-            self._thread.close()
-
 
 class Consumer(_Blocking):
     """As `streamlog.client.Consumer`; a context manager, and an iterator over records."""
 
     _what = "consumer"
+    _twin: aio_consumer.Consumer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -248,20 +247,12 @@ class Consumer(_Blocking):
             assert records is not None
             yield from records
 
-    def close(self) -> None:
-        """Stop reading."""
-        self._close(None)
-
-    def _close(self, timeout_ms: float | None) -> None:
-        if not self._thread.is_closed:
-            self._thread.run(self._twin.close())
-            self._thread.close()
-
 
 class Producer(_Blocking):
     """As `streamlog.client.Producer`; a context manager."""
 
     _what = "producer"
+    _twin: aio_producer.Producer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.executor import Executed, Executor, MetadataRuntime
 from streamlog.cluster.formation import Formation, Identity
 from streamlog.cluster.forwarding import Forwarding
+from streamlog.cluster.intervals import run_rounds
 from streamlog.cluster.leadership import Leadership
 from streamlog.cluster.learners import Learners
 from streamlog.cluster.local_replicas import LocalReplicas
@@ -370,10 +371,12 @@ class Cluster:
         await runtime.start()
         self._executor.attach(runtime)
         self._spawn(self._replicas.run())
-        self._spawn(self.leadership.run(lambda: self._settings.now.leader_return_ms))
+        self._spawn(
+            run_rounds(self.leadership.return_home, lambda: self._settings.now.leader_return_ms)
+        )
         self._spawn(learners.run())
         self._spawn(self._repairer.run())
-        self._spawn(self.scrubber.run(lambda: self._settings.now.scrub_interval_ms))
+        self._spawn(run_rounds(self.scrubber.round, lambda: self._settings.now.scrub_interval_ms))
 
     async def _register_until_done(self, founding: Founding) -> Executed:
         """Register, as long as it takes. Raises StreamlogError when it is refused."""

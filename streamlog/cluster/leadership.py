@@ -27,8 +27,6 @@ from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, GroupId, NodeId, Offset, Replica
 from streamlog.cluster.view import ClusterView
 
-ASK_AGAIN_MS: Final = 10_000
-"""While leaders shall not go home: how often to ask whether they shall now."""
 LAG_MAX: Final = 20_000
 """Offsets; a few batches in flight under load are less."""
 RETURNS_CONCURRENT: Final = 8
@@ -45,14 +43,6 @@ class Leadership:
         self._node_id, self._view, self._host = node_id, view, host
         self._away: dict[GroupId, None] = {}
         """Groups whose preferred leader could have had them in the last round."""
-
-    async def run(self, interval_ms: Callable[[], int]) -> None:
-        """Let leaders go home, a round each interval, until cancelled; 0: none now."""
-        while True:
-            now_ms = interval_ms()
-            await asyncio.sleep((now_ms or ASK_AGAIN_MS) / 1_000)
-            if now_ms:
-                await self.return_home()
 
     async def return_home(self) -> int:
         """One round; returns how many groups went.

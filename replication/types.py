@@ -79,6 +79,9 @@ class Membership:
     voters: tuple[Replica, ...]
     old_voters: tuple[Replica, ...] = ()
     learners: tuple[Replica, ...] = ()
+    version: int = 0
+    """Of the wish that this configuration serves, as its owner counts them: a leader that knows
+    only an older wish can not undo what a newer one led to."""
 
     @property
     def joint(self) -> bool:

@@ -194,10 +194,7 @@ class Group(ReplicaDriver):
         if self._requests.changing:
             raise MembershipChangeRefused(self.group_id, "another change is under way")
         settled = self.core.membership_committed
-        if settled and (target.voters, target.learners) == (
-            self.membership.voters,
-            self.membership.learners,
-        ):
+        if settled and target == self.membership:
             return
         done = self._requests.begin_change(target)
         self.step(ChangeMembership(target))

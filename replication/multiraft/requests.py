@@ -62,13 +62,7 @@ class Requests:
     def membership_committed(self, membership: Membership) -> None:
         """A configuration is committed; maybe the awaited one."""
         target, future = self._membership_target, self._membership
-        if (
-            target is not None
-            and future is not None
-            and not membership.joint
-            and membership.voters == target.voters
-            and membership.learners == target.learners
-        ):
+        if future is not None and membership == target:
             self._membership, self._membership_target = None, None
             if not future.done():
                 future.set_result(None)

@@ -26,6 +26,8 @@ def refusal(current: Membership, target: Membership, following: Container[Replic
         return "the target names old voters"
     if not target.voters:
         return "the target has no voters"
+    if target.version < current.version:
+        return f"version {current.version} is in force, {target.version} is older"
     for what, members in (("voters", target.voters), ("learners", target.learners)):
         ids = [member.replica_id for member in members]
         if ids != sorted(set(ids)):
@@ -49,13 +51,13 @@ def enter_change(current: Membership, target: Membership) -> Membership:
     """The configuration to append first: joint when the voters change, else the target."""
     if target.voters == current.voters:
         return target
-    return Membership(target.voters, current.voters, target.learners)
+    return Membership(target.voters, current.voters, target.learners, target.version)
 
 
 def leave_joint(joint: Membership) -> Membership:
     """The configuration that ends a joint one."""
     invariant(joint.joint, "a configuration to leave is not joint", membership=joint)
-    return Membership(joint.voters, (), joint.learners)
+    return Membership(joint.voters, (), joint.learners, joint.version)
 
 
 class MembershipHistory:

@@ -106,6 +106,7 @@ def membership_to_wire(membership: Membership) -> membership_pb2.Membership:
         voters=[_replica(r) for r in membership.voters],
         old_voters=[_replica(r) for r in membership.old_voters],
         learners=[_replica(r) for r in membership.learners],
+        version=membership.version,
     )
 
 
@@ -115,6 +116,7 @@ def membership_from_wire(wire: membership_pb2.Membership) -> Membership:
         _read_replicas(wire.voters),
         _read_replicas(wire.old_voters),
         _read_replicas(wire.learners),
+        wire.version,
     )
 
 

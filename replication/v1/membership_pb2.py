@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freplication/v1/membership.proto\x12\x0ereplication.v1\"c\n\x07Replica\x12\x12\n\nreplica_id\x18\x01 \x01(\x04\x12\x0f\n\x07node_id\x18\x02 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x03 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x04 \x01(\x06\"\x8d\x01\n\nMembership\x12\'\n\x06voters\x18\x01 \x03(\x0b\x32\x17.replication.v1.Replica\x12+\n\nold_voters\x18\x02 \x03(\x0b\x32\x17.replication.v1.Replica\x12)\n\x08learners\x18\x03 \x03(\x0b\x32\x17.replication.v1.Replica\"\x9e\x01\n\rGroupCreation\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12.\n\nmembership\x18\x02 \x01(\x0b\x32\x1a.replication.v1.Membership\x12\x18\n\x10local_replica_id\x18\x03 \x01(\x04\x12\x10\n\x08topic_id\x18\x04 \x01(\x04\x12\x11\n\tpartition\x18\x05 \x01(\r\x12\x0c\n\x04kind\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freplication/v1/membership.proto\x12\x0ereplication.v1\"c\n\x07Replica\x12\x12\n\nreplica_id\x18\x01 \x01(\x04\x12\x0f\n\x07node_id\x18\x02 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x03 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x04 \x01(\x06\"\x9e\x01\n\nMembership\x12\'\n\x06voters\x18\x01 \x03(\x0b\x32\x17.replication.v1.Replica\x12+\n\nold_voters\x18\x02 \x03(\x0b\x32\x17.replication.v1.Replica\x12)\n\x08learners\x18\x03 \x03(\x0b\x32\x17.replication.v1.Replica\x12\x0f\n\x07version\x18\x04 \x01(\x04\"\x9e\x01\n\rGroupCreation\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12.\n\nmembership\x18\x02 \x01(\x0b\x32\x1a.replication.v1.Membership\x12\x18\n\x10local_replica_id\x18\x03 \x01(\x04\x12\x10\n\x08topic_id\x18\x04 \x01(\x04\x12\x11\n\tpartition\x18\x05 \x01(\r\x12\x0c\n\x04kind\x18\x06 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLICA']._serialized_start=51
   _globals['_REPLICA']._serialized_end=150
   _globals['_MEMBERSHIP']._serialized_start=153
-  _globals['_MEMBERSHIP']._serialized_end=294
-  _globals['_GROUPCREATION']._serialized_start=297
-  _globals['_GROUPCREATION']._serialized_end=455
+  _globals['_MEMBERSHIP']._serialized_end=311
+  _globals['_GROUPCREATION']._serialized_start=314
+  _globals['_GROUPCREATION']._serialized_end=472
 # @@protoc_insertion_point(module_scope)

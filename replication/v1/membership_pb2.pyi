@@ -18,14 +18,16 @@ class Replica(_message.Message):
     def __init__(self, replica_id: _Optional[int] = ..., node_id: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ...) -> None: ...
 
 class Membership(_message.Message):
-    __slots__ = ("voters", "old_voters", "learners")
+    __slots__ = ("voters", "old_voters", "learners", "version")
     VOTERS_FIELD_NUMBER: _ClassVar[int]
     OLD_VOTERS_FIELD_NUMBER: _ClassVar[int]
     LEARNERS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     voters: _containers.RepeatedCompositeFieldContainer[Replica]
     old_voters: _containers.RepeatedCompositeFieldContainer[Replica]
     learners: _containers.RepeatedCompositeFieldContainer[Replica]
-    def __init__(self, voters: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., old_voters: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., learners: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ...) -> None: ...
+    version: int
+    def __init__(self, voters: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., old_voters: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., learners: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class GroupCreation(_message.Message):
     __slots__ = ("group_id", "membership", "local_replica_id", "topic_id", "partition", "kind")

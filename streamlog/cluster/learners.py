@@ -96,4 +96,5 @@ class Learners:
         ]
         if not missing:
             return None
-        return Membership(present.voters, learners=tuple(sorted((*present.learners, *missing))))
+        learners = tuple(sorted((*present.learners, *missing)))
+        return Membership(present.voters, (), learners, present.version)

@@ -25,6 +25,7 @@ def encode_membership(membership: Membership) -> membership_pb2.Membership:
         voters=_encode_replicas(membership.voters),
         old_voters=_encode_replicas(membership.old_voters),
         learners=_encode_replicas(membership.learners),
+        version=membership.version,
     )
 
 
@@ -34,6 +35,7 @@ def decode_membership(message: membership_pb2.Membership) -> Membership:
         voters=_decode_replicas(message.voters),
         old_voters=_decode_replicas(message.old_voters),
         learners=_decode_replicas(message.learners),
+        version=message.version,
     )
 
 

@@ -52,6 +52,19 @@ def test_voters_change_jointly_and_learners_alone() -> None:
     assert enter_change(THREE, more) == more
 
 
+def test_an_older_wish_does_not_undo_a_newer_one() -> None:
+    """The version stays through the joint configuration, and what has a lower one is refused: a
+    leader that has not heard of the newest wish might bring back replicas that are deleted."""
+    newer = Membership(_replicas(1, 2, 4), version=2)
+    joint = enter_change(THREE, newer)
+    assert joint.version == 2
+    assert leave_joint(joint) == newer
+    older = Membership(THREE.voters, version=1)
+    said = refusal(newer, older, [ReplicaId(3)])
+    assert said == "version 2 is in force, 1 is older"
+    assert refusal(newer, Membership(THREE.voters, version=2), [ReplicaId(3)]) is None
+
+
 def test_a_truncation_takes_back_what_is_not_committed() -> None:
     """In force from append on, back with the entry, fixed by the commit."""
     joint = Membership(_replicas(1, 2, 4), THREE.voters)

@@ -88,6 +88,14 @@ class MembershipChangeRefused(ReplicationError):
         super().__init__(f"membership change of group {group_id} refused: {reason}")
 
 
+class RecoveryRefused(ReplicationError):
+    """A group is not forced to go on without its majority; the reason says why."""
+
+    def __init__(self, group_id: GroupId, reason: str) -> None:
+        self.group_id, self.reason = group_id, reason
+        super().__init__(f"group {group_id} is not forced to go on here: {reason}")
+
+
 class OffsetOutOfRange(ReplicationError):
     """The offset lies outside the log."""
 

@@ -20,6 +20,7 @@ from replication.types import (
     Membership,
     NodeId,
     Offset,
+    Replica,
     ReplicaId,
     Term,
 )
@@ -134,6 +135,32 @@ class ReplicatedGroup(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ForcedRecovery:
+    """What a group goes on with, at one replica, when its majority is gone for good.
+
+    Kept is the log of this replica, [start, end). Gone may be every committed entry from `end` on;
+    nobody who is left knows whether there was any.
+    """
+
+    group_id: GroupId
+    term: Term
+    """Newest that this replica saw, before the recovery."""
+    start: Offset
+    end: Offset
+    """Exclusive end of what is kept."""
+    end_term: Term
+    """Term of the last entry kept."""
+    commit_end: Offset
+    """As far as this replica knows; what it keeps above may never have been committed."""
+    heard_commit_end: Offset
+    """As the last leader told it, 0 when none did since the start: where it is above `end`,
+    entries are gone for certain."""
+    survivors: tuple[Replica, ...]
+    left_behind: tuple[Replica, ...]
+    """Members that are none any more. Should one of them come back, it is not listened to."""
+
+
+@dataclass(frozen=True, slots=True)
 class KnownLeader:
     """What a node was told of a group's leader."""
 
@@ -177,6 +204,28 @@ class GroupHost(Protocol):
 
     async def remove(self, group_id: GroupId) -> None:
         """Stop the replica and delete its log."""
+        ...
+
+    def forced_recovery(self, group_id: GroupId, survivors: Sequence[ReplicaId]) -> ForcedRecovery:
+        """What `force_membership` would do now. Raises UnknownGroup, RecoveryRefused."""
+        ...
+
+    async def force_membership(
+        self, group_id: GroupId, survivors: Sequence[ReplicaId]
+    ) -> ForcedRecovery:
+        """Make the group go on with these members as its only voters, and with this replica's
+        log: its majority is gone for good, says an operator.
+
+        Returns when this node leads the group; callers bound the wait with a timeout. Breaks a
+        promise: what the lost majority committed and this replica does not have is lost.
+
+        Args:
+            group_id: a group with a replica here.
+            survivors: of its members; the replica here is one of them.
+
+        Raises UnknownGroup, and RecoveryRefused: a majority of the members is alive as far as
+        this node knows, or the log here is damaged or empty.
+        """
         ...
 
     def leader_of(self, group_id: GroupId) -> KnownLeader | None:

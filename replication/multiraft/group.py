@@ -7,7 +7,7 @@ timing. What callers wait for belongs to the group: a cancelled caller cancels n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from replication.errors import (
     LeadershipLost,
@@ -30,11 +30,14 @@ from replication.multiraft.read_rounds import ReadRounds
 from replication.multiraft.replica_driver import ReplicaDriver
 from replication.multiraft.requests import Requests
 from replication.raft.effects import AppendProposal, MembershipChanged, Role, RoleChanged
+from replication.raft.eras import era_of
 from replication.raft.events import (
     ChangeMembership,
     CommitFlush,
     ElectionTimeout,
+    ForceMembership,
     HigherTermSeen,
+    LeaderAnnounced,
     LeaderHeard,
     LivePeersChanged,
     LogInstalled,
@@ -200,6 +203,23 @@ class Group(ReplicaDriver):
         self.step(ChangeMembership(target))
         await asyncio.shield(done)
 
+    async def force_membership(self, survivors: Sequence[ReplicaId]) -> None:
+        """Go on with these voters, in a new era; returns when this replica leads and an entry of
+        its term is committed. `forced_recovery` says whether it may be."""
+        done = self._requests.begin_establishing()
+        self.step(ForceMembership(tuple(survivors)))
+        self.following.campaigned()
+        await asyncio.shield(done)
+
+    def leader_announced(self, term: Term) -> None:
+        """A node says that it leads the group: matters when the group went on without this
+        replica."""
+        if term > self.term and era_of(term) > era_of(self.term) and self.failed is None:
+            self.step(LeaderAnnounced(term))
+
+    def _leadership_established(self) -> None:
+        self._requests.established()
+
     @property
     def start(self) -> Offset:
         """First offset."""
@@ -351,6 +371,8 @@ class Group(ReplicaDriver):
 
     def follow_led(self, node_id: NodeId, led: LedGroup) -> Term | None:
         """A node's heartbeat says it leads this group: None when this replica follows it."""
+        if self.core.is_ignored(led.leader, led.term):
+            return Term(0)
         if self.failed is not None or not led.leader:
             return self.term
         if not self.accepts_from(led.leader, node_id) or led.term < self.term:
@@ -411,6 +433,7 @@ class Group(ReplicaDriver):
         self.node.writes.forget(self.group_id)
         failure = None if error is None else self._failure()
         self._fail_waiting(lambda: failure or LeadershipLost(self.group_id, term))
+        self._requests.fail_establishing(failure or LeadershipLost(self.group_id, term))
         self._note("role_changed", Role.FOLLOWER, term, None)
         if not self._telling:
             self._tell()

@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
-from replication.errors import LogCorrupt, ReplicationError, StorageFailed
-from replication.group import AddressBook, KnownLeader
+from replication.errors import LogCorrupt, ReplicationError, StorageFailed, UnknownGroup
+from replication.group import AddressBook, ForcedRecovery, KnownLeader
 from replication.log import EntryCodec, LogStore, ReplicaLog
 from replication.multiraft.budget import NodeBudget
 from replication.multiraft.context import NodeContext
 from replication.multiraft.counters import ReplicationCounters
 from replication.multiraft.directory import LeaderDirectory
 from replication.multiraft.elections import ElectionSchedule
+from replication.multiraft.forced_recovery import plan_recovery
 from replication.multiraft.group import Group
 from replication.multiraft.install_receiver import InstallReceiver
 from replication.multiraft.install_sender import InstallSender
@@ -49,9 +50,13 @@ from replication.types import (
     GroupCreation,
     GroupId,
     NodeId,
+    ReplicaId,
     Term,
     WriteSequence,
 )
+
+_LISTEN_TIMEOUTS = 2
+"""Election timeouts after the start, before a node can say which nodes do not live."""
 
 
 class MultiRaft:
@@ -100,6 +105,7 @@ class MultiRaft:
         self._directory = LeaderDirectory(settings.announced_groups_max)
         self._refusals: dict[NodeId, str] = {}
         self._running = False
+        self._started_ms = 0.0
         self._failure: Exception | None = None
         self.dropped_messages = 0
         """Messages for groups that are not here, since the start."""
@@ -164,6 +170,7 @@ class MultiRaft:
         for group_id in sorted(self._store.logs):
             if group_id not in self._groups:
                 self._open(self._store.logs[group_id])
+        self._started_ms = self._clock.monotonic_ms()
         self._peers.start()
         self._liveness.start()
 
@@ -217,6 +224,23 @@ class MultiRaft:
         finally:
             if not lock.locked():
                 self._creating.pop(group_id, None)
+
+    def forced_recovery(self, group_id: GroupId, survivors: Sequence[ReplicaId]) -> ForcedRecovery:
+        """What `force_membership` would do now; see GroupHost."""
+        group = self._groups.get(group_id)
+        if group is None:
+            raise UnknownGroup(group_id)
+        listened_ms = self._clock.monotonic_ms() - self._started_ms
+        quiet_ms = _LISTEN_TIMEOUTS * self._settings.election_timeout_ms - listened_ms
+        return plan_recovery(group, survivors, self.live_nodes(), quiet_ms)
+
+    async def force_membership(
+        self, group_id: GroupId, survivors: Sequence[ReplicaId]
+    ) -> ForcedRecovery:
+        """Go on without a majority that is gone for good; see GroupHost."""
+        recovery = self.forced_recovery(group_id, survivors)
+        await self._groups[group_id].force_membership(survivors)
+        return recovery
 
     def leader_of(self, group_id: GroupId) -> KnownLeader | None:
         """Of any group of the cluster: local knowledge or the newest announcement.
@@ -447,6 +471,9 @@ class MultiRaft:
     def announcement_received(self, announcement: Announcement) -> None:
         """News of a leader."""
         self._directory.take(announcement)
+        group = self._groups.get(announcement.group_id)
+        if group is not None:
+            group.leader_announced(announcement.term)
 
     def peer_connected(self, node_id: NodeId) -> None:
         """Our control stream stands: tell all that this node leads."""

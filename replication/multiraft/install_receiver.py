@@ -184,7 +184,7 @@ def _check_still(group: Group, begin: InstallBegin) -> None:
     log = group.log
     if group.failed is not None or group.role is not Role.FOLLOWER or group.term != begin.term:
         raise _Refused(f"the replica is in term {group.term}")
-    if log.needs_install:
+    if log.needs_install or group.core.needs_install:
         return
     if begin.end < group.commit_end:
         raise _Refused(f"the copy ends at {begin.end}, below the commit {group.commit_end}")

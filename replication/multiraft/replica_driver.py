@@ -165,6 +165,7 @@ class ReplicaDriver(ABC):
                 self._role_changed(effect)
             case LeadershipEstablished():
                 self.established = True
+                self._leadership_established()
                 self._note("leadership_established", effect.term)
             case MembershipChanged():
                 self.membership = effect.membership
@@ -332,6 +333,9 @@ class ReplicaDriver(ABC):
 
     @abstractmethod
     def _role_changed(self, effect: RoleChanged) -> None: ...
+
+    @abstractmethod
+    def _leadership_established(self) -> None: ...
 
     @abstractmethod
     def _commit_advanced(self, end: Offset) -> None: ...

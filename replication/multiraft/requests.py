@@ -18,13 +18,14 @@ class Requests:
     Invariant: at most one transfer and one membership change are awaited at a time.
     """
 
-    __slots__ = ("_log_starts", "_membership", "_membership_target", "_transfer")
+    __slots__ = ("_establishing", "_log_starts", "_membership", "_membership_target", "_transfer")
 
     def __init__(self) -> None:
         self._transfer: asyncio.Future[None] | None = None
         self._membership: asyncio.Future[None] | None = None
         self._membership_target: Membership | None = None
         self._log_starts: list[tuple[Offset, asyncio.Future[None]]] = []
+        self._establishing: list[asyncio.Future[None]] = []
 
     # -- transfer ------------------------------------------------------------------------------
 
@@ -71,6 +72,27 @@ class Requests:
         """The change was not taken up."""
         future, self._membership, self._membership_target = self._membership, None, None
         if future is not None:
+            fail(future, error)
+
+    # -- forced recovery -----------------------------------------------------------------------
+
+    def begin_establishing(self) -> asyncio.Future[None]:
+        """Ends when this replica leads and an entry of its term is committed."""
+        future = _future()
+        self._establishing.append(future)
+        return future
+
+    def established(self) -> None:
+        """It is so."""
+        waiting, self._establishing = self._establishing, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def fail_establishing(self, error: Exception) -> None:
+        """The replica takes part no more."""
+        waiting, self._establishing = self._establishing, []
+        for future in waiting:
             fail(future, error)
 
     # -- log start -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ in `effects`, what replicas say to each other in `messages`. Everything else is 
 | `readable` | what can be read between steps |
 | `replica_state` | term, vote, log, commit: what every role shares |
 | `elections` | who gets a vote, who has won |
+| `eras` | going on without a majority that is gone for good |
 | `following` | a follower takes entries |
 | `leadership` | a leader commits, reads, hands over, changes members |
 | `replication_flow`, `progress` | what a leader sends to which peer |
@@ -42,10 +43,13 @@ The driver's duties
    reads: a lost probe is not repeated.
 7. Watch nodes: LivePeersChanged whenever the set changes, and once after RoleChanged to leader;
    LeaderHeard when a node heartbeat names a leader that this replica does not follow in that term;
-   HigherTermSeen when a peer refuses the own heartbeat; `leader_live` with every message.
+   HigherTermSeen when a peer refuses the own heartbeat; `leader_live` with every message;
+   LeaderAnnounced when a node says it leads the group in a later era. A heartbeat that `is_ignored`
+   is refused without telling the own term.
 8. AppendEntries given to `step` have passed their checks: entries connect to each other, and the
    first to `previous`. `AppendReceived.first` refers to the message just stepped.
-9. BeginInstall is answered, in the end, by InstallSucceeded or InstallFailed (not at once: back
+9. ForceMembership only by the will of an operator, while a majority is not live (`eras`).
+   BeginInstall is answered, in the end, by InstallSucceeded or InstallFailed (not at once: back
    off). The receiver finishes a copy only if it ends at or above its `commit_end` or it
    `needs_install`, and steps LogInstalled in the turn in which the log is replaced, with no write
    effect of this core outstanding in between.
@@ -67,6 +71,7 @@ Departures from the thesis
   elected by this replica's vote, it would have held it too (the vote came after); had it not,
   the quorums that elected it and that committed the entry share another replica of which the same
   is true. What is *not* harmless is to match a completion to a log by offset: `pending_writes`.
+- A term has an era, and a majority that is gone for good can be given up (`eras`).
 - A replica whose log was damaged (`needs_install`) neither votes, acknowledges nor echoes.
 - New voters must be learners that follow the log first (4.2.1); a removed leader names a successor.
 
@@ -91,5 +96,6 @@ What each section of the Raft thesis asks for is told, step by step, in tests/sc
 | 6.4 linearizable reads | `read_index.txt` |
 | 9.6 PreVote | `pre_vote.txt` |
 | 10.2.1 pipelining, writing in parallel | `pipelining.txt` |
+| a majority that is gone for good (`eras`) | `forced_recovery.txt` |
 | news of the commit without heartbeats | `commit_news.txt` |
 """

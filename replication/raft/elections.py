@@ -7,6 +7,7 @@ covers its log too, so a candidate never wins on entries that a crash would take
 from __future__ import annotations
 
 from replication.raft.effects import Role
+from replication.raft.eras import era_of, is_left_behind, newest_era
 from replication.raft.messages import VoteRequest, VoteResponse
 from replication.raft.pending_writes import SENT_AT_ONCE
 from replication.raft.quorum import has_quorum
@@ -42,9 +43,9 @@ def may_campaign(state: ReplicaState) -> bool:
     can be elected; so it campaigns until that entry is known to be committed (section 4.2.2).
     """
     memberships, own = state.memberships, state.replica_id
-    return not state.needs_install and (
-        memberships.current.is_voter(own) or memberships.before_current.is_voter(own)
-    )
+    if state.needs_install or is_left_behind(state):
+        return False
+    return memberships.current.is_voter(own) or memberships.before_current.is_voter(own)
 
 
 def ask_pre_votes(state: ReplicaState) -> Campaign:
@@ -68,6 +69,16 @@ def ask_votes(state: ReplicaState, *, transfer: bool) -> Campaign:
     return campaign
 
 
+def campaign_alone(state: ReplicaState) -> Campaign:
+    """Ask the survivors of a forced recovery for their votes, the own included, once the entry
+    that names them is durable."""
+    state.become(Role.CANDIDATE, None)
+    written = state.writes.covering(state.terms.end.end)
+    campaign = Campaign(state.term, pre_vote=False, own_write=written)
+    _ask(state, campaign, transfer=False)
+    return campaign
+
+
 def _ask(state: ReplicaState, campaign: Campaign, *, transfer: bool) -> None:
     membership = state.memberships.current
     for member in membership.replicas():
@@ -81,7 +92,11 @@ def _ask(state: ReplicaState, campaign: Campaign, *, transfer: bool) -> None:
 
 def log_is_enough(state: ReplicaState, request: VoteRequest) -> bool:
     """The candidate's log holds all that may be committed here (section 3.6.1)."""
-    return not state.needs_install and request.last >= state.terms.end
+    return (
+        not state.needs_install
+        and request.last >= state.terms.end
+        and era_of(request.last.term) >= newest_era(state)
+    )
 
 
 def answer_pre_vote(state: ReplicaState, request: VoteRequest, *, leader_live: bool) -> None:

@@ -140,6 +140,24 @@ class ChangeMembership:
 
 
 @dataclass(frozen=True, slots=True)
+class ForceMembership:
+    """The majority is gone for good, says an operator: go on with these members as the only
+    voters, and with this replica's log, in a new era (`eras`). What the lost majority had beyond
+    it is lost. MembershipChangeRejected when this replica can not."""
+
+    survivors: tuple[ReplicaId, ...]
+    """This replica among them; the others' logs should not hold more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderAnnounced:
+    """Some node says that it leads the group in `term`: when that is of a later era, the group
+    went on without what this replica lacks."""
+
+    term: Term
+
+
+@dataclass(frozen=True, slots=True)
 class InstallSucceeded:
     """The peer holds a copy of the committed log up to `end`, fsynced."""
 
@@ -187,6 +205,8 @@ Event = (
     | TransferLeadership
     | TransferExpired
     | ChangeMembership
+    | ForceMembership
+    | LeaderAnnounced
     | InstallSucceeded
     | InstallFailed
     | LogInstalled

@@ -4,12 +4,17 @@ Everything below the commit is in the log of every later leader (leader complete
 taken as matching without a look. Above it, a position matches when this log has an entry of that
 term ending there (log matching), and an entry is here already when its first offset holds its
 term: one leader a term assigned each offset once.
+
+After a forced recovery the first does not hold (`eras`, rule 4): until the log has an entry of
+the leader's era, everything is compared, and where that can not be done below the commit, or the
+logs part there, the log is given up for a whole copy.
 """
 
 from __future__ import annotations
 
 from replication.errors import invariant, violate
 from replication.raft.effects import AppendReceived
+from replication.raft.eras import era_of
 from replication.raft.messages import AppendEntries, AppendEntriesResponse
 from replication.raft.replica_state import ReplicaState
 from replication.types import EntryMeta, LogPosition, Offset
@@ -23,6 +28,11 @@ def receive_entries(state: ReplicaState, message: AppendEntries) -> None:
     terms = state.terms
     previous, end = message.previous, terms.end
     entries = message.entries
+    other_era = era_of(end.term) < era_of(message.term)
+    if other_era and not _joins_era(state, message):
+        state.needs_install = True
+        _refuse(state, message, terms.start)
+        return
     if previous.end == end.end and previous.term == end.term:
         first = 0
     elif previous.end < state.commit_end or terms.holds(previous):
@@ -39,7 +49,8 @@ def receive_entries(state: ReplicaState, message: AppendEntries) -> None:
         _refuse(state, message, hint)
         return
     match_end = entries[-1].end if entries else previous.end
-    match_end = max(match_end, state.commit_end)
+    if not other_era:
+        match_end = max(match_end, state.commit_end)
     if first < len(entries):
         _append(state, entries, first)
     writes = state.writes
@@ -51,6 +62,21 @@ def receive_entries(state: ReplicaState, message: AppendEntries) -> None:
     commit_end = min(message.commit_end, match_end)
     if commit_end > state.commit_end:
         state.advance_commit(commit_end)
+
+
+def _joins_era(state: ReplicaState, message: AppendEntries) -> bool:
+    """The log may be continued into the leader's era; False: part of what is committed here, or
+    was let go, is not what the leader has."""
+    terms, commit_end, previous = state.terms, state.commit_end, message.previous
+    if not terms.holds(previous):
+        hint = terms.latest_at_or_below(previous)
+        return hint is not None and hint.end >= commit_end
+    for entry in message.entries:
+        if entry.base >= commit_end:
+            break
+        if terms.term_at(Offset(entry.base + 1)) != entry.term:
+            return False
+    return True
 
 
 def _skip_known(state: ReplicaState, entries: tuple[EntryMeta, ...]) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from replication.raft.effects import Role
+from replication.raft.eras import force_refusal, is_ignored, is_left_behind
 from replication.raft.leadership import Leadership
 from replication.raft.replica_state import ReplicaState
 from replication.types import LogPosition, Membership, Offset, ReplicaId, Term
@@ -80,6 +81,19 @@ class ReadableReplica:
     def needs_install(self) -> bool:
         """The log is not whole; the replica neither votes nor acknowledges."""
         return self._state.needs_install
+
+    @property
+    def left_behind(self) -> bool:
+        """The group went on without what this replica lacks; see `eras`."""
+        return is_left_behind(self._state)
+
+    def force_refusal(self, survivors: Sequence[ReplicaId]) -> str | None:
+        """Why ForceMembership would be rejected; None when it would not."""
+        return force_refusal(self._state, survivors)
+
+    def is_ignored(self, sender: ReplicaId, term: Term) -> bool:
+        """What that replica says in that term is neither believed nor answered; see `eras`."""
+        return is_ignored(self._state, sender, term)
 
     @property
     def live(self) -> frozenset[ReplicaId]:

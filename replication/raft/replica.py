@@ -12,10 +12,12 @@ Who acts on what (rows: events; a dash: ignored; "adopt": take a higher term, fo
 | any higher term    | adopt           | adopt           | adopt           | adopt             |
 | LivePeersChanged   | noted           | noted           | noted           | no quorum: follower |
 | own removal commits| –               | –               | –               | follower          |
+| ForceMembership    | candidate       | candidate       | candidate       | candidate         |
+| LeaderAnnounced in a later era | noted | follower      | follower        | follower          |
 
 Higher terms are adopted from every message except a pre-vote (asked or granted), and except a
 VoteRequest while the leader lives. A replica campaigns while it is a voter, or its removal is not
-known to be committed; never when it needs an install.
+known to be committed; never when it needs an install, or was left behind (`eras`).
 """
 
 from __future__ import annotations
@@ -24,16 +26,25 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from replication.errors import invariant
-from replication.raft.effects import Effect, ReadRefused, Role
+from replication.raft.effects import Effect, MembershipChangeRejected, ReadRefused, Role
 from replication.raft.elections import (
     Campaign,
     answer_pre_vote,
     answer_vote,
     ask_pre_votes,
     ask_votes,
+    campaign_alone,
     log_is_enough,
     may_campaign,
     refuse_vote,
+)
+from replication.raft.eras import (
+    era_of,
+    first_term_after,
+    force_refusal,
+    ignores,
+    is_left_behind,
+    surviving_membership,
 )
 from replication.raft.events import (
     ChangeMembership,
@@ -41,9 +52,11 @@ from replication.raft.events import (
     ElectionTimeout,
     EntriesSent,
     Event,
+    ForceMembership,
     HigherTermSeen,
     InstallFailed,
     InstallSucceeded,
+    LeaderAnnounced,
     LeaderHeard,
     LivePeersChanged,
     LogInstalled,
@@ -142,6 +155,8 @@ class RaftReplica(ReadableReplica):
             TransferLeadership: self._transfer_leadership,
             TransferExpired: self._transfer_expired,
             ChangeMembership: self._change_membership,
+            ForceMembership: self._force_membership,
+            LeaderAnnounced: self._leader_announced,
             InstallSucceeded: self._install_succeeded,
             InstallFailed: self._install_failed,
             LogInstalled: self._log_installed,
@@ -293,6 +308,24 @@ class RaftReplica(ReadableReplica):
         if self._leadership is not None:
             self._leadership.change_membership(event.target)
 
+    def _force_membership(self, event: ForceMembership) -> None:
+        state = self._state
+        reason = force_refusal(state, event.survivors)
+        if reason is not None:
+            state.effects.append(MembershipChangeRejected(reason))
+            return
+        membership = surviving_membership(state, event.survivors)
+        self._follow(first_term_after(state.term, state.replica_id), None, vote=state.replica_id)
+        state.append_control(membership)
+        self._campaign = campaign_alone(state)
+
+    def _leader_announced(self, event: LeaderAnnounced) -> None:
+        state = self._state
+        if era_of(event.term) > era_of(state.heard_term):
+            state.heard_term = event.term
+            if state.role is not Role.FOLLOWER and is_left_behind(state):
+                self._follow(state.term, None)
+
     def _install_succeeded(self, event: InstallSucceeded) -> None:
         leadership = self._leadership
         peer = None if leadership is None else leadership.flow.find(event.peer)
@@ -318,7 +351,7 @@ class RaftReplica(ReadableReplica):
 
     def _message_received(self, event: MessageReceived) -> None:
         message = event.message
-        if message.to != self._state.replica_id:
+        if message.to != self._state.replica_id or ignores(self._state, message):
             return
         if isinstance(message, VoteRequest):
             self._vote_request(message, leader_live=event.leader_live)

@@ -60,6 +60,7 @@ class ReplicaState:
         "_log_starts",
         "commit_end",
         "effects",
+        "heard_term",
         "leader",
         "limits",
         "live",
@@ -104,6 +105,8 @@ class ReplicaState:
         """(offset of the entry, start) of control entries above the commit that move the log's
         start."""
         self._hard_state_write = SENT_AT_ONCE
+        self.heard_term: Term = hard_state.term
+        """Newest term in which the group is said to be led; matters by its era only (`eras`)."""
         self.effects: list[Effect] = []
 
     # Hard state and role ----------------------------------------------------------------------

@@ -12,7 +12,8 @@ from functools import partial
 
 from jepsen_like.sim.loop import SimLoop
 from jepsen_like.sim.scheduler import Scheduler
-from replication.group import KnownLeader
+from replication.errors import RecoveryRefused
+from replication.group import ForcedRecovery, KnownLeader
 from replication.ports import Service
 from replication.raft.effects import Role
 from replication.types import GroupCreation, GroupId, NodeId, ReplicaId, Term
@@ -170,6 +171,14 @@ class MemoryHost:
         await asyncio.sleep(STEP_S)
         self.groups.pop(group_id, None)
         self.fabric.logs[self.node_id].pop(group_id, None)
+
+    def forced_recovery(self, group_id: GroupId, survivors: Sequence[ReplicaId]) -> ForcedRecovery:
+        raise RecoveryRefused(group_id, f"no quorum is asked for here, {survivors} or not")
+
+    async def force_membership(
+        self, group_id: GroupId, survivors: Sequence[ReplicaId]
+    ) -> ForcedRecovery:
+        return self.forced_recovery(group_id, survivors)
 
     def leader_of(self, group_id: GroupId) -> KnownLeader | None:
         known = self.fabric.leaders.get(group_id)

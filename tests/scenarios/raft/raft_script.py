@@ -15,6 +15,7 @@ A file is prose (`#` lines) and blocks: command lines, `----`, what happens, an 
 | `deliver 1 2 [count]` / `drop 1 2 [count]` / `double 1 2` | messages from 1 to 2 |
 | `flush 1` / `read 1 7` / `transfer 1 2` / `expire 1` | as the events |
 | `change 1 1,2,4 [learners=3]` | ChangeMembership |
+| `force 3 3` / `announce 1 by=3` | ForceMembership; LeaderAnnounced, in the other's term |
 | `disconnect 1 2` / `crash 1` / `damage 1` | faults; a crash keeps what is fsynced |
 | `install 1 2` / `install-fails 1 2` | carry out BeginInstall |
 | `settle [without=3,4]` | everything, quietly, until nothing is left to do |
@@ -47,12 +48,15 @@ from replication.raft.effects import (
     SendEntries,
     TruncateLog,
 )
+from replication.raft.eras import era_of
 from replication.raft.events import (
     ChangeMembership,
     CommitFlush,
     ElectionTimeout,
+    ForceMembership,
     HigherTermSeen,
     InstallFailed,
+    LeaderAnnounced,
     LeaderHeard,
     LivePeersChanged,
     ProposeLogStart,
@@ -101,8 +105,15 @@ def describe_membership(membership: Membership) -> str:
     return f"{text} learners {_ids(membership.learners)}" if membership.learners else text
 
 
+def _t(term: Term) -> str:
+    """A term; of a later era as era/replica that began it.elections since."""
+    if not era_of(term):
+        return f"t{term}"
+    return f"t{era_of(term)}/{term >> 16 & 0xFFFF}.{term & 0xFFFF}"
+
+
 def _at(position: LogPosition) -> str:
-    return f"{position.end}@t{position.term}"
+    return f"{position.end}@{_t(position.term)}"
 
 
 def describe_entry(entry: EntryMeta) -> str:
@@ -114,13 +125,13 @@ def describe_entry(entry: EntryMeta) -> str:
         what = f" log-start({entry.log_start})"
     elif entry.control:
         what = " no-op"
-    return f"[{entry.base},{entry.end})@t{entry.term}{what}"
+    return f"[{entry.base},{entry.end})@{_t(entry.term)}{what}"
 
 
 def describe_message(message: Message) -> str:
     """One line without newlines."""
     m = message
-    way = f"{m.sender}→{m.to} t{m.term}"
+    way = f"{m.sender}→{m.to} {_t(m.term)}"
     if isinstance(m, VoteRequest):
         kind = "pre-vote?" if m.pre_vote else "vote?"
         return f"{way} {kind} last={_at(m.last)}{' transfer' if m.leadership_transfer else ''}"
@@ -147,16 +158,16 @@ def describe(effect: Effect) -> str:
     """An effect in one line."""
     e = effect
     if isinstance(e, PersistHardState):
-        return f"w{e.write} persist term={e.state.term} vote={e.state.vote or '-'}"
+        return f"w{e.write} persist term={_t(e.state.term)[1:]} vote={e.state.vote or '-'}"
     if isinstance(e, AppendProposal):
-        return f"w{e.write} append [{e.base},{e.end})@t{e.term}"
+        return f"w{e.write} append [{e.base},{e.end})@{_t(e.term)}"
     if isinstance(e, AppendControl):
         body = "no-op"
         if isinstance(e.body, Membership):
             body = f"members({describe_membership(e.body)})"
         elif isinstance(e.body, LogStartMoved):
             body = f"log-start({e.body.start})"
-        return f"w{e.write} append [{e.base},{e.base + 1})@t{e.term} {body}"
+        return f"w{e.write} append [{e.base},{e.base + 1})@{_t(e.term)} {body}"
     if isinstance(e, AppendReceived):
         return f"w{e.write} append received, from entry {e.first}"
     if isinstance(e, TruncateLog):
@@ -175,9 +186,9 @@ def describe(effect: Effect) -> str:
     if isinstance(e, NotifyCommit):
         return "wants commit flush"
     if isinstance(e, RoleChanged):
-        return f"{e.role.value} t{e.term} leader={e.leader or '-'}"
+        return f"{e.role.value} {_t(e.term)} leader={e.leader or '-'}"
     if isinstance(e, LeadershipEstablished):
-        return f"established t{e.term}"
+        return f"established {_t(e.term)}"
     if isinstance(e, MembershipChanged):
         state = "committed" if e.committed else "in force"
         return f"members {describe_membership(e.membership)} {state}"
@@ -316,6 +327,14 @@ class Script:
         target = members(_numbers(plain[1]), _numbers(named.get("learners", "")))
         self._cluster.nodes[int(plain[0])].step(ChangeMembership(target))
 
+    def _do_force(self, plain: list[str], _: dict[str, str]) -> None:
+        survivors = tuple(ReplicaId(n) for n in _numbers(plain[1]))
+        self._cluster.nodes[int(plain[0])].step(ForceMembership(survivors))
+
+    def _do_announce(self, plain: list[str], named: dict[str, str]) -> None:
+        term = self._cluster.nodes[int(named["by"])].core.term
+        self._cluster.nodes[int(plain[0])].step(LeaderAnnounced(term))
+
     def _do_disconnect(self, plain: list[str], _: dict[str, str]) -> None:
         self._cluster.network.link(int(plain[0]), int(plain[1])).clear()
         self._cluster.nodes[int(plain[0])].disconnected(int(plain[1]))
@@ -354,7 +373,7 @@ class Script:
         self._cluster.settle(without)
         node.step(CommitFlush())
         self._cluster.settle(without)
-        return [f"{node.core.role.value} t{node.core.term}"]
+        return [f"{node.core.role.value} {_t(node.core.term)}"]
 
     def _do_status(self, plain: list[str], _: dict[str, str]) -> list[str]:
         wanted = _numbers(plain[0]) if plain else sorted(self._cluster.nodes)
@@ -365,7 +384,7 @@ class Script:
             entries = " ".join(describe_entry(e) for e in log.entries) or "empty"
             start = f"from {_at(log.start)} " if log.start.end else ""
             lines.append(
-                f"{n}: {core.role.value} t{core.term} leader={core.leader or '-'} "
+                f"{n}: {core.role.value} {_t(core.term)} leader={core.leader or '-'} "
                 f"commit={core.commit_end} durable={core.durable_end} {start}{entries}"
             )
         return lines

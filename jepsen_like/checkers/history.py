@@ -1,21 +1,42 @@
 """Histories: what clients asked for and what they were told, one operation after the other.
 
 An operation is invoked and then ends `ok`, `fail` (it certainly did not happen) or `info` (nobody
-knows). Invocation and end share an `op`. A history is written as JSON lines.
+knows; the same as an operation that has no end). Invocation and end share an `op`. A history is
+written as JSON lines: one event a line, in the order in which they happened. Fields:
 
-| what | invoke | ok |
+| field | in | what |
 |---|---|---|
-| `send` | partition, value, number, idempotent | offset; -1: stored, but where is not known |
-| `assign` | – | partition, offset: the consumer goes on from there |
-| `poll` | – | partition, records |
-| `drain` | – | partition, records: everything from the log's start to its committed end |
-| `replica` | – | node, partition, records (offset and digest), end: what its log holds |
+| `process` | all | who did it; text |
+| `kind` | all | `invoke`, `ok`, `fail`, `info` |
+| `what` | all | one of the table below |
+| `op` | all | whole number, the same in an invocation and its end, unique otherwise |
+| `index`, `time_ms` | any | for readers; the order of the lines is what counts |
+| `partition` | all | from 0 |
+| `error` | `fail`, `info` | why, for readers |
+
+| what | invoke | end |
+|---|---|---|
+| `send` | `value` (unique over all sends); `idempotent` (default false); `number` (for readers); `expected`: store only if the log's data ends there | ok: `offset` (left out: stored, but where is not known); fail: `end`, where the log ended instead |
+| `assign` | – | ok: `offset` from which this process goes on to poll (left out: unknown) |
+| `poll` | – | ok: `records`, a list of `[offset, value]`, as they came |
+| `drain` | – | ok: `records` of the whole log, read after everything else; `offset`: where the log starts (default 0); `end`: where it ends (default: after the last record) |
+| `replica` | – | ok: `node`, `records` (`[offset, digest]`), `end`: what the node's log holds |
+
+Only sends need an invocation. Lines of a small history:
+
+    {"process":"p1","kind":"invoke","what":"send","op":1,"partition":0,"value":"a","idempotent":true}
+    {"process":"p1","kind":"ok","what":"send","op":1,"partition":0,"offset":1}
+    {"process":"c1","kind":"ok","what":"assign","op":2,"partition":0,"offset":0}
+    {"process":"c1","kind":"ok","what":"poll","op":3,"partition":0,"records":[[1,"a"]]}
+    {"process":"last","kind":"ok","what":"drain","op":4,"partition":0,"records":[[1,"a"]],"end":2}
+
+Ends are exclusive. `history_file` reads such a file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
@@ -28,7 +49,7 @@ class Operation:
     """One line of a history; fields that do not apply have their defaults."""
 
     index: int
-    """Place in the history, from 0."""
+    """Place in the history, from 0; the number of the line is one more."""
     time_ms: float
     process: str
     """Who did it; one operation of a consumer at a time, sends may overlap."""
@@ -42,6 +63,8 @@ class Operation:
     number: int = -1
     """Of a send within its producer and partition, ascending in the order of the calls."""
     idempotent: bool = False
+    expected: int = -1
+    """Of a conditional send: the end of the log's data that it asks for; -1: any."""
     offset: int = -1
     records: tuple[tuple[int, str], ...] = ()
     """(offset, value or digest), in the order in which they came."""
@@ -57,6 +80,8 @@ class Violation:
 
     checker: str
     message: str
+    lines: tuple[int, ...] = ()
+    """Numbers, from 1, of the lines that show it, ascending."""
 
     def __str__(self) -> str:
         return f"{self.checker}: {self.message}"
@@ -79,45 +104,3 @@ def to_json_lines(history: Iterable[Operation]) -> str:
         }
         lines.append(json.dumps(kept, separators=(",", ":")) + "\n")
     return "".join(lines)
-
-
-def from_json_lines(text: str) -> list[Operation]:
-    """The history of `to_json_lines`."""
-    history = []
-    for line in text.splitlines():
-        entries = json.loads(line)
-        records = entries.get("records")
-        if records is not None:
-            entries["records"] = tuple((offset, value) for offset, value in records)
-        history.append(Operation(**entries))
-    return history
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """A send from invocation to end."""
-
-    invoked: Operation
-    ended: Operation | None
-    """None: it never ended, which is as good as `info`."""
-
-    @property
-    def acknowledged(self) -> bool:
-        """The client was told that the record is stored."""
-        return self.ended is not None and self.ended.kind == "ok"
-
-    @property
-    def refused(self) -> bool:
-        """The client was told that the record is not stored and never will be."""
-        return self.ended is not None and self.ended.kind == "fail"
-
-
-def sends(history: Sequence[Operation]) -> list[Send]:
-    """All sends, in the order of their invocations."""
-    ends = {o.op: o for o in history if o.what == "send" and o.kind != "invoke"}
-    return [Send(o, ends.get(o.op)) for o in history if o.what == "send" and o.kind == "invoke"]
-
-
-def drained(history: Sequence[Operation]) -> dict[int, tuple[tuple[int, str], ...]]:
-    """What the final drain found, by partition."""
-    return {o.partition: o.records for o in history if o.what == "drain" and o.kind == "ok"}

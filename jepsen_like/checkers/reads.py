@@ -1,91 +1,113 @@
-"""What readers saw: one log, in order, without gaps."""
+"""What readers got: what was sent, once it was committed, and the same as everybody else.
+
+Precommitted reads: Jepsen means a transaction that reads what it wrote itself. Without
+transactions, a record is read too early when its send had not even begun, or when it is gone
+later: it was shown before a majority had it.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-
-from jepsen_like.checkers.history import Operation, Violation, drained, sends
+from jepsen_like.checkers.evidence import Evidence, lines
+from jepsen_like.checkers.history import Operation, Violation
 
 
-def inconsistent_offsets(history: Sequence[Operation]) -> list[Violation]:
+def inconsistent_offsets(evidence: Evidence) -> list[Violation]:
     """Two readers, or a reader and an acknowledgement, disagree on what an offset holds."""
     violations = []
-    held: dict[tuple[int, int], tuple[str, str]] = {}
+    held: dict[tuple[int, int], tuple[str, str, Operation]] = {}
 
-    def look(partition: int, offset: int, value: str, who: str) -> None:
-        known = held.setdefault((partition, offset), (value, who))
+    def look(offset: int, value: str, who: str, told: Operation) -> None:
+        known = held.setdefault((told.partition, offset), (value, who, told))
         if known[0] != value:
             violations.append(
                 Violation(
                     "inconsistent_offsets",
-                    f"offset {offset} of partition {partition} holds {known[0]} for {known[1]} and"
-                    f" {value} for {who}",
+                    f"offset {offset} of partition {told.partition} holds {known[0]} for {known[1]}"
+                    f" and {value} for {who}",
+                    lines(known[2], told),
                 )
             )
 
-    for send in sends(history):
-        if send.acknowledged and send.ended is not None and send.ended.offset >= 0:
+    for send in evidence.acknowledged:
+        if send.offset >= 0 and send.ended is not None:
             who = f"the producer of operation {send.invoked.op}"
-            look(send.invoked.partition, send.ended.offset, send.invoked.value, who)
-    for operation in history:
-        if operation.what in {"poll", "drain"} and operation.kind == "ok":
-            for offset, value in operation.records:
-                look(operation.partition, offset, value, f"operation {operation.op}")
+            look(send.offset, send.invoked.value, who, send.ended)
+    for operation in evidence.reads:
+        for offset, value in operation.records:
+            look(offset, value, f"operation {operation.op}", operation)
     return violations
 
 
-def nonmonotonic_polls(history: Sequence[Operation]) -> list[Violation]:
-    """A consumer got an offset at or below one that it had, without having been moved."""
+def aborted_reads(evidence: Evidence) -> list[Violation]:
+    """A record was read whose sender was told that it is not stored and never will be."""
     violations = []
-    next_offset: dict[tuple[str, int], int] = {}
-    for operation in history:
-        if operation.kind != "ok":
-            continue
-        key = (operation.process, operation.partition)
-        if operation.what == "assign":
-            next_offset[key] = operation.offset
-        elif operation.what in {"poll", "drain"}:
-            if operation.what == "drain":
-                next_offset[key] = 0
-            for offset, value in operation.records:
-                if offset < next_offset.get(key, 0):
-                    violations.append(
-                        Violation(
-                            "nonmonotonic_polls",
-                            f"{operation.process} got {value} at offset {offset} of partition"
-                            f" {operation.partition} (operation {operation.op}) when"
-                            f" {next_offset[key]} was the least that could come",
-                        )
-                    )
-                next_offset[key] = max(next_offset.get(key, 0), offset + 1)
-    return violations
-
-
-def skipped_records(history: Sequence[Operation]) -> list[Violation]:
-    """A consumer went past a record that the final drain shows to have been there."""
-    violations = []
-    drains = drained(history)
-    offsets = {p: [offset for offset, _ in records] for p, records in drains.items()}
-    next_offset: dict[tuple[str, int], int] = {}
-    for operation in history:
-        if operation.kind != "ok" or operation.what not in {"assign", "poll"}:
-            continue
-        key = (operation.process, operation.partition)
-        if operation.what == "assign":
-            next_offset[key] = operation.offset
-            continue
-        known = offsets.get(operation.partition, [])
-        for offset, _ in operation.records:
-            expected = bisect_left(known, next_offset.get(key, 0))
-            if expected < len(known) and known[expected] < offset:
+    for operation in evidence.reads:
+        for offset, value in operation.records:
+            send = evidence.by_value.get(value)
+            if send is not None and send.refused and send.ended is not None:
                 violations.append(
                     Violation(
-                        "skipped_records",
-                        f"{operation.process} went from offset {next_offset.get(key, 0)} of"
-                        f" partition {operation.partition} to {offset} and missed"
-                        f" {known[expected]} (operation {operation.op})",
+                        "aborted_reads",
+                        f"{value} at {_place(operation, offset)} was refused with"
+                        f" {send.ended.error!r}",
+                        (*send.lines, *lines(operation)),
                     )
                 )
-            next_offset[key] = offset + 1
     return violations
+
+
+def phantom_reads(evidence: Evidence) -> list[Violation]:
+    """A record was read that nobody ever sent to that partition."""
+    violations = []
+    for operation in evidence.reads:
+        for offset, value in operation.records:
+            send = evidence.by_value.get(value)
+            if send is None or send.invoked.partition != operation.partition:
+                violations.append(
+                    Violation(
+                        "phantom_reads",
+                        f"{value} at {_place(operation, offset)} was never sent there",
+                        lines(operation),
+                    )
+                )
+    return violations
+
+
+def precommitted_reads(evidence: Evidence) -> list[Violation]:
+    """A record was read before its send was called, or is gone from the final log."""
+    violations = []
+    for operation in evidence.reads:
+        log = evidence.log(operation.partition)
+        drain = None if log is None else log.drain
+        final = drain is not None and operation.index < evidence.began(drain)
+        for offset, value in operation.records:
+            send = evidence.by_value.get(value)
+            if send is not None and operation.index < send.invoked.index:
+                violations.append(
+                    Violation(
+                        "precommitted_reads",
+                        f"{value} was read at {_place(operation, offset)} before it was sent"
+                        f" (operation {send.invoked.op})",
+                        lines(operation, send.invoked),
+                    )
+                )
+            elif (
+                final
+                and log is not None
+                and drain is not None
+                and offset >= log.start
+                and log.at(offset) is None
+            ):
+                violations.append(
+                    Violation(
+                        "precommitted_reads",
+                        f"{value} was read at {_place(operation, offset)}, where the final log"
+                        f" (read up to offset {log.end}) has nothing",
+                        lines(operation, drain),
+                    )
+                )
+    return violations
+
+
+def _place(operation: Operation, offset: int) -> str:
+    return f"offset {offset} of partition {operation.partition} (operation {operation.op})"

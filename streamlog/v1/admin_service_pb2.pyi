@@ -212,3 +212,59 @@ class DescribeReplicasResponse(_message.Message):
     disk_free_bytes: int
     replicas: _containers.RepeatedCompositeFieldContainer[ReplicaDescription]
     def __init__(self, node_id: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaDescription, _Mapping]]] = ...) -> None: ...
+
+class ForceRecoverPartitionRequest(_message.Message):
+    __slots__ = ("topic", "partition", "node_id", "dry_run", "accept_data_loss")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_DATA_LOSS_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    node_id: int
+    dry_run: bool
+    accept_data_loss: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., node_id: _Optional[int] = ..., dry_run: bool = ..., accept_data_loss: _Optional[str] = ...) -> None: ...
+
+class ForceRecoverMetadataRequest(_message.Message):
+    __slots__ = ("node_id", "dry_run", "accept_data_loss")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_DATA_LOSS_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    dry_run: bool
+    accept_data_loss: str
+    def __init__(self, node_id: _Optional[int] = ..., dry_run: bool = ..., accept_data_loss: _Optional[str] = ...) -> None: ...
+
+class RecoveryMember(_message.Message):
+    __slots__ = ("replica_id", "node_id", "live")
+    REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    replica_id: int
+    node_id: int
+    live: bool
+    def __init__(self, replica_id: _Optional[int] = ..., node_id: _Optional[int] = ..., live: bool = ...) -> None: ...
+
+class ForceRecoverResponse(_message.Message):
+    __slots__ = ("group_id", "term", "start_offset", "end_offset", "committed_end_offset", "heard_committed_end_offset", "survivor", "left_behind", "forced")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    TERM_FIELD_NUMBER: _ClassVar[int]
+    START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HEARD_COMMITTED_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    SURVIVOR_FIELD_NUMBER: _ClassVar[int]
+    LEFT_BEHIND_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIELD_NUMBER: _ClassVar[int]
+    group_id: int
+    term: int
+    start_offset: int
+    end_offset: int
+    committed_end_offset: int
+    heard_committed_end_offset: int
+    survivor: RecoveryMember
+    left_behind: _containers.RepeatedCompositeFieldContainer[RecoveryMember]
+    forced: bool
+    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., heard_committed_end_offset: _Optional[int] = ..., survivor: _Optional[_Union[RecoveryMember, _Mapping]] = ..., left_behind: _Optional[_Iterable[_Union[RecoveryMember, _Mapping]]] = ..., forced: bool = ...) -> None: ...

@@ -76,9 +76,11 @@ class Accumulator:
         """
         if size_bytes > self.batch_bytes and batch.records:
             return False
-        step_bytes = max(RESERVATION_STEP_BYTES, size_bytes - batch.reserved_bytes)
+        needed_bytes = size_bytes - batch.reserved_bytes
+        step_bytes = max(RESERVATION_STEP_BYTES, needed_bytes)
         if size_bytes <= self.batch_bytes:
             step_bytes = min(step_bytes, self.batch_bytes - batch.reserved_bytes)
+        step_bytes = max(needed_bytes, min(step_bytes, self.buffer_bytes - batch.reserved_bytes))
         self._reserve(batch, step_bytes)
         batch.limit_bytes = batch.reserved_bytes
         return True
@@ -149,11 +151,14 @@ class Accumulator:
 
     def _reserve(self, batch: Batch, step_bytes: int) -> None:
         if self.reserved_bytes + step_bytes > self.buffer_bytes:
-            if step_bytes > self.buffer_bytes:
-                message = f"a record of {step_bytes} bytes; buffer_bytes is {self.buffer_bytes}"
+            wanted_bytes = step_bytes
+            if not batch.records:  # sealing gives its memory back: the next one takes it again
+                wanted_bytes += batch.reserved_bytes
+            if wanted_bytes > self.buffer_bytes:
+                message = f"a record of {wanted_bytes} bytes; buffer_bytes is {self.buffer_bytes}"
                 raise ValueError(message)
             self.seal_all()  # what is full of open batches must be sent
-            self._wanted_bytes = max(step_bytes, RESERVATION_STEP_BYTES)
+            self._wanted_bytes = max(wanted_bytes, RESERVATION_STEP_BYTES)
             raise BufferFull(
                 f"{self.reserved_bytes} bytes of records are not acknowledged yet; "
                 f"buffer_bytes is {self.buffer_bytes}",

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from streamlog.client import Producer
-from streamlog.client.errors import DeliveryTimedOut, RecordsLost
+from streamlog.client.errors import DeliveryTimedOut, NotReady, RecordsLost
 from streamlog.v1.record_pb2 import RecordSet
 from tests.fakes.fake_nodes import TOPIC, FakeCluster
 
@@ -77,3 +77,60 @@ async def test_what_gathers_expires_with_its_time() -> None:
         with pytest.raises(RecordsLost):
             await producer.flush()
         await producer.close()
+
+
+@pytest.mark.parametrize("value_bytes", [20_000, 20_700, 40_000, 64_000])
+async def test_a_large_record_waits_for_room(value_bytes: int) -> None:
+    """`room` does not return before the record that did not fit can be taken, however large it is
+    beside the buffer: who waits for it does not go round and round."""
+    cluster = FakeCluster("one:1")
+    node = cluster.nodes["one:1"]
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Producer(
+            "one:1",
+            linger_ms=0,
+            batch_bytes=500,
+            buffer_bytes=64 * 1024,
+            max_in_flight=1,
+            compression="none",
+            environment=cluster.environment(),
+        ) as producer,
+    ):
+        await producer.writer(TOPIC)
+        node.answers.clear()
+        producer.send_nowait(TOPIC, bytes(45_000))
+        await until_stored(cluster, 1)
+        tries = 0
+        sent = False
+
+        async def send() -> None:
+            nonlocal tries, sent
+            while not sent:
+                tries += 1
+                try:
+                    producer.send_nowait(TOPIC, bytes(value_bytes))
+                    sent = True
+                except NotReady:
+                    await producer.room()
+
+        sending = asyncio.create_task(send())
+        for _ in range(200):
+            await asyncio.sleep(0)
+        assert sent == (value_bytes == 20_000)
+        assert tries <= 3
+        node.answers.set()
+        await sending
+        await producer.flush()
+        assert [len(value) for (value,) in batches(cluster)] == [45_000, value_bytes]
+
+
+async def test_a_record_larger_than_the_buffer_is_refused() -> None:
+    """It would wait for ever."""
+    cluster = FakeCluster("one:1")
+    async with Producer(
+        "one:1", buffer_bytes=64 * 1024, environment=cluster.environment()
+    ) as producer:
+        await producer.writer(TOPIC)
+        with pytest.raises(ValueError, match="buffer_bytes is 65536"):
+            producer.send_nowait(TOPIC, bytes(65_536))

@@ -76,6 +76,7 @@ _SALT: Final = struct.Struct("<16sQ")
 _MARK: Final = struct.Struct("<QII")
 _APPEND: Final = struct.Struct("<QQQQQ")
 _HOLDS_MEMBERSHIP: Final = 1
+_KIND_AT: Final = 8
 _U64: Final = struct.Struct("<Q")
 _HARD_STATE: Final = struct.Struct("<QQ")
 
@@ -182,6 +183,11 @@ def decode_frame(
     except ValueError:
         return None
     return header, data[at + FRAME_HEADER_BYTES : stop]
+
+
+def may_be_mark(data: bytes) -> bool:
+    """Whether the frame that begins here says it is a MARK; cheap, and proves nothing."""
+    return len(data) > _KIND_AT and data[_KIND_AT] == FrameKind.MARK
 
 
 def encode_mark(mark: Mark) -> bytes:

@@ -34,11 +34,12 @@ from streamlog.storage.journal.frame import (
     decode_file_header,
     decode_frame,
     decode_mark,
+    may_be_mark,
     padded,
     salt,
 )
 
-_WINDOW_BYTES: Final = 4 << 20
+_WINDOW_BYTES: Final = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,11 @@ class JournalFiles:
             self._window = (sequence, start, data)
         return data[offset - start : offset - start + length]
 
+    async def first_block(self, sequence: int) -> bytes:
+        """The block with a file's header, without a window of what follows."""
+        file = await self._open(sequence)
+        return await file.read(0, BLOCK_BYTES)
+
     async def size(self, sequence: int) -> int:
         """Bytes of a file."""
         await self._open(sequence)
@@ -152,8 +158,7 @@ class JournalScan:
 
     async def header(self, sequence: int) -> FileHeader | None:
         """Header of a file, None when it is damaged or of another life of the file."""
-        block = await self._files.read(sequence, 0, BLOCK_BYTES)
-        found = decode_file_header(block)
+        found = decode_file_header(await self._files.first_block(sequence))
         if found is None or found.sequence != sequence or found.journal_id != self._journal_id:
             return None
         return found
@@ -238,6 +243,8 @@ class JournalScan:
 
     async def _read_mark(self, sequence: int, at: int) -> tuple[FrameHeader, Mark] | None:
         data = await self._files.read(sequence, at, MARK_FRAME_BYTES)
+        if not may_be_mark(data):  # most blocks of a journal were never written
+            return None
         found = decode_frame(salt(self._journal_id, sequence), data, 0, len(data))
         if found is None or found[0].kind is not FrameKind.MARK:
             return None

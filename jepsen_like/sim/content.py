@@ -10,6 +10,8 @@ from typing import Final
 
 PAGE_BYTES: Final = 4096
 _ZEROS: Final = bytes(PAGE_BYTES)
+_MANY_BYTES: Final = 16 * PAGE_BYTES
+"""Writes from this length on may be all zeros, and share one page."""
 
 
 class Content:
@@ -54,6 +56,11 @@ class Content:
             self.resize(offset + length)
         pages = self._pages
         number, start = divmod(offset, PAGE_BYTES)
+        if start == 0 and length >= _MANY_BYTES and data == bytes(length):
+            whole = length // PAGE_BYTES  # a new journal file
+            pages[number : number + whole] = [_ZEROS] * whole
+            number, data = number + whole, data[whole * PAGE_BYTES :]
+            length = len(data)
         at = 0
         while at < length:
             taken = min(PAGE_BYTES - start, length - at)

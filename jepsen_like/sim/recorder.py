@@ -7,8 +7,9 @@ reader sees any change of it.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from jepsen_like.checkers.history import Operation, What
+from jepsen_like.checkers.history import Kind, Operation, What
 from jepsen_like.sim.scheduler import Scheduler
 
 
@@ -60,20 +61,20 @@ class Recorder:
         end: int = -1,
     ) -> None:
         """It succeeded."""
-        self._end(replace(invoked, kind="ok", offset=offset, records=records, node=node, end=end))
+        self._end(invoked, "ok", offset=offset, records=records, node=node, end=end)
 
     def fail(self, invoked: Operation, error: str) -> None:
         """It certainly did not happen."""
-        self._end(replace(invoked, kind="fail", error=error))
+        self._end(invoked, "fail", error=error)
 
     def info(self, invoked: Operation, error: str) -> None:
         """Nobody knows whether it happened."""
-        self._end(replace(invoked, kind="info", error=error))
+        self._end(invoked, "info", error=error)
 
-    def _end(self, ended: Operation) -> None:
-        self.history.append(
-            replace(ended, index=len(self.history), time_ms=round(self._scheduler.now * 1000, 3))
-        )
+    def _end(self, invoked: Operation, kind: Kind, **told: Any) -> None:
+        time_ms = round(self._scheduler.now * 1000, 3)
+        index = len(self.history)
+        self.history.append(replace(invoked, kind=kind, index=index, time_ms=time_ms, **told))
 
 
 def make_value(producer: str, partition: int, number: int, size: int) -> tuple[str, bytes]:

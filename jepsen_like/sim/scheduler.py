@@ -166,7 +166,10 @@ class Scheduler:
 
     def drop(self, loop: SimLoop) -> None:
         """The process is gone: none of its code runs again, not even a `finally`."""
-        self.bury([loop, *asyncio.all_tasks(loop)])
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:  # asyncio's own list of them would be gone through at every death
+            asyncio._unregister_task(task)  # noqa: SLF001
+        self.bury([loop, *tasks])
         loop.die()
 
     def bury(self, things: list[object]) -> None:
@@ -177,16 +180,20 @@ class Scheduler:
         """End the run: nothing happens any more.
 
         Coroutines that never finished run their `finally` blocks when they are collected. By
-        then all loops are dead, so whatever those do has no effect; but collect them within
-        `silence`, for some complain.
+        then all loops are dead, so whatever those do has no effect; but they are collected
+        within `silence`, for some complain.
         """
+        with silence():
+            self.let_go(loops)
+
+    def let_go(self, loops: list[SimLoop]) -> None:
+        """As `dispose`, for a caller that collects later."""
         for loop in loops:
             if loop.alive:
                 self.drop(loop)
         self._heap.clear()
         self.after_turn = None
-        with silence():
-            self._graveyard.clear()
+        self._graveyard.clear()
 
 
 @contextmanager

@@ -257,9 +257,9 @@ class SimDisk:
         """Durable is what had been done when the call was made."""
         self.check(DiskOperation("sync_directory", path))
         directory = self.volume.directory(path)
-        count = len(directory.pending)
+        changes = tuple(directory.pending)
         await self.wait(self.latency.sync_ms, path)
-        directory.sync_first(count)
+        directory.make_durable(changes)
 
     async def free_bytes(self) -> int:
         """Capacity less the sizes of all files."""

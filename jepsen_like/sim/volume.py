@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -245,9 +246,10 @@ class Directory:
         if target is not self:
             target.pending.append(change)
 
-    def sync_first(self, count: int) -> None:
-        """The first `count` pending changes (a later sync may have taken some) are durable."""
-        for change in self.pending[:count]:
+    def make_durable(self, changes: Iterable[DirectoryChange]) -> None:
+        """A sync completed that began when these were pending. (Not a number of them: another sync
+        may have taken some meanwhile, and what was issued later is not this one's.)"""
+        for change in changes:
             change.carry_out()
         self.pending = [change for change in self.pending if not change.durable]
 

@@ -130,6 +130,22 @@ async def test_new_directory_is_lost_without_a_sync_of_its_parent() -> None:
     assert disk.crash(random.Random(0)).files() == ["d/e/f"]
 
 
+async def test_a_sync_covers_what_was_issued_before_it_began() -> None:
+    """Of two overlapping syncs of a directory the later makes nothing durable that was issued
+    after it had begun, though the earlier took some of what was pending."""
+    disk = SimDisk(latency=DiskLatency(sync_ms=(1.0, 1.0)))
+    await disk.open("one", create=True)
+    first = asyncio.create_task(disk.sync_directory(""))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(disk.sync_directory(""))
+    await asyncio.sleep(0)
+    await disk.open("two", create=True)
+    await asyncio.gather(first, second)
+    found = [disk.crash_image(random.Random(seed)).files() for seed in range(50)]
+    assert ["one"] in found
+    assert all("one" in files for files in found)
+
+
 async def test_durable_write_is_durable_when_it_completes_and_torn_before() -> None:
     """A crash in the middle leaves any mix of sectors; afterwards all of them."""
     disk = SimDisk(latency=DiskLatency(sync_ms=(1.0, 1.0)))

@@ -121,7 +121,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.storage.install",
         "await self._logs.resources.files.forget_directory(final)",
         "pass",
-        first_seed=292,
+        first_seed=837,
     ),
     PlantedBug(
         "version-before-checksum",

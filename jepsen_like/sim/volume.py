@@ -247,8 +247,11 @@ class Directory:
             target.pending.append(change)
 
     def make_durable(self, changes: Iterable[DirectoryChange]) -> None:
-        """A sync completed that began when these were pending. (Not a number of them: another sync
-        may have taken some meanwhile, and what was issued later is not this one's.)"""
+        """A sync completed that began when these were pending.
+
+        Not so many of them: another sync may have taken some meanwhile, and what was issued later
+        is not this one's.
+        """
         for change in changes:
             change.carry_out()
         self.pending = [change for change in self.pending if not change.durable]

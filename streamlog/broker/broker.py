@@ -25,6 +25,7 @@ from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
 from streamlog.broker.partitions import Partitions
 from streamlog.broker.produce import ProduceService
+from streamlog.broker.recovery import RecoveryService
 from streamlog.broker.replicas import ReplicaService
 from streamlog.broker.retention import Retention
 from streamlog.broker.trim import trim_partitions
@@ -55,10 +56,12 @@ class Broker:
         cluster: Cluster,
         retention: Retention,
         replicas: ReplicaService,
+        recovery: RecoveryService,
         settings: LiveSettings,
     ) -> None:
         self._retention = retention
         self._replicas = replicas
+        self._recovery = recovery
         self._settings = settings
         self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
@@ -126,6 +129,13 @@ class Broker:
                     "DescribeReplicas": self._unary(
                         admin.DescribeReplicasRequest, self._replicas.describe
                     ),
+                    "ForceRecoverPartition": self._unary(
+                        admin.ForceRecoverPartitionRequest, self._recovery.partition
+                    ),
+                    # Without its majority a node that starts does not get as far as to be open.
+                    "ForceRecoverMetadata": self._unary(
+                        admin.ForceRecoverMetadataRequest, self._recovery.metadata, early=True
+                    ),
                 },
                 streams={},
             ),
@@ -152,11 +162,18 @@ class Broker:
     # Handlers of bytes.
 
     def _unary(
-        self, kind: type[RequestT], handler: Callable[[RequestT], Awaitable[ResponseT]]
+        self,
+        kind: type[RequestT],
+        handler: Callable[[RequestT], Awaitable[ResponseT]],
+        *,
+        early: bool = False,
     ) -> UnaryHandler:
+        """`early`: answer also before the node has joined its cluster."""
+
         async def handle(data: bytes) -> bytes:
             try:
-                self._check_open()
+                if not early:
+                    self._check_open()
                 response = await handler(parse(kind, data))
             except Exception as error:
                 raise to_call_failed(to_streamlog_error(error)) from error
@@ -228,5 +245,6 @@ def build_broker(
         cluster,
         Retention(cluster.view, group_host, clock),
         ReplicaService(config.node_id, metadata, cluster.view, group_host, disk),
+        RecoveryService(settings, metadata, cluster.view, group_host),
         settings,
     )

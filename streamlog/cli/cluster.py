@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamlog.cli.confirm import DryRun, Yes
 from streamlog.cli.failure import EXIT_FAILED
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
+from streamlog.cli.recovery import NodeOption, force
 from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
 from streamlog.cli.topics.disk_usage import ANSWER_TIMEOUT_S, shown_size, size_column, size_of
 
 if TYPE_CHECKING:
-    from streamlog.client import Admin, ClusterDescription, NodeDescription, NodeReplicas
+    from streamlog.client import (
+        Admin,
+        ClusterDescription,
+        NodeDescription,
+        NodeReplicas,
+        Recovery,
+    )
 
 
 def register(application: typer.Typer) -> None:
@@ -42,6 +50,14 @@ def register(application: typer.Typer) -> None:
             "streamlog cluster partitions", "streamlog cluster partitions --leaderless -o json"
         ),
     )(on_cluster(partitions))
+
+    group.command(
+        "force-recover",
+        epilog=examples(
+            "streamlog cluster force-recover --node 10.0.0.3:9092 --dry-run",
+            "streamlog cluster force-recover --node 10.0.0.3:9092",
+        ),
+    )(force_recover)
 
     @group.callback()
     def root() -> None:
@@ -186,3 +202,42 @@ def partitions(
         )
 
     run(work(), target)
+
+
+def force_recover(
+    node: NodeOption,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    consent: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm",
+            metavar="CLUSTER-ID",
+            help="The cluster's id: the second consent, instead of typing it.",
+        ),
+    ] = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Go on with one controller: the majority is gone for good.
+
+    The last resort, for the metadata: topics, nodes, where partitions are. The controller keeps
+    what it has and decides alone; changes that only the lost ones had are lost. It answers also
+    while it waits for the others at its start. Partitions come after it, one by one:
+    'streamlog partition force-recover'.
+    """
+
+    async def ask(admin: Admin, address: str, accepted: str | None) -> Recovery:
+        return await admin.force_recover_cluster(
+            address, accept_data_loss=accepted or "", dry_run=accepted is None
+        )
+
+    force(
+        "the metadata",
+        node,
+        ask,
+        name_of=lambda recovery: recovery.cluster_id,
+        dry_run=dry_run,
+        yes=yes,
+        consent=consent,
+        output=output,
+    )

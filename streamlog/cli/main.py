@@ -12,7 +12,7 @@ from typing import Annotated, cast
 
 import typer
 
-from streamlog.cli import cluster, log, profile
+from streamlog.cli import cluster, log, partition, profile
 from streamlog.cli.bench import bench
 from streamlog.cli.failure import (
     EXIT_CLOSED_PIPE,
@@ -28,7 +28,20 @@ from streamlog.cli.records import consume, produce
 from streamlog.cli.topics import offsets, topic
 from streamlog.model.version import SOFTWARE
 
-COMMANDS = (server, dev, topic, produce, consume, offsets, cluster, config, profile, bench, log)
+COMMANDS = (
+    server,
+    dev,
+    topic,
+    produce,
+    consume,
+    offsets,
+    partition,
+    cluster,
+    config,
+    profile,
+    bench,
+    log,
+)
 """In the order of the help."""
 USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """click.UsageError, wherever this version of typer keeps it."""

@@ -40,6 +40,38 @@ class PartitionDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryMember:
+    """A member of a group that is forced to go on."""
+
+    replica_id: int
+    node_id: int
+    live: bool
+    """The answering node heard of its node lately."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What a group goes on with, or would go on with, when its majority is gone for good."""
+
+    group_id: int
+    term: int
+    """Newest that the survivor had seen before."""
+    start_offset: int
+    end_offset: int
+    """Offset after the last entry that is kept; every committed entry from here on is gone, and
+    nobody who is left knows whether there was any."""
+    committed_end_offset: int
+    """As far as the survivor knows; what it keeps above may never have been acknowledged."""
+    heard_committed_end_offset: int
+    """As the last leader told it; where it is above `end_offset`, entries are gone for certain."""
+    survivor: RecoveryMember
+    left_behind: tuple[RecoveryMember, ...]
+    forced: bool
+    """It was done; False after a dry run."""
+    cluster_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigValue:
     """A setting in force."""
 
@@ -370,6 +402,85 @@ class Admin:
         return sorted(
             found, key=lambda replica: (replica.topic, replica.partition, replica.node_id)
         )
+
+    async def force_recover(
+        self,
+        address: str,
+        topic: str,
+        partition: int,
+        *,
+        accept_data_loss: str = "",
+        dry_run: bool = False,
+    ) -> Recovery:
+        """Make the replica on the node at host:port the partition's only one: the majority of the
+        others is gone for good.
+
+        `accept_data_loss` must be "TOPIC/PARTITION", unless it is a `dry_run`: what only the lost
+        replicas had is lost. Refused while the node hears of a majority.
+        """
+        connection = self._connections.to(address)
+        answer = await connection.unary(
+            f"{ADMIN_SERVICE}ForceRecoverPartition",
+            pb.ForceRecoverPartitionRequest(
+                topic=topic,
+                partition=partition,
+                node_id=(await connection.ready()).node_id,
+                dry_run=dry_run,
+                accept_data_loss=accept_data_loss,
+            ),
+            pb.ForceRecoverResponse,
+            self._metadata.policy.request_timeout_ms,
+        )
+        return _recovery(answer)
+
+    async def force_recover_cluster(
+        self, address: str, *, accept_data_loss: str = "", dry_run: bool = False
+    ) -> Recovery:
+        """As `force_recover`, for the metadata of the cluster, on a controller; also while that
+        does not get beyond its start.
+
+        `accept_data_loss` must be the cluster's id, unless it is a `dry_run`.
+        """
+        connection = self._connections.to(address)
+
+        async def call(request: pb.ForceRecoverMetadataRequest) -> pb.ForceRecoverResponse:
+            return await connection.unary(
+                f"{ADMIN_SERVICE}ForceRecoverMetadata",
+                request,
+                pb.ForceRecoverResponse,
+                self._metadata.policy.request_timeout_ms,
+                handshake=False,
+            )
+
+        planned = await call(pb.ForceRecoverMetadataRequest(dry_run=True))
+        if dry_run:
+            return _recovery(planned)
+        return _recovery(
+            await call(
+                pb.ForceRecoverMetadataRequest(
+                    node_id=planned.survivor.node_id, accept_data_loss=accept_data_loss
+                )
+            )
+        )
+
+
+def _recovery(answer: pb.ForceRecoverResponse) -> Recovery:
+    return Recovery(
+        answer.group_id,
+        answer.term,
+        answer.start_offset,
+        answer.end_offset,
+        answer.committed_end_offset,
+        answer.heard_committed_end_offset,
+        _member(answer.survivor),
+        tuple(_member(member) for member in answer.left_behind),
+        answer.forced,
+        answer.cluster_id,
+    )
+
+
+def _member(member: pb.RecoveryMember) -> RecoveryMember:
+    return RecoveryMember(member.replica_id, member.node_id, member.live)
 
 
 async def _trim(

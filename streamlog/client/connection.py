@@ -66,13 +66,20 @@ class Connection:
         self._limits = None
 
     async def unary(
-        self, method: str, request: Message, response: type[ResponseT], timeout_ms: float
+        self,
+        method: str,
+        request: Message,
+        response: type[ResponseT],
+        timeout_ms: float,
+        *,
+        handshake: bool = True,
     ) -> ResponseT:
         """Call a method, e.g. LOG_SERVICE + "GetMetadata"; the time is for the handshake, too.
 
+        `handshake` False: for a node that has not joined its cluster, and makes none.
         Raises ClientError.
         """
-        if self._limits is None:
+        if self._limits is None and handshake:
             try:
                 async with asyncio.timeout(timeout_ms / 1000):
                     await self.ready()

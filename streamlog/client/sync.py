@@ -212,6 +212,8 @@ class Admin(_Blocking):
     describe_cluster = _waits(aio_admin.Admin.describe_cluster)
     describe_node = _waits(aio_admin.Admin.describe_node)
     describe_replicas = _waits(aio_admin.Admin.describe_replicas)
+    force_recover = _waits(aio_admin.Admin.force_recover)
+    force_recover_cluster = _waits(aio_admin.Admin.force_recover_cluster)
     list_offsets = _waits(aio_admin.Admin.list_offsets)
     trim = _waits(aio_admin.Admin.trim)
 

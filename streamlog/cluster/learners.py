@@ -1,4 +1,7 @@
-"""Lets nodes that are not controllers follow the metadata: as its leader, adds them to group 0.
+"""Lets nodes that do not decide follow the metadata: as its leader, adds them to group 0.
+
+Controllers are voters from the beginning; those that a forced recovery left behind are not, and
+follow when they come back.
 
 Invariant: only learners are added; the voters stay as they are.
 """
@@ -92,7 +95,7 @@ class Learners:
         missing = [
             Replica(node.metadata_replica_id, node.node_id, node.directory_id)
             for node in self._state.nodes.values()
-            if not node.controller and present.find(node.metadata_replica_id) is None
+            if present.find(node.metadata_replica_id) is None
         ]
         if not missing:
             return None

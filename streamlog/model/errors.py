@@ -261,6 +261,12 @@ class Reason(Enum):
         " never used.",
         metadata=("node_id", "directory_id"),
     )
+    RECOVERY_REFUSED = ReasonInfo(
+        FAILED_PRECONDITION,
+        "A group is not forced to go on without its majority.",
+        "The message says why: a majority is alive as far as the node knows, or its own replica is"
+        " damaged, empty or no member. Operators: troubleshooting.md.",
+    )
     INTERNAL_ERROR = ReasonInfo(
         INTERNAL,
         "A defect of the node.",

@@ -248,7 +248,7 @@ class RecoveryMember(_message.Message):
     def __init__(self, replica_id: _Optional[int] = ..., node_id: _Optional[int] = ..., live: bool = ...) -> None: ...
 
 class ForceRecoverResponse(_message.Message):
-    __slots__ = ("group_id", "term", "start_offset", "end_offset", "committed_end_offset", "heard_committed_end_offset", "survivor", "left_behind", "forced")
+    __slots__ = ("group_id", "term", "start_offset", "end_offset", "committed_end_offset", "heard_committed_end_offset", "survivor", "left_behind", "forced", "cluster_id")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     START_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -258,6 +258,7 @@ class ForceRecoverResponse(_message.Message):
     SURVIVOR_FIELD_NUMBER: _ClassVar[int]
     LEFT_BEHIND_FIELD_NUMBER: _ClassVar[int]
     FORCED_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     term: int
     start_offset: int
@@ -267,4 +268,5 @@ class ForceRecoverResponse(_message.Message):
     survivor: RecoveryMember
     left_behind: _containers.RepeatedCompositeFieldContainer[RecoveryMember]
     forced: bool
-    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., heard_committed_end_offset: _Optional[int] = ..., survivor: _Optional[_Union[RecoveryMember, _Mapping]] = ..., left_behind: _Optional[_Iterable[_Union[RecoveryMember, _Mapping]]] = ..., forced: bool = ...) -> None: ...
+    cluster_id: str
+    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., heard_committed_end_offset: _Optional[int] = ..., survivor: _Optional[_Union[RecoveryMember, _Mapping]] = ..., left_behind: _Optional[_Iterable[_Union[RecoveryMember, _Mapping]]] = ..., forced: bool = ..., cluster_id: _Optional[str] = ...) -> None: ...

@@ -103,7 +103,7 @@ class LocalCluster:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             for node in self.addresses:
-                self._spawn(node)
+                self.spawn(node)
         except OSError as error:
             raise CommandFailed(
                 f"can not start nodes in {self.directory}: {error.strerror}"
@@ -125,7 +125,7 @@ class LocalCluster:
 
     async def restart(self, node: int) -> None:
         """Start a node that ended, and wait until it serves."""
-        self._spawn(node)
+        self.spawn(node)
         await self.await_ready()
 
     def kill(self, node: int) -> None:
@@ -181,7 +181,8 @@ class LocalCluster:
         """What is known of a node that ended."""
         return f"node {node} ended with code {self.exit_code(node)};{self._end_of_log(node)}"
 
-    def _spawn(self, node: int) -> None:
+    def spawn(self, node: int) -> None:
+        """Start a node that does not run."""
         voters = [n for n in self.addresses if n <= CONTROLLERS_MAX]
         with self.log_of(node).open("ab") as log:
             self._processes[node] = subprocess.Popen(

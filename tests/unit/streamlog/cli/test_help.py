@@ -36,6 +36,8 @@ DESTROY = {
     ("topic", "delete"),
     ("topic", "trim"),
     ("topic", "add-partitions"),
+    ("partition", "force-recover"),
+    ("cluster", "force-recover"),
 }
 
 

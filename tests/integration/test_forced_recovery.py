@@ -1,0 +1,178 @@
+"""Two of three real nodes are gone for good: the third goes on, when it is told so twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streamlog.cli.node.health import serves
+from streamlog.cli.node.local_cluster import LocalCluster
+from streamlog.client import Admin, ClientError, Consumer, Producer, TopicPartition
+from streamlog.client.cluster_metadata import CallPolicy
+from streamlog.host.network import GrpcNetwork
+
+WAIT_S = 60
+PAIR = TopicPartition("t", 0)
+PATIENT = CallPolicy(total_timeout_ms=WAIT_S * 1_000)
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
+    """Three nodes."""
+    cluster = LocalCluster(tmp_path, nodes=3)
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        cluster.kill_all()
+
+
+async def streamlog(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "streamlog.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+async def serving(address: str) -> None:
+    network = GrpcNetwork()
+    async with asyncio.timeout(WAIT_S):
+        while not await serves(network, address, 1_000):
+            await asyncio.sleep(0.1)
+
+
+async def write(address: str, values: list[bytes]) -> None:
+    async with Producer(address, policy=PATIENT) as producer:
+        for value in values:
+            await producer.send("t", value)
+
+
+async def read(address: str, count: int) -> list[bytes]:
+    values: list[bytes] = []
+    async with Consumer(address) as consumer, asyncio.timeout(WAIT_S):
+        consumer.assign([PAIR], start="earliest")
+        while len(values) < count:
+            for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                values += [record.value for record in records if record.value is not None]
+    return values
+
+
+async def all_have(cluster: LocalCluster, count: int) -> None:
+    """Every replica knows that many records to be committed."""
+    async with Admin(cluster.bootstrap) as admin, asyncio.timeout(WAIT_S):
+        while True:
+            replicas = await admin.describe_replicas("t")
+            ends = {replica.committed_end_offset for replica in replicas}
+            if len(replicas) == 3 and len(ends) == 1 and min(ends) > count:
+                return
+            await asyncio.sleep(0.1)
+
+
+async def recovered(address: str, *command: str) -> dict[str, object]:
+    """Force it, with both consents, once the node is sure that the others are gone."""
+    planned = await streamlog(*command, "--node", address, "--dry-run", "-o", "json")
+    async with asyncio.timeout(WAIT_S):
+        while planned.returncode:
+            expected = ("is alive", "too lately to know", "connection refused")
+            assert any(reason in planned.stderr for reason in expected), planned.stderr
+            await asyncio.sleep(0.2)
+            planned = await streamlog(*command, "--node", address, "--dry-run", "-o", "json")
+    plan = json.loads(planned.stdout)
+    assert (plan["forced"], plan["node"]) == (False, 3)
+    once = await streamlog(*command, "--node", address)
+    assert (once.returncode, "--yes" in once.stderr) == (2, True)
+    assert "may be gone: everything from offset" in once.stderr
+    once = await streamlog(*command, "--node", address, "--yes")
+    assert (once.returncode, f"--confirm {plan['name']}" in once.stderr) == (2, True)
+    wrong = await streamlog(*command, "--node", address, "--yes", "--confirm", "t/1")
+    assert (wrong.returncode, "must be" in wrong.stderr) == (2, True)
+    twice = await streamlog(
+        *command, "--node", address, "--yes", "--confirm", str(plan["name"]), "-o", "json"
+    )
+    assert twice.returncode == 0, twice.stderr
+    result = json.loads(twice.stdout)
+    assert (result["forced"], result["end"] >= plan["end"]) == (True, True)
+    assert [member["node"] for member in result["left_behind"]] == [1, 2]
+    return dict(result)
+
+
+async def test_the_third_node_goes_on(cluster: LocalCluster, tmp_path: Path) -> None:
+    """All that it had is there, and it takes records again; also after a restart, and when the
+    directories of the dead come back."""
+    before = [b"before %d" % number for number in range(200)]
+    async with Admin(cluster.bootstrap) as admin:
+        await admin.create_topic("t", partitions=1, replication_factor=3)
+    await write(cluster.bootstrap, before)
+    await all_have(cluster, len(before))
+    third = cluster.addresses[3]
+    refused = await streamlog("partition", "force-recover", "t", "0", "--node", third, "--dry-run")
+    assert (refused.returncode, "a majority of its members is alive" in refused.stderr) == (1, True)
+
+    kept = tmp_path / "kept"
+    for node in (1, 2):
+        cluster.kill(node)
+        directory = cluster.data_directories[node - 1]
+        shutil.copytree(directory, kept / directory.name)
+        shutil.rmtree(directory)
+    await recovered(third, "cluster", "force-recover")
+    await recovered(third, "partition", "force-recover", "t", "0")
+    after = [b"after %d" % number for number in range(200)]
+    await write(third, after)
+    assert await read(third, 400) == before + after
+    assert "recovery_forced" in cluster.log_of(3).read_text()
+
+    cluster.kill(3)
+    cluster.spawn(3)
+    await serving(third)
+    more = [b"more %d" % number for number in range(200)]
+    await write(third, more)
+    assert await read(third, 600) == before + after + more
+
+    for node in (1, 2):
+        directory = cluster.data_directories[node - 1]
+        shutil.copytree(kept / directory.name, directory)
+        cluster.spawn(node)
+        await serving(cluster.addresses[node])
+    await asyncio.sleep(5)
+    async with Admin(third) as admin, asyncio.timeout(WAIT_S):
+        while (await admin.describe_topic("t")).partitions[0].leader_node_id != 3:
+            await asyncio.sleep(0.1)
+    last = [b"last %d" % number for number in range(200)]
+    await write(third, last)
+    assert await read(third, 800) == before + after + more + last
+    assert await read(cluster.addresses[1], 800) == before + after + more + last
+    assert [cluster.exit_code(node) for node in (1, 2, 3)] == [None] * 3
+
+
+async def test_the_metadata_of_a_node_that_waits_at_its_start(cluster: LocalCluster) -> None:
+    """It does not get as far as to serve, but it answers this."""
+    async with Admin(cluster.bootstrap) as admin:
+        await admin.create_topic("t", partitions=1, replication_factor=3)
+    await write(cluster.bootstrap, [b"once"])
+    await all_have(cluster, 1)
+    for node in (1, 2, 3):
+        cluster.kill(node)
+    for node in (1, 2):
+        shutil.rmtree(cluster.data_directories[node - 1])
+    cluster.spawn(3)
+    third = cluster.addresses[3]
+    await recovered(third, "cluster", "force-recover")
+    await serving(third)
+    await recovered(third, "partition", "force-recover", "t", "0")
+    await write(third, [b"twice"])
+    assert await read(third, 2) == [b"once", b"twice"]
+    async with Admin(third) as admin:
+        with pytest.raises(ClientError, match="a majority of its members is alive, on nodes 3"):
+            await admin.force_recover(third, "t", 0, dry_run=True)

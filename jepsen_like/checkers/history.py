@@ -20,6 +20,7 @@ written as JSON lines: one event a line, in the order in which they happened. Fi
 | `assign` | – | ok: `offset` from which this process goes on to poll (left out: unknown) |
 | `poll` | – | ok: `records`, a list of `[offset, value]`, as they came |
 | `drain` | – | ok: `records` of the whole log, read after everything else; `offset`: where the log starts (default 0); `end`: where it ends (default: after the last record) |
+| `end` | – | ok: `end` of the log, as a client was told; `linearizability` looks at it |
 | `replica` | – | ok: `node`, `records` (`[offset, digest]`), `end`: what the node's log holds |
 
 Only sends need an invocation. Lines of a small history:
@@ -41,7 +42,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 Kind = Literal["invoke", "ok", "fail", "info"]
-What = Literal["send", "assign", "poll", "drain", "replica"]
+What = Literal["send", "assign", "poll", "drain", "end", "replica"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,9 +205,12 @@ def _node(state: MetadataState, record: NodeRegistered) -> Node:
     )
 
 
-def _find_topic(state: MetadataState, name: str) -> Topic:
+def _find_topic(state: MetadataState, name: str, request_id: int = 0) -> Topic:
+    """The topic that a request is about. Raises UNKNOWN_TOPIC, and for a repeated request that had
+    its effect on a topic that is gone since, METADATA_OUTCOME_UNKNOWN."""
     topic = state.topics_by_name.get(name)
     if topic is None:
+        _check_not_undone(state, name, request_id)
         check_topic_name(name)
         raise StreamlogError(Reason.UNKNOWN_TOPIC, f"there is no topic {name!r}", {"topic": name})
     return topic
@@ -219,11 +222,13 @@ def _create_topic(state: MetadataState, command: CreateTopic) -> Decision[Record
     if present is not None:
         if command.request_id != 0 and present.request_id == command.request_id:
             return Decision((), present)
+        _check_not_undone(state, command.name, command.request_id)
         raise StreamlogError(
             Reason.TOPIC_EXISTS,
             f"topic {command.name!r} exists",
             {"topic": command.name, "topic_id": str(present.topic_id)},
         )
+    _check_not_undone(state, command.name, command.request_id)
     if len(state.topics) >= TOPICS_MAX:
         raise StreamlogError(
             Reason.INVALID_REQUEST, f"the cluster has {TOPICS_MAX} topics, the most allowed"
@@ -245,7 +250,7 @@ def _create_topic(state: MetadataState, command: CreateTopic) -> Decision[Record
 
 
 def _alter_topic(state: MetadataState, command: AlterTopic) -> Decision[Record]:
-    topic = _find_topic(state, command.name)
+    topic = _find_topic(state, command.name, command.request_id)
     if _was_done(state, command.request_id):
         return Decision((), topic)
     overrides, config = changed_overrides(topic.overrides, command.overrides, command.unset)
@@ -256,7 +261,7 @@ def _alter_topic(state: MetadataState, command: AlterTopic) -> Decision[Record]:
 
 
 def _add_partitions(state: MetadataState, command: AddPartitions) -> Decision[Record]:
-    topic = _find_topic(state, command.name)
+    topic = _find_topic(state, command.name, command.request_id)
     if _was_done(state, command.request_id):
         return Decision((), topic)
     present = len(topic.partitions)
@@ -281,6 +286,16 @@ def _delete_topic(state: MetadataState, command: DeleteTopic) -> Decision[Record
 
 def _was_done(state: MetadataState, request_id: int) -> bool:
     return request_id != 0 and request_id in state.recent_requests
+
+
+def _check_not_undone(state: MetadataState, name: str, request_id: int) -> None:
+    """A request that was carried out once and comes again after somebody deleted its topic is
+    neither refused (it had its effect, and others may have seen it) nor carried out again."""
+    if _was_done(state, request_id):
+        raise StreamlogError(
+            Reason.METADATA_OUTCOME_UNKNOWN,
+            f"the change of topic {name!r} was made, and the topic deleted since",
+        )
 
 
 def _allocate_producer_ids(state: MetadataState, command: AllocateProducerIds) -> Decision[Record]:
@@ -370,7 +385,7 @@ def replay(state: MetadataState, record: Record, offset: Offset) -> MetadataStat
                 ),
             )
         case TopicCreated():
-            return _with_topic(state, _new_topic(record, offset))
+            return _noted(_with_topic(state, _new_topic(record, offset)), record.request_id)
         case TopicConfigured():
             topic = state.topics.get(record.topic_id)
             if topic is None:

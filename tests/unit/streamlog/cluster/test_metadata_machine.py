@@ -271,6 +271,38 @@ def test_repeated_changes_are_done_once() -> None:
     assert bench.refused(DeleteTopic("a", request_id=5)).reason is Reason.UNKNOWN_TOPIC
 
 
+@pytest.mark.parametrize("made_anew", [False, True])
+@pytest.mark.parametrize(
+    "command",
+    [
+        CreateTopic("a", 1, 1, request_id=9),
+        AlterTopic("a", {"retention.ms": "5"}, request_id=9),
+        AddPartitions("a", 4, request_id=9),
+    ],
+)
+def test_a_repeated_change_does_not_outlive_a_deletion(
+    command: CreateTopic | AlterTopic | AddPartitions, made_anew: bool
+) -> None:
+    """A change whose answer got lost, and whose topic somebody else deleted before it came again:
+    the topic does not come back, nor is the change refused as if it had had no effect; nor does it
+    touch a topic that was made anew under the name."""
+    bench = Bench()
+    if not isinstance(command, CreateTopic):
+        bench.do(CreateTopic("a", 1, 1, request_id=1))
+    bench.do(command)
+    bench.do(DeleteTopic("a", request_id=2))
+    if made_anew:
+        bench.do(CreateTopic("a", 1, 1, request_id=3))
+    done = bench.offset
+    bench.state = MACHINE.restore(MACHINE.snapshot(bench.state))
+    if made_anew and not isinstance(command, CreateTopic):
+        bench.do(command)
+    else:
+        assert bench.refused(command).reason is Reason.METADATA_OUTCOME_UNKNOWN
+    assert bench.offset == done
+    assert ("a" in bench.state.topics_by_name) is made_anew
+
+
 def test_memory_of_requests_is_bounded() -> None:
     """Only the newest are kept."""
     bench = Bench()

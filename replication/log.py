@@ -105,6 +105,12 @@ class ReplicaLog(Protocol):
         ...
 
     @property
+    def log_starts(self) -> Sequence[tuple[Offset, Offset]]:
+        """(offset of the entry, start) of the entries that move the log's start further, as far as
+        `log_start_committed` was not told of them; by offset."""
+        ...
+
+    @property
     def needs_install(self) -> bool:
         """The log was damaged or lost: the replica neither votes nor acknowledges until a whole
         copy is installed."""

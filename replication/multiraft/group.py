@@ -412,7 +412,15 @@ class Group(ReplicaDriver):
         self.node.counters.installs_received += 1
         self._note("log_replaced")
         log = self.log
-        self.step(LogInstalled(log.start, log.end, tuple(log.terms), tuple(log.memberships)))
+        self.step(
+            LogInstalled(
+                log.start,
+                log.end,
+                tuple(log.terms),
+                tuple(log.memberships),
+                tuple(log.log_starts),
+            )
+        )
 
     # -- the end -------------------------------------------------------------------------------
 

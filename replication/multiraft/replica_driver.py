@@ -94,6 +94,7 @@ class ReplicaDriver(ABC):
             log.memberships,
             log.needs_install,
             node.settings.raft_limits(),
+            log.log_starts,
         )
         self.membership: Membership = self.core.membership
         self.sender = EntrySender(self)

@@ -180,6 +180,8 @@ class LogInstalled:
     end: LogPosition
     terms: tuple[tuple[Term, Offset], ...]
     memberships: tuple[tuple[Offset, Membership], ...]
+    log_starts: tuple[tuple[Offset, Offset], ...] = ()
+    """(offset of the entry, start) of the entries that move its start; committed, as all of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -340,7 +340,8 @@ class RaftReplica(ReadableReplica):
 
     def _log_installed(self, event: LogInstalled) -> None:
         invariant(self._leadership is None, "a leader's log was replaced", event=event)
-        self._state.replace_log(TermTable(event.start, event.end, event.terms), event.memberships)
+        terms = TermTable(event.start, event.end, event.terms)
+        self._state.replace_log(terms, event.memberships, event.log_starts)
 
     def _log_released(self, event: LogReleased) -> None:
         self._state.release(event.start.end)

@@ -204,14 +204,16 @@ class ReplicaState:
         self.commit_end = end
         self.effects.append(CommitAdvanced(end))
         while self._log_starts and self._log_starts[0][0] < end:
-            _, start = self._log_starts.popleft()
-            if start > self.terms.start.end:
-                self.release(start)
-                self.effects.append(LogStartCommitted(start))
+            self._move_start(self._log_starts.popleft()[1])
         if self.memberships.settled or not self.memberships.commit(end):
             return False
         self.effects.append(MembershipChanged(self.memberships.committed, committed=True))
         return True
+
+    def _move_start(self, start: Offset) -> None:
+        if start > self.terms.start.end:
+            self.release(start)
+            self.effects.append(LogStartCommitted(start))
 
     def release(self, start: Offset) -> None:
         """The log begins at a committed offset now; an older one changes nothing."""
@@ -225,7 +227,10 @@ class ReplicaState:
             self.terms = self.terms.released(start)
 
     def replace_log(
-        self, terms: TermTable, memberships: Iterable[tuple[Offset, Membership]]
+        self,
+        terms: TermTable,
+        memberships: Iterable[tuple[Offset, Membership]],
+        log_starts: Iterable[tuple[Offset, Offset]],
     ) -> None:
         """A durable copy of committed bytes is the log now."""
         end = terms.end.end
@@ -245,3 +250,5 @@ class ReplicaState:
         self.effects.append(MembershipChanged(self.memberships.current, committed=True))
         if advanced:
             self.effects.append(CommitAdvanced(end))
+        for _, start in log_starts:
+            self._move_start(start)

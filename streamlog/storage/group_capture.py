@@ -128,6 +128,7 @@ class GroupCapture:
             memberships=storage_codec.encode_memberships(state.memberships),
             terms=storage_codec.encode_terms(state.terms),
             needs_install=durable is None,
+            log_starts=storage_codec.encode_log_starts(state.log_starts),
         )
         if durable is not None:
             message.durable.CopyFrom(storage_codec.encode_segment_end(durable))

@@ -41,7 +41,13 @@ from streamlog.storage.retention import RetentionPolicy
 from streamlog.storage.segment_log import GroupSegmentLog
 from streamlog.storage.segment_logs import SegmentLogs, log_directory, snapshot_path
 from streamlog.storage.segment_repair import FetchCopy, SegmentRepair
-from streamlog.storage.storage_codec import MembershipsAt, rebase_memberships
+from streamlog.storage.storage_codec import (
+    LogStartsAt,
+    MembershipsAt,
+    log_starts_of,
+    pending_log_starts,
+    rebase_memberships,
+)
 from streamlog.storage.store_settings import StoreSettings
 from streamlog.storage.v1 import storage_pb2
 from streamlog.storage.write_queue import (
@@ -106,6 +112,7 @@ class GroupLog:
         self._generation = state.generation
         self._hard_state = state.hard_state
         self._memberships: MembershipsAt = state.memberships
+        self._log_starts: LogStartsAt = state.log_starts
         self._segments = segments
         self._frame_bytes_max = host.settings.journal.frame_bytes_max
         self._direct_bytes = host.settings.direct_bytes_effective
@@ -162,6 +169,10 @@ class GroupLog:
     @property
     def memberships(self) -> Sequence[tuple[Offset, Membership]]:
         return self._memberships
+
+    @property
+    def log_starts(self) -> Sequence[tuple[Offset, Offset]]:
+        return self._log_starts
 
     @property
     def needs_install(self) -> bool:
@@ -249,6 +260,9 @@ class GroupLog:
         added = tuple((e.base, e.membership) for e in entries if e.membership is not None)
         if added:
             self._memberships = (*self._memberships, *added)
+        moves = log_starts_of(entries)
+        if moves:
+            self._log_starts = (*self._log_starts, *moves)
         group_id = self._creation.group_id
         if size >= self._direct_bytes:
             direct = DirectAppend(frames, entries, begin, place)
@@ -273,6 +287,7 @@ class GroupLog:
         self._memberships = tuple(
             entry for index, entry in enumerate(self._memberships) if index == 0 or entry[0] < end
         )
+        self._log_starts = tuple(entry for entry in self._log_starts if entry[0] < end)
         self._queue.cut(end)
         frame = self._frame(FrameKind.TRUNCATE, encode_truncate(end))
         self._submit(Write(write, (frame,), on_durable=self._files.truncated()))
@@ -430,6 +445,7 @@ class GroupLog:
             self._hard_state,
             self._memberships,
             tuple(self.terms),
+            self._log_starts,
         )
 
     def _submit(self, write: Write) -> None:
@@ -443,6 +459,7 @@ class GroupLog:
         invariant(term is not None, "a start lies within the log", start=start, end=self.end.end)
         assert term is not None
         durable = self._start.want(LogPosition(term, start))
+        self._log_starts = pending_log_starts(self._log_starts, start)
         message = storage_pb2.LogStartMoved(start=storage_codec.encode_position(self._start.wanted))
         frame = self._frame(FrameKind.LOG_START, message.SerializeToString())
         self._submit(Write(None, (frame,), on_durable=durable))
@@ -465,6 +482,7 @@ class GroupLog:
             self._generation = message.generation
             self._start.replaced(segments.start, segments.end.end)
             self._memberships = storage_codec.decode_memberships(message.memberships)
+            self._log_starts = storage_codec.decode_log_starts(message.log_starts)
             self._files.use(segments)
             self._submit(
                 Write(None, (self._frame(FrameKind.INSTALLED, message.SerializeToString()),))

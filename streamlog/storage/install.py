@@ -27,10 +27,14 @@ from streamlog.storage.segment_logs import (
     staging_directory,
 )
 from streamlog.storage.storage_codec import (
+    LogStartsAt,
     MembershipsAt,
+    encode_log_starts,
     encode_memberships,
     encode_position,
     encode_segment_end,
+    log_starts_of,
+    pending_log_starts,
 )
 from streamlog.storage.v1 import storage_pb2
 
@@ -59,6 +63,7 @@ class StagedInstall:
         self._generation = generation
         self._start = start
         self._memberships: MembershipsAt = ((start.end, membership),)
+        self._log_starts: LogStartsAt = ()
         self._segments = segments
         self._take_over = take_over
         self._ended = False
@@ -113,6 +118,7 @@ class StagedInstall:
         self._segments.append(parts, entries)
         added = tuple((e.base, e.membership) for e in entries if e.membership is not None)
         self._memberships = (*self._memberships, *added)
+        self._log_starts = (*self._log_starts, *log_starts_of(entries))
         if self._segments.pending_bytes >= _WRITE_BYTES:
             try:
                 await self._segments.write_pending()
@@ -144,6 +150,7 @@ class StagedInstall:
             start=encode_position(self._start),
             durable=encode_segment_end(durable),
             memberships=encode_memberships(self._memberships),
+            log_starts=encode_log_starts(pending_log_starts(self._log_starts, self._start.end)),
         )
         await self._take_over(message, segments)
 

@@ -42,7 +42,7 @@ from streamlog.storage.segment_logs import (
     group_of,
     log_directory,
 )
-from streamlog.storage.storage_codec import rebase_memberships
+from streamlog.storage.storage_codec import pending_log_starts, rebase_memberships
 from streamlog.storage.write_queue import GroupState
 
 _WRITE_BYTES: Final = 4 << 20
@@ -248,7 +248,14 @@ class Recovery:
         if segments is not None:
             memberships = rebase_memberships(memberships, segments.start.end)
             end = segments.end
-        state = GroupState(replay.generation, replay.start, end, replay.hard_state, memberships)
+        state = GroupState(
+            replay.generation,
+            replay.start,
+            end,
+            replay.hard_state,
+            memberships,
+            log_starts=pending_log_starts(replay.log_starts, replay.start.end),
+        )
         return RecoveredGroup(replay, state, segments, damage)
 
     async def _open(self, replay: GroupReplay) -> GroupSegmentLog:

@@ -39,6 +39,7 @@ from streamlog.storage.journal.frame import (
 from streamlog.storage.journal.scan import ScannedFrame
 from streamlog.storage.membership_codec import decode_creation
 from streamlog.storage.storage_codec import (
+    LogStartsAt,
     MembershipsAt,
     decode_memberships,
     decode_position,
@@ -100,6 +101,8 @@ class GroupReplay:
         self.starts = [NOTHING]
         """Every start since the checkpoint."""
         self.memberships: MembershipsAt = ((Offset(0), creation.membership),)
+        self.log_starts: LogStartsAt = ()
+        """Entries that move the start, as far as it may not have moved there yet."""
         self.durable = NO_SEGMENTS
         """What the files hold for certain, as of the checkpoint or a later reference."""
         self.trusted = Offset(0)
@@ -121,6 +124,7 @@ class GroupReplay:
         group.start = decode_position(message.start)
         group.starts = [group.start]
         group.memberships = decode_memberships(message.memberships)
+        group.log_starts = storage_codec.decode_log_starts(message.log_starts)
         group.durable = decode_segment_end(message.durable)
         group.trusted = group.durable.end.end
         if message.needs_install:
@@ -179,7 +183,7 @@ class GroupReplay:
                 f"{self.end}"
             )
             return
-        if head.holds_membership:
+        if head.holds_control:
             try:
                 entries, _ = self._codec.split(self.creation, frame.content[APPEND_PREFIX_BYTES:])
             except LogCorrupt as error:
@@ -189,6 +193,7 @@ class GroupReplay:
                 *self.memberships,
                 *((e.base, e.membership) for e in entries if e.membership is not None),
             )
+            self.log_starts = (*self.log_starts, *storage_codec.log_starts_of(entries))
         self.pieces.append(
             Piece(
                 begin=LogPosition(Term(head.term_before), Offset(head.base)),
@@ -211,6 +216,7 @@ class GroupReplay:
             self.memberships[0],
             *(entry for entry in self.memberships[1:] if entry[0] < end),
         )
+        self.log_starts = tuple(entry for entry in self.log_starts if entry[0] < end)
 
     def _reference(self, message: storage_pb2.SegmentReference) -> None:
         if self.damage is not None:
@@ -229,6 +235,10 @@ class GroupReplay:
         )
         self.trusted = self.durable.end.end
         self.memberships = (*self.memberships, *decode_memberships(message.memberships))
+        self.log_starts = (
+            *self.log_starts,
+            *storage_codec.decode_log_starts(message.log_starts),
+        )
 
     def _installed(self, message: storage_pb2.InstalledLog) -> None:
         self.damage = None
@@ -240,6 +250,7 @@ class GroupReplay:
         self.durable = decode_segment_end(message.durable)
         self.trusted = self.durable.end.end
         self.memberships = decode_memberships(message.memberships)
+        self.log_starts = storage_codec.decode_log_starts(message.log_starts)
 
 
 def created_of(frame: ScannedFrame) -> GroupCreation:

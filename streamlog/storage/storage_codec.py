@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from replication.types import HardState, LogPosition, Membership, Offset, ReplicaId, Term
+from replication.types import (
+    EntryMeta,
+    HardState,
+    LogPosition,
+    Membership,
+    Offset,
+    ReplicaId,
+    Term,
+)
 from streamlog.storage.interfaces import SegmentCheckpoint
 from streamlog.storage.membership_codec import decode_membership, encode_membership
 from streamlog.storage.v1 import storage_pb2
 
 MembershipsAt = tuple[tuple[Offset, Membership], ...]
 """Membership in force at a log's start, then each later one; by offset ascending."""
+
+LogStartsAt = tuple[tuple[Offset, Offset], ...]
+"""(offset of the entry, start) of the entries that move a log's start; by offset ascending."""
 
 
 def encode_position(position: LogPosition) -> storage_pb2.Position:
@@ -65,6 +76,26 @@ def encode_memberships(
 def decode_memberships(messages: Iterable[storage_pb2.MembershipAt]) -> MembershipsAt:
     """From the messages."""
     return tuple((Offset(m.offset), decode_membership(m.membership)) for m in messages)
+
+
+def log_starts_of(entries: Iterable[EntryMeta]) -> LogStartsAt:
+    """Those of the entries that move the log's start."""
+    return tuple((e.base, e.log_start) for e in entries if e.log_start is not None)
+
+
+def encode_log_starts(log_starts: LogStartsAt) -> list[storage_pb2.LogStartAt]:
+    """To the messages."""
+    return [storage_pb2.LogStartAt(offset=offset, start=start) for offset, start in log_starts]
+
+
+def decode_log_starts(messages: Iterable[storage_pb2.LogStartAt]) -> LogStartsAt:
+    """From the messages."""
+    return tuple((Offset(m.offset), Offset(m.start)) for m in messages)
+
+
+def pending_log_starts(log_starts: LogStartsAt, start: Offset) -> LogStartsAt:
+    """Those that would move the start beyond `start`."""
+    return tuple(entry for entry in log_starts if entry[1] > start)
 
 
 def encode_terms(terms: Sequence[tuple[Term, Offset]]) -> list[storage_pb2.TermAt]:

@@ -40,7 +40,14 @@ from streamlog.storage.journal.frame import (
     encode_append_head,
 )
 from streamlog.storage.journal.journal import Journal, PendingFrame
-from streamlog.storage.storage_codec import MembershipsAt, encode_memberships, encode_position
+from streamlog.storage.storage_codec import (
+    LogStartsAt,
+    MembershipsAt,
+    encode_log_starts,
+    encode_memberships,
+    encode_position,
+    log_starts_of,
+)
 from streamlog.storage.v1 import storage_pb2
 
 
@@ -54,6 +61,7 @@ class GroupState:
     hard_state: HardState
     memberships: MembershipsAt
     terms: tuple[tuple[Term, Offset], ...] = ()
+    log_starts: LogStartsAt = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,10 @@ def append_frames(
             last.end,
             before.term,
             last.term,
-            any(entry.membership is not None for entry in entries[first:stop]),
+            any(
+                entry.membership is not None or entry.log_start is not None
+                for entry in entries[first:stop]
+            ),
         )
         content = [encode_append_head(head), *frames[first:stop]]
         pending.append(PendingFrame(FrameKind.APPEND, group_id, content))
@@ -133,6 +144,7 @@ def reference_frame(group_id: GroupId, direct: DirectAppend) -> PendingFrame:
         memberships=encode_memberships(
             [(e.base, e.membership) for e in direct.entries if e.membership is not None]
         ),
+        log_starts=encode_log_starts(log_starts_of(direct.entries)),
     )
     return PendingFrame(FrameKind.REFERENCE, group_id, (message.SerializeToString(),))
 

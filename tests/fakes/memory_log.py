@@ -119,6 +119,10 @@ class MemoryLog:
     def memberships(self) -> Sequence[tuple[Offset, Membership]]:
         return ((Offset(0), self.creation.membership),)
 
+    @property
+    def log_starts(self) -> Sequence[tuple[Offset, Offset]]:
+        return tuple((m.base, m.log_start) for m, _ in self.entries if m.log_start is not None)
+
     def term_at(self, end: Offset) -> Term | None:
         if end == self.start.end:
             return self.start.term

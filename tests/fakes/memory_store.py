@@ -101,6 +101,11 @@ class MemoryReplicaLog:
         later = [(m.base, m.membership) for m, _ in self.now.entries if m.membership is not None]
         return ((self.start.end, self.now.base_membership), *later)
 
+    @property
+    def log_starts(self) -> Sequence[tuple[Offset, Offset]]:
+        entries = self.now.entries
+        return tuple((m.base, m.log_start) for m, _ in entries if m.log_start is not None)
+
     def term_at(self, end: Offset) -> Term | None:
         if end == self.start.end:
             return self.start.term

@@ -75,7 +75,7 @@ _FILE_HEADER: Final = struct.Struct("<8sII16sQQ")
 _SALT: Final = struct.Struct("<16sQ")
 _MARK: Final = struct.Struct("<QII")
 _APPEND: Final = struct.Struct("<QQQQQ")
-_HOLDS_MEMBERSHIP: Final = 1
+_HOLDS_CONTROL: Final = 1
 _KIND_AT: Final = 8
 _U64: Final = struct.Struct("<Q")
 _HARD_STATE: Final = struct.Struct("<QQ")
@@ -132,7 +132,7 @@ class AppendHead:
     end: int
     term_before: int
     term: int
-    holds_membership: bool
+    holds_control: bool
 
 
 def padded(size_bytes: int) -> int:
@@ -204,14 +204,14 @@ def decode_mark(content: bytes) -> Mark | None:
 
 def encode_append_head(head: AppendHead) -> bytes:
     """The first part of an APPEND's content."""
-    flags = _HOLDS_MEMBERSHIP if head.holds_membership else 0
+    flags = _HOLDS_CONTROL if head.holds_control else 0
     return _APPEND.pack(head.base, head.end, head.term_before, head.term, flags)
 
 
 def decode_append_head(content: bytes) -> AppendHead:
     """From the first bytes of an APPEND's content."""
     base, end, term_before, term, flags = _APPEND.unpack_from(content)
-    return AppendHead(base, end, term_before, term, bool(flags & _HOLDS_MEMBERSHIP))
+    return AppendHead(base, end, term_before, term, bool(flags & _HOLDS_CONTROL))
 
 
 def encode_truncate(end: int) -> bytes:

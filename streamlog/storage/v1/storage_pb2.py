@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from replication.v1 import membership_pb2 as replication_dot_v1_dot_membership__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"streamlog/storage/v1/storage.proto\x12\x14streamlog.storage.v1\x1a\x1freplication/v1/membership.proto\"\xb6\x01\n\x0cNodeIdentity\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x17\n\x0f\x63luster_id_high\x18\x02 \x01(\x06\x12\x16\n\x0e\x63luster_id_low\x18\x03 \x01(\x06\x12\x0f\n\x07node_id\x18\x04 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x05 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x06 \x01(\x06\x12\x17\n\x0f\x66ormatted_at_ms\x18\x07 \x01(\x10\",\n\x08Position\x12\x12\n\nend_offset\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\"N\n\x0cMembershipAt\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12.\n\nmembership\x18\x02 \x01(\x0b\x32\x1a.replication.v1.Membership\",\n\x06TermAt\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\"a\n\nSegmentEnd\x12+\n\x03\x65nd\x18\x01 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x14\n\x0csegment_base\x18\x02 \x01(\x04\x12\x10\n\x08position\x18\x03 \x01(\x04\"5\n\tHardState\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x11\n\x04vote\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_vote\"\xbd\x01\n\x0cInstalledLog\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12-\n\x05start\x18\x02 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x31\n\x07\x64urable\x18\x03 \x01(\x0b\x32 .streamlog.storage.v1.SegmentEnd\x12\x37\n\x0bmemberships\x18\x04 \x03(\x0b\x32\".streamlog.storage.v1.MembershipAt\">\n\rLogStartMoved\x12-\n\x05start\x18\x01 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\"\xef\x01\n\x10SegmentReference\x12\x14\n\x0csegment_base\x18\x01 \x01(\x04\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12-\n\x05\x62\x65gin\x18\x05 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12+\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x37\n\x0bmemberships\x18\x07 \x03(\x0b\x32\".streamlog.storage.v1.MembershipAt\"\xf7\x02\n\x0fGroupCheckpoint\x12/\n\x08\x63reation\x18\x01 \x01(\x0b\x32\x1d.replication.v1.GroupCreation\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x33\n\nhard_state\x18\x04 \x01(\x0b\x32\x1f.streamlog.storage.v1.HardState\x12-\n\x05start\x18\x05 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x31\n\x07\x64urable\x18\x06 \x01(\x0b\x32 .streamlog.storage.v1.SegmentEnd\x12\x37\n\x0bmemberships\x18\x07 \x03(\x0b\x32\".streamlog.storage.v1.MembershipAt\x12+\n\x05terms\x18\x08 \x03(\x0b\x32\x1c.streamlog.storage.v1.TermAt\x12\x15\n\rneeds_install\x18\t \x01(\x08\"\xcb\x01\n\nCheckpoint\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x11\n\tbegin_lsn\x18\x02 \x01(\x04\x12\x1b\n\x13\x66irst_file_sequence\x18\x03 \x01(\x04\x12\x35\n\x06groups\x18\x04 \x03(\x0b\x32%.streamlog.storage.v1.GroupCheckpoint\x12\x16\n\x0e\x64\x65leted_groups\x18\x05 \x03(\x04\x12\x12\n\nclean_stop\x18\x06 \x01(\x08\x12\x16\n\x0e\x66irst_file_lsn\x18\x07 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"streamlog/storage/v1/storage.proto\x12\x14streamlog.storage.v1\x1a\x1freplication/v1/membership.proto\"\xb6\x01\n\x0cNodeIdentity\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x17\n\x0f\x63luster_id_high\x18\x02 \x01(\x06\x12\x16\n\x0e\x63luster_id_low\x18\x03 \x01(\x06\x12\x0f\n\x07node_id\x18\x04 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x05 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x06 \x01(\x06\x12\x17\n\x0f\x66ormatted_at_ms\x18\x07 \x01(\x10\",\n\x08Position\x12\x12\n\nend_offset\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\"N\n\x0cMembershipAt\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12.\n\nmembership\x18\x02 \x01(\x0b\x32\x1a.replication.v1.Membership\"+\n\nLogStartAt\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\r\n\x05start\x18\x02 \x01(\x04\",\n\x06TermAt\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\"a\n\nSegmentEnd\x12+\n\x03\x65nd\x18\x01 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x14\n\x0csegment_base\x18\x02 \x01(\x04\x12\x10\n\x08position\x18\x03 \x01(\x04\"5\n\tHardState\x12\x0c\n\x04term\x18\x01 \x01(\x04\x12\x11\n\x04vote\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_vote\"\xf3\x01\n\x0cInstalledLog\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12-\n\x05start\x18\x02 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x31\n\x07\x64urable\x18\x03 \x01(\x0b\x32 .streamlog.storage.v1.SegmentEnd\x12\x37\n\x0bmemberships\x18\x04 \x03(\x0b\x32\".streamlog.storage.v1.MembershipAt\x12\x34\n\nlog_starts\x18\x05 \x03(\x0b\x32 .streamlog.storage.v1.LogStartAt\">\n\rLogStartMoved\x12-\n\x05start\x18\x01 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\"\xa5\x02\n\x10SegmentReference\x12\x14\n\x0csegment_base\x18\x01 \x01(\x04\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12-\n\x05\x62\x65gin\x18\x05 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12+\n\x03\x65nd\x18\x06 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x37\n\x0bmemberships\x18\x07 \x03(\x0b\x32\".streamlog.storage.v1.MembershipAt\x12\x34\n\nlog_starts\x18\x08 \x03(\x0b\x32 .streamlog.storage.v1.LogStartAt\"\xad\x03\n\x0fGroupCheckpoint\x12/\n\x08\x63reation\x18\x01 \x01(\x0b\x32\x1d.replication.v1.GroupCreation\x12\x0b\n\x03lsn\x18\x02 \x01(\x04\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x33\n\nhard_state\x18\x04 \x01(\x0b\x32\x1f.streamlog.storage.v1.HardState\x12-\n\x05start\x18\x05 \x01(\x0b\x32\x1e.streamlog.storage.v1.Position\x12\x31\n\x07\x64urable\x18\x06 \x01(\x0b\x32 .streamlog.storage.v1.SegmentEnd\x12\x37\n\x0bmemberships\x18\x07 \x03(\x0b\x32\".streamlog.storage.v1.MembershipAt\x12+\n\x05terms\x18\x08 \x03(\x0b\x32\x1c.streamlog.storage.v1.TermAt\x12\x15\n\rneeds_install\x18\t \x01(\x08\x12\x34\n\nlog_starts\x18\n \x03(\x0b\x32 .streamlog.storage.v1.LogStartAt\"\xcb\x01\n\nCheckpoint\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x11\n\tbegin_lsn\x18\x02 \x01(\x04\x12\x1b\n\x13\x66irst_file_sequence\x18\x03 \x01(\x04\x12\x35\n\x06groups\x18\x04 \x03(\x0b\x32%.streamlog.storage.v1.GroupCheckpoint\x12\x16\n\x0e\x64\x65leted_groups\x18\x05 \x03(\x04\x12\x12\n\nclean_stop\x18\x06 \x01(\x08\x12\x16\n\x0e\x66irst_file_lsn\x18\x07 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,20 +38,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSITION']._serialized_end=322
   _globals['_MEMBERSHIPAT']._serialized_start=324
   _globals['_MEMBERSHIPAT']._serialized_end=402
-  _globals['_TERMAT']._serialized_start=404
-  _globals['_TERMAT']._serialized_end=448
-  _globals['_SEGMENTEND']._serialized_start=450
-  _globals['_SEGMENTEND']._serialized_end=547
-  _globals['_HARDSTATE']._serialized_start=549
-  _globals['_HARDSTATE']._serialized_end=602
-  _globals['_INSTALLEDLOG']._serialized_start=605
-  _globals['_INSTALLEDLOG']._serialized_end=794
-  _globals['_LOGSTARTMOVED']._serialized_start=796
-  _globals['_LOGSTARTMOVED']._serialized_end=858
-  _globals['_SEGMENTREFERENCE']._serialized_start=861
-  _globals['_SEGMENTREFERENCE']._serialized_end=1100
-  _globals['_GROUPCHECKPOINT']._serialized_start=1103
-  _globals['_GROUPCHECKPOINT']._serialized_end=1478
-  _globals['_CHECKPOINT']._serialized_start=1481
-  _globals['_CHECKPOINT']._serialized_end=1684
+  _globals['_LOGSTARTAT']._serialized_start=404
+  _globals['_LOGSTARTAT']._serialized_end=447
+  _globals['_TERMAT']._serialized_start=449
+  _globals['_TERMAT']._serialized_end=493
+  _globals['_SEGMENTEND']._serialized_start=495
+  _globals['_SEGMENTEND']._serialized_end=592
+  _globals['_HARDSTATE']._serialized_start=594
+  _globals['_HARDSTATE']._serialized_end=647
+  _globals['_INSTALLEDLOG']._serialized_start=650
+  _globals['_INSTALLEDLOG']._serialized_end=893
+  _globals['_LOGSTARTMOVED']._serialized_start=895
+  _globals['_LOGSTARTMOVED']._serialized_end=957
+  _globals['_SEGMENTREFERENCE']._serialized_start=960
+  _globals['_SEGMENTREFERENCE']._serialized_end=1253
+  _globals['_GROUPCHECKPOINT']._serialized_start=1256
+  _globals['_GROUPCHECKPOINT']._serialized_end=1685
+  _globals['_CHECKPOINT']._serialized_start=1688
+  _globals['_CHECKPOINT']._serialized_end=1891
 # @@protoc_insertion_point(module_scope)

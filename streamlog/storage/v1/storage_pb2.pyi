@@ -40,6 +40,14 @@ class MembershipAt(_message.Message):
     membership: _membership_pb2.Membership
     def __init__(self, offset: _Optional[int] = ..., membership: _Optional[_Union[_membership_pb2.Membership, _Mapping]] = ...) -> None: ...
 
+class LogStartAt(_message.Message):
+    __slots__ = ("offset", "start")
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    offset: int
+    start: int
+    def __init__(self, offset: _Optional[int] = ..., start: _Optional[int] = ...) -> None: ...
+
 class TermAt(_message.Message):
     __slots__ = ("term", "start_offset")
     TERM_FIELD_NUMBER: _ClassVar[int]
@@ -67,16 +75,18 @@ class HardState(_message.Message):
     def __init__(self, term: _Optional[int] = ..., vote: _Optional[int] = ...) -> None: ...
 
 class InstalledLog(_message.Message):
-    __slots__ = ("generation", "start", "durable", "memberships")
+    __slots__ = ("generation", "start", "durable", "memberships", "log_starts")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     DURABLE_FIELD_NUMBER: _ClassVar[int]
     MEMBERSHIPS_FIELD_NUMBER: _ClassVar[int]
+    LOG_STARTS_FIELD_NUMBER: _ClassVar[int]
     generation: int
     start: Position
     durable: SegmentEnd
     memberships: _containers.RepeatedCompositeFieldContainer[MembershipAt]
-    def __init__(self, generation: _Optional[int] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ...) -> None: ...
+    log_starts: _containers.RepeatedCompositeFieldContainer[LogStartAt]
+    def __init__(self, generation: _Optional[int] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ...) -> None: ...
 
 class LogStartMoved(_message.Message):
     __slots__ = ("start",)
@@ -85,7 +95,7 @@ class LogStartMoved(_message.Message):
     def __init__(self, start: _Optional[_Union[Position, _Mapping]] = ...) -> None: ...
 
 class SegmentReference(_message.Message):
-    __slots__ = ("segment_base", "position", "length", "crc32c", "begin", "end", "memberships")
+    __slots__ = ("segment_base", "position", "length", "crc32c", "begin", "end", "memberships", "log_starts")
     SEGMENT_BASE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +103,7 @@ class SegmentReference(_message.Message):
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     MEMBERSHIPS_FIELD_NUMBER: _ClassVar[int]
+    LOG_STARTS_FIELD_NUMBER: _ClassVar[int]
     segment_base: int
     position: int
     length: int
@@ -100,10 +111,11 @@ class SegmentReference(_message.Message):
     begin: Position
     end: Position
     memberships: _containers.RepeatedCompositeFieldContainer[MembershipAt]
-    def __init__(self, segment_base: _Optional[int] = ..., position: _Optional[int] = ..., length: _Optional[int] = ..., crc32c: _Optional[int] = ..., begin: _Optional[_Union[Position, _Mapping]] = ..., end: _Optional[_Union[Position, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ...) -> None: ...
+    log_starts: _containers.RepeatedCompositeFieldContainer[LogStartAt]
+    def __init__(self, segment_base: _Optional[int] = ..., position: _Optional[int] = ..., length: _Optional[int] = ..., crc32c: _Optional[int] = ..., begin: _Optional[_Union[Position, _Mapping]] = ..., end: _Optional[_Union[Position, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ...) -> None: ...
 
 class GroupCheckpoint(_message.Message):
-    __slots__ = ("creation", "lsn", "generation", "hard_state", "start", "durable", "memberships", "terms", "needs_install")
+    __slots__ = ("creation", "lsn", "generation", "hard_state", "start", "durable", "memberships", "terms", "needs_install", "log_starts")
     CREATION_FIELD_NUMBER: _ClassVar[int]
     LSN_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +125,7 @@ class GroupCheckpoint(_message.Message):
     MEMBERSHIPS_FIELD_NUMBER: _ClassVar[int]
     TERMS_FIELD_NUMBER: _ClassVar[int]
     NEEDS_INSTALL_FIELD_NUMBER: _ClassVar[int]
+    LOG_STARTS_FIELD_NUMBER: _ClassVar[int]
     creation: _membership_pb2.GroupCreation
     lsn: int
     generation: int
@@ -122,7 +135,8 @@ class GroupCheckpoint(_message.Message):
     memberships: _containers.RepeatedCompositeFieldContainer[MembershipAt]
     terms: _containers.RepeatedCompositeFieldContainer[TermAt]
     needs_install: bool
-    def __init__(self, creation: _Optional[_Union[_membership_pb2.GroupCreation, _Mapping]] = ..., lsn: _Optional[int] = ..., generation: _Optional[int] = ..., hard_state: _Optional[_Union[HardState, _Mapping]] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermAt, _Mapping]]] = ..., needs_install: bool = ...) -> None: ...
+    log_starts: _containers.RepeatedCompositeFieldContainer[LogStartAt]
+    def __init__(self, creation: _Optional[_Union[_membership_pb2.GroupCreation, _Mapping]] = ..., lsn: _Optional[int] = ..., generation: _Optional[int] = ..., hard_state: _Optional[_Union[HardState, _Mapping]] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermAt, _Mapping]]] = ..., needs_install: bool = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ...) -> None: ...
 
 class Checkpoint(_message.Message):
     __slots__ = ("generation", "begin_lsn", "first_file_sequence", "groups", "deleted_groups", "clean_stop", "first_file_lsn")

@@ -358,7 +358,7 @@ class Node:
         self.fsync()
         self.log = copy
         self.disk = self.next_image = DiskImage(self.disk.hard_state, copy)
-        self.step(LogInstalled(copy.start, copy.end, copy.terms, copy.memberships))
+        self.step(LogInstalled(copy.start, copy.end, copy.terms, copy.memberships, copy.log_starts))
         leader.step(InstallSucceeded(self.replica_id, copy.end))
         return True
 

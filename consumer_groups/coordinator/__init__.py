@@ -1,0 +1,1 @@
+"""The group coordinator: state, decisions, replay, wire forms, questions."""

@@ -43,7 +43,9 @@ def _missing(evidence: Evidence) -> Iterator[tuple[Send, FinalLog | None]]:
 
 def _may_be_gone(send: Send, log: FinalLog) -> bool:
     """The record was stored before the log's start, or, when its place is unknown, maybe so."""
-    return send.offset < log.start and (send.offset >= 0 or log.drain is not None)
+    if send.offset >= 0:
+        return send.offset < log.start
+    return log.drain is not None and log.start > 0
 
 
 def _was_passed(send: Send, log: FinalLog) -> bool:
@@ -54,7 +56,7 @@ def _was_passed(send: Send, log: FinalLog) -> bool:
 
 
 def _absence(checker: str, send: Send, log: FinalLog | None, how_far: str) -> Violation:
-    where = f"at offset {send.offset}" if send.offset >= 0 else "somewhere"
+    where = f"at offset {send.offset}" if send.offset >= 0 else "at an untold place"
     drain = () if log is None or log.drain is None else lines(log.drain)
     return Violation(
         checker,

@@ -238,6 +238,18 @@ def test_what_retention_took_is_not_lost() -> None:
     assert "lost_writes" in [v.checker for v in check(convicted)]
 
 
+def test_a_record_acknowledged_without_its_place_can_be_lost() -> None:
+    """A drain of the whole log tells; without one nobody knows where it would have been."""
+    history = edit(4, "ok", offset=-1)(good_history())
+    assert check(history) == []
+    lost = edit(13, "ok", records=(WHOLE[0], WHOLE[2], WHOLE[3]))(history)
+    assert "plain-0-0 was acknowledged at an untold place of partition 0" in str(check(lost)[0])
+    assert check(lost)[0].checker == "lost_writes"
+    history = edit(9, "ok", records=WHOLE[:1])(without_drains(history))
+    unseen = edit(12, "ok", records=WHOLE[2:])(history)
+    assert [v.checker for v in check(unseen)] == ["unseen_writes"]
+
+
 def test_a_consumer_that_was_not_assigned_may_begin_anywhere() -> None:
     """Only from its first poll on can it skip."""
     history = [o for o in good_history() if o.what != "assign" and o.op not in {9, 12}]

@@ -201,17 +201,16 @@ class Recovery:
         group_id = GroupId(frame.header.group_id)
         self._frames += 1
         group = self._groups.get(group_id)
-        if group is None:
-            if (
-                group_id in self._deleted
-                or frame.header.lsn <= self._begin_lsn
-                or frame.header.kind is not FrameKind.CREATED
-            ):
-                # Of a group deleted since, or of one whose creation lies in a rotten part: its
-                # directory is reported as unknown.
-                return
-            group = GroupReplay(created_of(frame), frame.header.lsn, self._logs.codec)
-            self._groups[group_id] = group
+        if group is None or group.deleted:
+            created = frame.header.kind is FrameKind.CREATED
+            if created and frame.header.lsn > self._begin_lsn:
+                # The first replica of the group here, or a later one: then the deletion of the one
+                # before, its directory's removal included, was durable before.
+                replay = GroupReplay(created_of(frame), frame.header.lsn, self._logs.codec)
+                self._groups[group_id] = replay
+                self._deleted.pop(group_id, None)
+            # Else of a group deleted since, or of one whose creation lies in a rotten part: its
+            # directory is reported as unknown.
             return
         group.take(frame)
         if group.deleted:

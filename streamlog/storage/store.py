@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 
 from replication.errors import StorageFailed, invariant
@@ -102,6 +102,8 @@ class NodeStore:
         self._all: dict[GroupId, GroupLog] = {}
         """Those whose creation is not durable yet included."""
         self._logs: dict[GroupId, ReplicaLog] = {}
+        self._deleting: dict[GroupId, asyncio.Future[None]] = {}
+        """Done when the group's directory is gone for good; until then no log of its id is made."""
         self._checkpointer = Checkpointer(
             disk, self.journal, self.settings, self._all, on_failed=self.fail
         )
@@ -141,6 +143,9 @@ class NodeStore:
         if self._failure is not None:
             raise self._failure
         group_id = creation.group_id
+        # A replica may come back to a node that an older one of its group has left.
+        while (deletion := self._deleting.get(group_id)) is not None:
+            await asyncio.shield(deletion)
         log = self._all.get(group_id)
         if log is None:
             log = await self._new_log(creation)
@@ -154,6 +159,7 @@ class NodeStore:
     async def delete(self, group_id: GroupId) -> None:
         if self._failure is not None:
             raise self._failure
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with self._checkpointer.taking:
             log = self._all.get(group_id)
             if log is None:
@@ -161,13 +167,17 @@ class NodeStore:
             await log.delete()
             self._logs.pop(group_id, None)
             del self._all[group_id]
+            self._deleting[group_id] = done
             self._checkpointer.forget(group_id)
             self._checkpointer.deleted[group_id] = None
-        await log.close_alone()
-        self.segments_written(group_id, 0)
-        self._completed.pop(group_id, None)
-        log.fail(StorageFailed("writing", f"group {group_id} was deleted"))
-        await self._remove_group(group_id)
+        try:
+            await log.close_alone()
+            self.segments_written(group_id, 0)
+            self._completed.pop(group_id, None)
+            log.fail(StorageFailed("writing", f"group {group_id} was deleted"))
+            await self._remove_group(group_id)
+        finally:
+            self._deletion_ended(group_id, done)
 
     async def stop(self) -> None:
         if self._stopped:
@@ -310,6 +320,8 @@ class NodeStore:
         )
         self._checkpointer.recovered(recovered.checkpoint_generation, recovered.first_file_sequence)
         self._checkpointer.deleted.update(dict.fromkeys(recovered.deleted))
+        loop = asyncio.get_running_loop()
+        self._deleting.update((group_id, loop.create_future()) for group_id in recovered.deleted)
         for group in recovered.groups:
             creation = group.replay.creation
             log = GroupLog(creation, group.state, group.segments, self, lsn=recovered.next_lsn - 1)
@@ -324,7 +336,7 @@ class NodeStore:
         self.journal.begin()
         self._checkpointer.begin()
         if recovered.deleted:
-            self.spawn(self._remove_deleted(), "remove deleted groups")
+            self.spawn(self._remove_deleted(dict(self._deleting)), "remove deleted groups")
 
     async def _new_log(self, creation: GroupCreation) -> GroupLog:
         group_id = creation.group_id
@@ -358,10 +370,17 @@ class NodeStore:
             return
         self._checkpointer.deleted.pop(group_id, None)
 
-    async def _remove_deleted(self) -> None:
+    def _deletion_ended(self, group_id: GroupId, done: asyncio.Future[None]) -> None:
+        del self._deleting[group_id]
+        done.set_result(None)
+
+    async def _remove_deleted(self, deleted: Mapping[GroupId, asyncio.Future[None]]) -> None:
         """Go on with deletions that a crash interrupted."""
-        for group_id in sorted(self._checkpointer.deleted):
-            await self._remove_group(group_id)
+        for group_id, done in deleted.items():
+            try:
+                await self._remove_group(group_id)
+            finally:
+                self._deletion_ended(group_id, done)
 
     async def _remove_copies(self, log: GroupLog) -> None:
         """Remove what an interrupted install left: the journal proves which copy counts."""

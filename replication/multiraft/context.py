@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from replication.log import EntryCodec
 from replication.multiraft.budget import NodeBudget
+from replication.multiraft.copy_rate import CopyRate
 from replication.multiraft.counters import ReplicationCounters
 from replication.multiraft.elections import ElectionSchedule
 from replication.multiraft.liveness import Liveness
@@ -46,6 +47,7 @@ class NodeContext:
     writes: OutstandingWrites
     counters: ReplicationCounters
     log_reads: asyncio.Semaphore
+    copy_rate: CopyRate
     announce: Callable[[Announcement], None]
     begin_install: Callable[[ReplicaDriver, ReplicaId], None]
     members_changed: Callable[[ReplicaDriver], None]

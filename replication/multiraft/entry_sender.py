@@ -1,7 +1,7 @@
 """A leader's entries on their way out: SendEntries carried out, and asked again when lost.
 
 Entries are read at once when they are at hand, else by a task that waits for the disk (a bounded
-number on the node). A full queue towards a peer is waited for; a stream that is down is told to
+number on the node, and for learners at the pace of `copy_rate`). A full queue towards a peer is waited for; a stream that is down is told to
 the core as "nothing was there", and the peer is probed when the stream stands again.
 
 What was sent and not answered is watched by the node's retry round, so that a replica that was
@@ -129,6 +129,8 @@ class EntrySender:
                 if not group.leads(term):
                     return
                 frames = await group.log.read(effect.previous.end, end, effect.max_bytes)
+            if not group.membership.is_voter(effect.to):
+                await group.node.copy_rate.take(len(frames))
         except OffsetOutOfRange:
             if group.leads(term):
                 self._trimmed(effect)

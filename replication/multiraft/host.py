@@ -19,6 +19,7 @@ from replication.group import AddressBook, ForcedRecovery, KnownLeader
 from replication.log import EntryCodec, LogStore, ReplicaLog
 from replication.multiraft.budget import NodeBudget
 from replication.multiraft.context import NodeContext
+from replication.multiraft.copy_rate import CopyRate
 from replication.multiraft.counters import ReplicationCounters
 from replication.multiraft.directory import LeaderDirectory
 from replication.multiraft.elections import ElectionSchedule
@@ -76,6 +77,7 @@ class MultiRaft:
         addresses: AddressBook,
         settings: ReplicationSettings,
         *,
+        copy_bytes_per_second: Callable[[], int] = lambda: 0,
         on_failed: Callable[[Exception], None] | None = None,
         stepped: Callable[[Event], None] | None = None,
     ) -> None:
@@ -90,6 +92,7 @@ class MultiRaft:
             random: for timeouts and identities of copies.
             addresses: where other nodes are.
             settings: times and bounds.
+            copy_bytes_per_second: pace of copies to learners, asked for again and again; 0: none.
             on_failed: told once when the disk failed, and of every bug that stopped a group.
             stepped: called for each event that a replica steps; tests count with it.
         """
@@ -130,8 +133,14 @@ class MultiRaft:
             send=self._peers.send_heartbeat,
             before_beat=self._before_beat,
         )
+        copy_rate = CopyRate(clock, copy_bytes_per_second)
         install_sender = InstallSender(
-            settings=settings, codec=codec, random=random, peers=self._peers, tasks=tasks
+            settings=settings,
+            codec=codec,
+            random=random,
+            peers=self._peers,
+            tasks=tasks,
+            copy_rate=copy_rate,
         )
         self._install_receiver = InstallReceiver(self._groups, settings, tasks)
         self._node = NodeContext(
@@ -152,6 +161,7 @@ class MultiRaft:
             writes=OutstandingWrites(),
             counters=ReplicationCounters(),
             log_reads=asyncio.Semaphore(settings.log_reads_max),
+            copy_rate=copy_rate,
             announce=self._announce,
             begin_install=install_sender.begin,
             members_changed=self._members_changed,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from replication.errors import InvariantViolation, LogCorrupt, OffsetOutOfRange
 from replication.log import EntryCodec
+from replication.multiraft.copy_rate import CopyRate
 from replication.multiraft.settings import ReplicationSettings
 from replication.ports import CallFailed, Random
 from replication.raft.events import HigherTermSeen, InstallFailed, InstallSucceeded
@@ -59,7 +60,9 @@ class InstallSender:
         random: Random,
         peers: Peers,
         tasks: TaskOwner,
+        copy_rate: CopyRate,
     ) -> None:
+        self._copy_rate = copy_rate
         self._settings = settings
         self._codec = codec
         self._random = random
@@ -157,6 +160,8 @@ class InstallSender:
             if not entries or entries[0].base != at:
                 raise InvariantViolation(f"group {group.group_id}: nothing to copy at {at}")
             at = entries[-1].end
+            if not group.membership.is_voter(begin.to):
+                await self._copy_rate.take(len(frames))
             await copy.send(frames, snapshot=False, last=at >= begin.end)
         if begin.start.end >= begin.end:
             await copy.send(b"", snapshot=False, last=True)

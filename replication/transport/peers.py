@@ -74,11 +74,15 @@ class Peers:
         self.refresh()
 
     def refresh(self) -> None:
-        """Connect to nodes that became known. A link to a node that left stays, idle, until the
-        stop: its id may come back."""
+        """Connect to nodes that became known, and let go of those that left."""
         if not self._running:
             return
-        for node_id in self._addresses.nodes():
+        known = self._addresses.nodes()
+        if len(self._links) > len(known):
+            for node_id in [each for each in self._links if each not in known]:
+                link = self._links.pop(node_id)
+                self._tasks.start(link.stop(), f"let go of node {node_id}")
+        for node_id in known:
             if node_id not in self._links and node_id != self._identity.node_id:
                 link = PeerLink(
                     node_id=node_id,

@@ -125,6 +125,7 @@ class Member:
             ports.random,
             view.addresses,
             replication_settings,
+            copy_bytes_per_second=lambda: settings.now.move_bytes_per_second,
             on_failed=on_failure,
         )
         cluster = Cluster(

@@ -315,6 +315,23 @@ _LIST: tuple[Setting, ...] = (
         " found twice, they are handed to it. 0: never.",
         live=True,
     ),
+    _number(
+        "move.bytes.per.second",
+        64 * MIB,
+        0,
+        16 * GIB,
+        "bytes/s",
+        "How fast this node copies to replicas that are new, all of them together; 0: as fast as it"
+        " can.",
+        live=True,
+    ),
+    BooleanSetting(
+        "balance.replicas",
+        False,
+        "While this node leads the metadata: move replicas by itself, some at a time, so that all"
+        " nodes hold equally many. `streamlog cluster rebalance` shows and does the same when asked.",
+        live=True,
+    ),
 )
 
 NODE_SETTINGS: Mapping[str, Setting] = MappingProxyType({s.key: s for s in _LIST})
@@ -362,6 +379,8 @@ class NodeConfig:
     scrub_bytes_per_second: int = 8 * MIB
     shutdown_handover_ms: int = 5_000
     leader_return_ms: int = 10_000
+    move_bytes_per_second: int = 64 * MIB
+    balance_replicas: bool = False
 
     def __post_init__(self) -> None:
         """Raises StreamlogError(INVALID_CONFIG) for a value that is not allowed."""

@@ -66,12 +66,14 @@ async def test_a_larger_budget_lets_waiters_in() -> None:
 def test_the_live_settings_are_these() -> None:
     """Each is asked for at each use, or listened to; another one would silently change nothing."""
     assert sorted(key for key, setting in NODE_SETTINGS.items() if setting.live) == [
+        "balance.replicas",
         "connection.inflight.bytes",
         "default.partitions",
         "default.replication.factor",
         "disk.reserve.bytes",
         "fetch.buffer.bytes",
         "leader.return.ms",
+        "move.bytes.per.second",
         "node.inflight.bytes",
         "request.timeout.ms",
         "retention.check.ms",

@@ -23,6 +23,7 @@ from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_e
 from streamlog.broker.fetch import FetchService
 from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
+from streamlog.broker.operations import OperationsService
 from streamlog.broker.partitions import Partitions
 from streamlog.broker.produce import ProduceService
 from streamlog.broker.recovery import RecoveryService
@@ -57,11 +58,13 @@ class Broker:
         retention: Retention,
         replicas: ReplicaService,
         recovery: RecoveryService,
+        operations: OperationsService,
         settings: LiveSettings,
     ) -> None:
         self._retention = retention
         self._replicas = replicas
         self._recovery = recovery
+        self._operations = operations
         self._settings = settings
         self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
@@ -129,6 +132,23 @@ class Broker:
                     "DescribeReplicas": self._unary(
                         admin.DescribeReplicasRequest, self._replicas.describe
                     ),
+                    "SetNodeCondition": self._unary(
+                        admin.SetNodeConditionRequest, self._operations.set_node_condition
+                    ),
+                    "RemoveNode": self._unary(
+                        admin.RemoveNodeRequest, self._operations.remove_node
+                    ),
+                    "SetControllers": self._unary(
+                        admin.SetControllersRequest, self._operations.set_controllers
+                    ),
+                    "MovePartitions": self._unary(
+                        admin.MovePartitionsRequest, self._operations.move_partitions
+                    ),
+                    "SetReplicationFactor": self._unary(
+                        admin.SetReplicationFactorRequest, self._operations.set_replication_factor
+                    ),
+                    "ListMoves": self._unary(admin.ListMovesRequest, self._operations.list_moves),
+                    "Rebalance": self._unary(admin.RebalanceRequest, self._operations.rebalance),
                     "ForceRecoverPartition": self._unary(
                         admin.ForceRecoverPartitionRequest, self._recovery.partition
                     ),
@@ -246,5 +266,6 @@ def build_broker(
         Retention(cluster.view, group_host, clock),
         ReplicaService(config.node_id, metadata, cluster.view, group_host, disk),
         RecoveryService(settings, metadata, cluster.view, group_host),
+        OperationsService(config.node_id, cluster, metadata, group_host),
         settings,
     )

@@ -7,7 +7,7 @@ from replication.types import METADATA_GROUP
 from streamlog.broker.error_mapping import to_proto
 from streamlog.broker.leaders import known_leader
 from streamlog.cluster.metadata.checks import check_topic_name
-from streamlog.cluster.metadata.state import Topic
+from streamlog.cluster.metadata.state import NodeCondition, Topic
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
@@ -18,6 +18,11 @@ from streamlog.v1 import admin_service_pb2, log_service_pb2
 PROTOCOL_VERSION = 1
 FEATURES: tuple[str, ...] = ("conditional-append", "idempotence")
 TOPICS_PER_REQUEST_MAX = 10_000
+CONDITIONS = {
+    NodeCondition.ACTIVE: log_service_pb2.NODE_CONDITION_UNSPECIFIED,
+    NodeCondition.MAINTENANCE: log_service_pb2.NODE_CONDITION_MAINTENANCE,
+    NodeCondition.DRAINING: log_service_pb2.NODE_CONDITION_DRAINING,
+}
 
 
 class MetadataService:
@@ -114,6 +119,8 @@ class MetadataService:
                 leader_term=0 if leader is None else leader.term,
                 replica_node_ids=[replica.node_id for replica in partition.replicas],
                 group_id=partition.group_id,
+                moving=partition.moving,
+                leaving_node_ids=[replica.node_id for replica in partition.leaving],
             )
         return message
 
@@ -129,6 +136,8 @@ class MetadataService:
                 rack=node.rack,
                 live=node.node_id in live,
                 controller=node.controller,
+                condition=CONDITIONS[node.condition],
+                replacement_node_id=node.replacement,
             )
             for node in self._view.nodes()
         ]

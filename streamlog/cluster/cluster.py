@@ -9,7 +9,9 @@ Composed of (each knows only what is above it):
 | `formation` | founds or finds the cluster |
 | `executor`, `forwarding` | brings commands to the metadata leader |
 | `local_replicas` | creates and removes this node's replicas |
-| `learners` | as metadata leader: lets the other nodes follow |
+| `metadata_members` | as metadata leader: who votes on the metadata, and who follows |
+| `evacuation` | as metadata leader: empties drained nodes, evens out replicas |
+| `partition_moves` | as leader of partitions: brings them to the replicas they shall have |
 | `leadership` | lets leaders go home, and leave a node that stops |
 
 The order of a start, for the composition root: store, group host, listener (with `services()`),
@@ -39,12 +41,12 @@ from replication.types import (
     ReplicaId,
 )
 from streamlog.cluster.calls import PeerChannels
+from streamlog.cluster.evacuation import Evacuation
 from streamlog.cluster.executor import Executed, Executor, MetadataRuntime
 from streamlog.cluster.formation import Formation, Identity
 from streamlog.cluster.forwarding import Forwarding
 from streamlog.cluster.intervals import run_rounds
-from streamlog.cluster.leadership import Leadership
-from streamlog.cluster.learners import Learners
+from streamlog.cluster.leadership import REST_CHECK_MS, Leadership
 from streamlog.cluster.local_replicas import LocalReplicas
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.checks import check_topic_name
@@ -57,8 +59,12 @@ from streamlog.cluster.metadata.records import (
     DeleteTopic,
     Record,
     RegisterNode,
+    RenewReplica,
 )
 from streamlog.cluster.metadata.state import Founding, MetadataState, Partition, Topic
+from streamlog.cluster.metadata_members import MetadataMembers
+from streamlog.cluster.operations import Operations
+from streamlog.cluster.partition_moves import PartitionMoves
 from streamlog.cluster.producer_ids import ProducerIds
 from streamlog.cluster.repair import Repairer
 from streamlog.cluster.scrub import Scrubber
@@ -70,6 +76,7 @@ from streamlog.storage.damage import DamageReports
 KIND: Final = "metadata"
 REGISTRATION_TIMEOUT_MS: Final = 5_000
 REGISTRATION_PAUSE_MS: Final = 200
+RENEW_INTERVAL_MS: Final = 2_000
 VIEW_WAIT_MS: Final = 5_000
 """Longest that a change waits for this node's own view to show it."""
 
@@ -128,6 +135,7 @@ class Cluster:
             group_host, clock, damage, lambda: settings.now.scrub_bytes_per_second
         )
         self.leadership = Leadership(identity.node_id, view, group_host)
+        self.operations = Operations(view, group_host, self._operate, self._request_id)
         self._producer_ids = ProducerIds(identity.node_id, self._forwarding)
         self._runtime: MetadataRuntime | None = None
         self._tasks: list[Task[None]] = []
@@ -284,6 +292,9 @@ class Cluster:
             raise StreamlogError(Reason.INTERNAL_ERROR, "the metadata leader named no topic")
         return executed.topic
 
+    async def _operate(self, command: Command) -> Executed:
+        return await self._change(command, None)
+
     async def _change(self, command: Command, timeout_ms: float | None) -> Executed:
         if self._runtime is None:
             raise StreamlogError(
@@ -362,10 +373,12 @@ class Cluster:
             ),
             on_failure=self._fail,
         )
-        learners = Learners(group)
-        group.add_observer(learners)
+        members = MetadataMembers(group, self._host)
+        group.add_observer(members)
+        moves = PartitionMoves(self._host, self._forwarding)
+        evacuation = Evacuation(self._settings, self._host, self._executor)
         # The view first: whoever hears of a change later finds it there.
-        for listener in (_ViewFeeder(self.view), self._replicas, learners):
+        for listener in (_ViewFeeder(self.view), self._replicas, members, moves, evacuation):
             runtime.subscribe(listener)
         self._runtime = runtime
         await runtime.start()
@@ -374,9 +387,25 @@ class Cluster:
         self._spawn(
             run_rounds(self.leadership.return_home, lambda: self._settings.now.leader_return_ms)
         )
-        self._spawn(learners.run())
+        self._spawn(run_rounds(self.leadership.rest, lambda: REST_CHECK_MS))
+        self._spawn(members.run())
+        self._spawn(moves.run())
+        self._spawn(evacuation.run())
+        self._spawn(run_rounds(self._renew_lost, lambda: RENEW_INTERVAL_MS))
         self._spawn(self._repairer.run())
         self._spawn(run_rounds(self.scrubber.round, lambda: self._settings.now.scrub_interval_ms))
+
+    async def _renew_lost(self) -> None:
+        """Ask for new replicas in the place of those that were here and are gone."""
+        for partition in self._replicas.lost:
+            replica = partition.replica_on(self._identity.node_id)
+            assert replica is not None
+            command = RenewReplica(partition.topic_id, partition.number, replica.replica_id)
+            try:
+                await self._forwarding.execute(command, REGISTRATION_TIMEOUT_MS)
+            except StreamlogError as error:
+                _log.info("renewal_postponed", extra={"reason": str(error)})
+                return
 
     async def _register_until_done(self, founding: Founding) -> Executed:
         """Register, as long as it takes. Raises StreamlogError when it is refused."""

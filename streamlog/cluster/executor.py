@@ -20,7 +20,6 @@ from streamlog.cluster.calls import SERVICE, not_leader, to_call_failed, to_stre
 from streamlog.cluster.formation import Identity, controllers_text
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.codec import (
-    command_from_proto,
     founding_from_proto,
     founding_to_proto,
     halves,
@@ -30,8 +29,18 @@ from streamlog.cluster.metadata.codec import (
     topic_to_proto,
     whole,
 )
+from streamlog.cluster.metadata.command_codec import command_from_proto
 from streamlog.cluster.metadata.machine import ProducerIdBlock
-from streamlog.cluster.metadata.records import AddPartitions, Command, CreateTopic, Record
+from streamlog.cluster.metadata.records import (
+    AddPartitions,
+    Command,
+    CreateTopic,
+    ReassignPartitions,
+    Record,
+    SetControllers,
+    SetNodeCondition,
+    SetReplicationFactor,
+)
 from streamlog.cluster.metadata.state import Founding, MetadataState, Node, Topic
 from streamlog.cluster.repair import serve_read_log
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
@@ -102,8 +111,16 @@ class Executor:
         runtime, founding = self._runtime, self._local.state.founding
         if runtime is None or founding is None or not self.leads:
             raise self._not_leader()
-        if isinstance(command, CreateTopic | AddPartitions):
-            command = replace(command, avoided_nodes=self._dead_nodes())
+        match command:
+            case CreateTopic() | AddPartitions():
+                command = replace(command, avoided_nodes=self._dead_nodes())
+            case (
+                SetNodeCondition()
+                | SetControllers()
+                | ReassignPartitions()
+                | SetReplicationFactor()
+            ):
+                command = replace(command, dead_nodes=self._dead_nodes())
         try:
             response = await runtime.execute(command, timeout_ms)
         except Exception as error:
@@ -200,6 +217,6 @@ def decode_executed(data: bytes) -> Executed:
         Offset(message.metadata_offset),
         founding,
         topic_from_proto(message.topic) if message.HasField("topic") else None,
-        node_from_proto(message.node, founding) if message.HasField("node") else None,
+        node_from_proto(message.node) if message.HasField("node") else None,
         message.first_producer_id,
     )

@@ -19,7 +19,8 @@ from replication.ports import CallFailed, Clock, Random
 from replication.types import METADATA_GROUP
 from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.executor import Executed, Executor, decode_executed
-from streamlog.cluster.metadata.codec import command_to_proto, halves
+from streamlog.cluster.metadata.codec import halves
+from streamlog.cluster.metadata.command_codec import command_to_proto
 from streamlog.cluster.metadata.records import Command
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView

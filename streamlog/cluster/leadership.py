@@ -5,6 +5,9 @@ others lead, and the node that comes back leads nothing. So each node looks, onc
 what it leads and hands it to the preferred leader, when that one lives and has nearly everything.
 There is no coordinator, and no ping-pong: only one node is preferred.
 
+A node in maintenance, or one that is drained, leads only what nobody else can: it hands over as long
+as it is so, and nobody hands over to it.
+
 Before a node stops it hands over all it leads. Its clients then wait for a transfer (milliseconds)
 and not for an election timeout.
 
@@ -16,8 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -25,10 +27,12 @@ from replication.errors import ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, GroupId, NodeId, Offset, Replica
+from streamlog.cluster.intervals import gather_bounded
+from streamlog.cluster.membership_steps import LAG_MAX
+from streamlog.cluster.metadata.state import NodeCondition
 from streamlog.cluster.view import ClusterView
 
-LAG_MAX: Final = 20_000
-"""Offsets; a few batches in flight under load are less."""
+REST_CHECK_MS: Final = 500
 RETURNS_CONCURRENT: Final = 8
 """Going home is not urgent, and each transfer holds a partition up for a moment."""
 LEAVES_CONCURRENT: Final = 64
@@ -57,13 +61,28 @@ class Leadership:
         }
         due = [group_id for group_id in ready if group_id in self._away]
         self._away = dict.fromkeys(ready)
-        moved = await _gather_bounded(
+        moved = await gather_bounded(
             [partial(self._hand_over, group_id, [ready[group_id]]) for group_id in due],
             RETURNS_CONCURRENT,
         )
         if due:
             _log.info("leaders_returned", extra={"moved": sum(moved), "due": len(due)})
         return sum(moved)
+
+    async def rest(self) -> None:
+        """One round of a node that shall not lead; nothing on any other."""
+        if self._in_service(self._node_id):
+            return
+        moved = await gather_bounded(
+            [partial(self._leave_one, group_id) for group_id in sorted(self._led())],
+            RETURNS_CONCURRENT,
+        )
+        if any(moved):
+            _log.info("leaders_left_resting_node", extra={"moved": sum(moved)})
+
+    def _in_service(self, node_id: NodeId) -> bool:
+        node = self._view.node(node_id)
+        return node is None or node.condition is NodeCondition.ACTIVE
 
     async def leave(self, timeout_ms: int) -> int:
         """Hand over everything this node leads; returns how much it still leads at the end.
@@ -75,7 +94,7 @@ class Leadership:
             return len(groups)
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
-                await _gather_bounded(
+                await gather_bounded(
                     [partial(self._leave_one, group_id) for group_id in groups], LEAVES_CONCURRENT
                 )
         except TimeoutError:
@@ -135,23 +154,9 @@ class Leadership:
             for replica in sorted(group.membership.voters, key=lambda voter: voter.node_id)
             if replica.node_id != self._node_id
             and replica.node_id in live
+            and self._in_service(replica.node_id)
             and end - match(replica) <= LAG_MAX
         ]
         turn = group.creation.group_id % max(1, len(ready))
         spread = [*ready[turn:], *ready[:turn]]
         return [replica.node_id for replica in sorted(spread, key=match, reverse=True)]
-
-
-async def _gather_bounded(
-    actions: Sequence[Callable[[], Awaitable[bool]]], concurrent: int
-) -> list[bool]:
-    """Run all in order, at most `concurrent` at a time."""
-    queue = deque(actions)
-    results: list[bool] = []
-
-    async def work() -> None:
-        while queue:
-            results.append(await queue.popleft()())
-
-    await asyncio.gather(*(work() for _ in range(min(len(queue), concurrent))))
-    return results

@@ -2,10 +2,10 @@
 
 Rules:
 1. A replica that was created here once and is gone has lost data: it is not made anew (it would
-   vote with a blank memory) but reported, and stays out. `LocalState.created_through` tells.
-2. A replica is removed only because of a committed deletion: no topic holds its group, and its id
-   was given out by a record that is applied here. A group the metadata has not heard of is left
-   alone and reported.
+   vote with a blank memory) but reported, and stays out until the metadata places another, of a
+   new id, here. `LocalState.created_through` tells.
+2. A replica is removed only because of a committed record: its topic was deleted, or its move away
+   was settled. A group the metadata has not heard of is left alone and reported.
 3. Until the metadata is replayed up to `created_through`, nothing is done: everything below was
    carried out before the restart, deletions included.
 
@@ -22,17 +22,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from replication.group import GroupHost
-from replication.types import GroupCreation, GroupId, Offset
+from replication.group import GroupHost, ReplicatedGroup
+from replication.types import GroupCreation, GroupId, Offset, Replica
 from streamlog.cluster.formation import Identity
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.records import (
     PartitionsAdded,
+    PartitionsReassigned,
+    PartitionsSettled,
     Record,
     TopicCreated,
     TopicDeleted,
 )
-from streamlog.cluster.metadata.state import MetadataState, Partition
+from streamlog.cluster.metadata.state import MetadataState, Partition, Topic
 
 CREATIONS_CONCURRENT: Final = 128
 RETRY_PAUSE_MS: Final = 500
@@ -73,8 +75,13 @@ class LocalReplicas:
     ) -> None:
         self._state, self._end = state, end
         for _, record in records:
-            if isinstance(record, TopicCreated | PartitionsAdded | TopicDeleted):
-                self._touched[record.topic_id] = None
+            match record:
+                case TopicCreated() | PartitionsAdded() | TopicDeleted():
+                    self._touched[record.topic_id] = None
+                case PartitionsReassigned():
+                    self._touched.update((each.topic_id, None) for each in record.reassignments)
+                case PartitionsSettled():
+                    self._touched.update((topic_id, None) for topic_id, _ in record.partitions)
         if self._touched or self._everything:
             self._wake.set()
 
@@ -104,20 +111,22 @@ class LocalReplicas:
         if everything:
             touched = dict.fromkeys((*state.topics, *self._by_topic))
         creations, removals = self._due(state, touched)
-        for group_id in list(self._lost):
-            if not _holds(state, self._lost[group_id]):
+        for group_id, lost in list(self._lost.items()):
+            if not self._is_wanted(state, lost):
                 del self._lost[group_id]
         if not creations and not removals:
             return True
+        # Removals first: a replica may come back to a node that an older one has yet to leave.
+        failures = await self._carry_out([partial(self._remove, *each) for each in removals])
+        if removals:
+            self._tell_changed()
         followed = [each for each in creations if not self._shall_lead(each)]
         led = [each for each in creations if self._shall_lead(each)]
-        failures = await self._carry_out([partial(self._create, each) for each in followed])
-        if any(len(each.replicas) > 1 for each in led):
+        failures += await self._carry_out([partial(self._create, each) for each in followed])
+        if any(len(each.replicas) > 1 for each in led if each.version == 0):
             await asyncio.sleep(LEAD_PAUSE_MS / 1_000)
         failures += await self._carry_out([partial(self._create, each) for each in led])
-        failures += await self._carry_out([partial(self._remove, *each) for each in removals])
-        for listener in self._listeners:
-            listener()
+        self._tell_changed()
         if failures:
             _log.error(
                 "replicas_not_changed",
@@ -133,6 +142,10 @@ class LocalReplicas:
         await self._local.save(created_through=end)
         return True
 
+    def _tell_changed(self) -> None:
+        for listener in self._listeners:
+            listener()
+
     def _due(
         self, state: MetadataState, touched: dict[int, None]
     ) -> tuple[list[Partition], list[tuple[int, GroupId]]]:
@@ -144,21 +157,23 @@ class LocalReplicas:
             topic = state.topics.get(topic_id)
             wanted: dict[GroupId, None] = {}
             for partition in topic.partitions if topic else ():
-                replica = partition.replica_on(self._identity.node_id)
-                if replica is None or replica.directory_id != self._identity.directory_id:
+                hosted = self._host.groups.get(partition.group_id)
+                replica = self._own(partition)
+                if hosted is not None and self._is_needed(partition, hosted):
+                    wanted[partition.group_id] = None
+                elif replica is None:
                     continue
-                wanted[partition.group_id] = None
-                if partition.group_id in self._host.groups:
-                    continue
-                if partition.created_offset < through:
+                elif (
+                    partition.placed_offset(replica) < through
+                    or partition.birth_membership(replica) is None
+                ):
                     self._report_lost(partition)
                 else:
                     creations.append(partition)
             for group_id in self._by_topic.get(topic_id, {}):
                 if group_id in wanted:
                     continue
-                # A topic that is there and does not name the group: not ours to judge yet.
-                if topic is None and group_id < state.next_group_id:
+                if self._was_given_up(state, topic, group_id):
                     removals.append((topic_id, group_id))
                 else:
                     self._report_unknown(group_id)
@@ -180,15 +195,46 @@ class LocalReplicas:
         await asyncio.gather(*(work() for _ in range(min(len(queue), CREATIONS_CONCURRENT))))
         return failures
 
+    def _own(self, partition: Partition) -> Replica | None:
+        """The replica that shall be in this directory."""
+        replica = partition.replica_on(self._identity.node_id)
+        if replica is None or replica.directory_id != self._identity.directory_id:
+            return None
+        return replica
+
+    def _was_given_up(self, state: MetadataState, topic: Topic | None, group_id: GroupId) -> bool:
+        """A committed record says that the replica here is needed no more. It is not enough that
+        the metadata does not name it: a replica may be here before its record is replayed."""
+        if topic is None:
+            return group_id < state.next_group_id
+        partition = next((each for each in topic.partitions if each.group_id == group_id), None)
+        own = self._host.groups[group_id].creation.local_replica_id
+        return partition is not None and own < partition.next_replica_id
+
+    def _is_wanted(self, state: MetadataState, lost: Partition) -> bool:
+        """The replica that was lost is still the one that shall be here."""
+        topic = state.topics.get(lost.topic_id)
+        if topic is None or lost.number >= len(topic.partitions):
+            return False
+        return self._own(topic.partitions[lost.number]) == self._own(lost)
+
+    @staticmethod
+    def _is_needed(partition: Partition, hosted: ReplicatedGroup) -> bool:
+        """The replica that is here is wanted, or may still be."""
+        own = hosted.creation.local_replica_id
+        return any(each.replica_id == own for each in (*partition.replicas, *partition.leaving))
+
     def _shall_lead(self, partition: Partition) -> bool:
-        return partition.preferred_leader == self._identity.node_id
+        return partition.version == 0 and partition.preferred_leader == self._identity.node_id
 
     async def _create(self, partition: Partition) -> None:
-        local = partition.replica_on(self._identity.node_id)
+        local = self._own(partition)
         assert local is not None
+        membership = partition.birth_membership(local)
+        assert membership is not None
         creation = GroupCreation(
             partition.group_id,
-            partition.membership(),
+            membership,
             local.replica_id,
             KIND,
             partition.topic_id,
@@ -214,7 +260,8 @@ class LocalReplicas:
                 "topic_id": partition.topic_id,
                 "partition": partition.number,
                 "group": partition.group_id,
-                "note": "it is not made anew, because a blank replica must not vote",
+                "note": "it is not made anew, because a blank replica must not vote; the others"
+                " are asked to take a new one in its place",
             },
         )
 
@@ -223,8 +270,3 @@ class LocalReplicas:
             self._unknown[group_id] = None
             # After a crash among creations this is so until their record is replayed again.
             _log.info("group_unknown", extra={"group": group_id})
-
-
-def _holds(state: MetadataState, partition: Partition) -> bool:
-    topic = state.topics.get(partition.topic_id)
-    return topic is not None and partition.number < len(topic.partitions)

@@ -63,6 +63,11 @@ class ClusterView:
         """Offset of group 0 below which everything was applied here."""
         return self._metadata_offset
 
+    @property
+    def state(self) -> MetadataState | None:
+        """All of it; None before anything was applied."""
+        return self._state
+
     def nodes(self) -> Sequence[Node]:
         """Registered nodes, by id."""
         if self._state is None:
@@ -82,7 +87,8 @@ class ClusterView:
         return self._configured.get(node_id)
 
     def other_nodes(self) -> Sequence[NodeId]:
-        """Ids of registered nodes and configured controllers without this node, ascending."""
+        """Ids of registered nodes and configured controllers without this node and without those
+        that were removed, ascending."""
         return self._others
 
     def topic(self, name: str) -> Topic | None:
@@ -132,5 +138,6 @@ class ClusterView:
 
     def _list_others(self) -> None:
         registered = () if self._state is None else tuple(self._state.nodes)
-        every = {*registered, *self._configured} - {self._node_id}
+        removed = frozenset() if self._state is None else self._state.removed_nodes
+        every = {*registered, *self._configured} - {self._node_id} - removed
         self._others = tuple(sorted(every))

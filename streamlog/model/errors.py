@@ -267,6 +267,26 @@ class Reason(Enum):
         "The message says why: a majority is alive as far as the node knows, or its own replica is"
         " damaged, empty or no member. Operators: troubleshooting.md.",
     )
+    # Changing a cluster.
+    UNKNOWN_NODE = ReasonInfo(
+        NOT_FOUND,
+        "No node of this id is registered.",
+        "The message lists those that are.",
+        metadata=("node_id",),
+    )
+    NODE_IN_USE = ReasonInfo(
+        FAILED_PRECONDITION,
+        "The node still holds replicas, or is a controller.",
+        "Operators: drain it, or name other controllers, and wait until that is done.",
+        metadata=("node_id", "partitions"),
+    )
+    MAJORITY_AT_RISK = ReasonInfo(
+        FAILED_PRECONDITION,
+        "The change needs a majority that is not there, or would take one away.",
+        "Operators: bring nodes back, or add replicas, first. Where a majority is lost for good:"
+        " `streamlog partition force-recover`.",
+        metadata=("node_id", "topic", "partition", "partitions"),
+    )
     INTERNAL_ERROR = ReasonInfo(
         INTERNAL,
         "A defect of the node.",

@@ -15,7 +15,7 @@ from typing import Any
 from replication.multiraft.group import Group
 from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, NodeId
-from streamlog.cluster.leadership import LAG_MAX
+from streamlog.cluster.membership_steps import LAG_MAX
 from streamlog.server.member import Member
 from streamlog.server.metrics.survey import Survey, lag_of, worst
 

@@ -270,3 +270,141 @@ class ForceRecoverResponse(_message.Message):
     forced: bool
     cluster_id: str
     def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., heard_committed_end_offset: _Optional[int] = ..., survivor: _Optional[_Union[RecoveryMember, _Mapping]] = ..., left_behind: _Optional[_Iterable[_Union[RecoveryMember, _Mapping]]] = ..., forced: bool = ..., cluster_id: _Optional[str] = ...) -> None: ...
+
+class SetNodeConditionRequest(_message.Message):
+    __slots__ = ("node_id", "condition", "replacement_node_id", "force", "validate_only")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    condition: _log_service_pb2.NodeCondition
+    replacement_node_id: int
+    force: bool
+    validate_only: bool
+    def __init__(self, node_id: _Optional[int] = ..., condition: _Optional[_Union[_log_service_pb2.NodeCondition, str]] = ..., replacement_node_id: _Optional[int] = ..., force: bool = ..., validate_only: bool = ...) -> None: ...
+
+class SetNodeConditionResponse(_message.Message):
+    __slots__ = ("replica_count",)
+    REPLICA_COUNT_FIELD_NUMBER: _ClassVar[int]
+    replica_count: int
+    def __init__(self, replica_count: _Optional[int] = ...) -> None: ...
+
+class RemoveNodeRequest(_message.Message):
+    __slots__ = ("node_id", "validate_only")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    validate_only: bool
+    def __init__(self, node_id: _Optional[int] = ..., validate_only: bool = ...) -> None: ...
+
+class RemoveNodeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SetControllersRequest(_message.Message):
+    __slots__ = ("node_ids", "validate_only")
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    node_ids: _containers.RepeatedScalarFieldContainer[int]
+    validate_only: bool
+    def __init__(self, node_ids: _Optional[_Iterable[int]] = ..., validate_only: bool = ...) -> None: ...
+
+class SetControllersResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class PartitionAssignment(_message.Message):
+    __slots__ = ("topic", "partition", "node_ids")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class MovePartitionsRequest(_message.Message):
+    __slots__ = ("assignments", "force", "validate_only")
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    assignments: _containers.RepeatedCompositeFieldContainer[PartitionAssignment]
+    force: bool
+    validate_only: bool
+    def __init__(self, assignments: _Optional[_Iterable[_Union[PartitionAssignment, _Mapping]]] = ..., force: bool = ..., validate_only: bool = ...) -> None: ...
+
+class MovePartitionsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SetReplicationFactorRequest(_message.Message):
+    __slots__ = ("topic", "replication_factor", "validate_only")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    REPLICATION_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    replication_factor: int
+    validate_only: bool
+    def __init__(self, topic: _Optional[str] = ..., replication_factor: _Optional[int] = ..., validate_only: bool = ...) -> None: ...
+
+class SetReplicationFactorResponse(_message.Message):
+    __slots__ = ("topic",)
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    topic: _log_service_pb2.TopicMetadata
+    def __init__(self, topic: _Optional[_Union[_log_service_pb2.TopicMetadata, _Mapping]] = ...) -> None: ...
+
+class ListMovesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListMovesResponse(_message.Message):
+    __slots__ = ("moves",)
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    moves: _containers.RepeatedCompositeFieldContainer[PartitionMove]
+    def __init__(self, moves: _Optional[_Iterable[_Union[PartitionMove, _Mapping]]] = ...) -> None: ...
+
+class PartitionMove(_message.Message):
+    __slots__ = ("topic", "partition", "node_ids", "leaving_node_ids", "leader_node_id", "progress_known", "end_offset", "start_offset", "copies")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    LEADER_NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_KNOWN_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    node_ids: _containers.RepeatedScalarFieldContainer[int]
+    leaving_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    leader_node_id: int
+    progress_known: bool
+    end_offset: int
+    start_offset: int
+    copies: _containers.RepeatedCompositeFieldContainer[ReplicaCopy]
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., node_ids: _Optional[_Iterable[int]] = ..., leaving_node_ids: _Optional[_Iterable[int]] = ..., leader_node_id: _Optional[int] = ..., progress_known: bool = ..., end_offset: _Optional[int] = ..., start_offset: _Optional[int] = ..., copies: _Optional[_Iterable[_Union[ReplicaCopy, _Mapping]]] = ...) -> None: ...
+
+class ReplicaCopy(_message.Message):
+    __slots__ = ("node_id", "end_offset")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    end_offset: int
+    def __init__(self, node_id: _Optional[int] = ..., end_offset: _Optional[int] = ...) -> None: ...
+
+class RebalanceRequest(_message.Message):
+    __slots__ = ("moves_max", "validate_only")
+    MOVES_MAX_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    moves_max: int
+    validate_only: bool
+    def __init__(self, moves_max: _Optional[int] = ..., validate_only: bool = ...) -> None: ...
+
+class RebalanceResponse(_message.Message):
+    __slots__ = ("assignments",)
+    ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    assignments: _containers.RepeatedCompositeFieldContainer[PartitionAssignment]
+    def __init__(self, assignments: _Optional[_Iterable[_Union[PartitionAssignment, _Mapping]]] = ...) -> None: ...

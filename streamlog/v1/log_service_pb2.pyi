@@ -8,12 +8,21 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class NodeCondition(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NODE_CONDITION_UNSPECIFIED: _ClassVar[NodeCondition]
+    NODE_CONDITION_MAINTENANCE: _ClassVar[NodeCondition]
+    NODE_CONDITION_DRAINING: _ClassVar[NodeCondition]
+
 class OffsetSpec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OFFSET_SPEC_UNSPECIFIED: _ClassVar[OffsetSpec]
     OFFSET_SPEC_EARLIEST: _ClassVar[OffsetSpec]
     OFFSET_SPEC_LATEST: _ClassVar[OffsetSpec]
     OFFSET_SPEC_TIMESTAMP: _ClassVar[OffsetSpec]
+NODE_CONDITION_UNSPECIFIED: NodeCondition
+NODE_CONDITION_MAINTENANCE: NodeCondition
+NODE_CONDITION_DRAINING: NodeCondition
 OFFSET_SPEC_UNSPECIFIED: OffsetSpec
 OFFSET_SPEC_EARLIEST: OffsetSpec
 OFFSET_SPEC_LATEST: OffsetSpec
@@ -62,18 +71,22 @@ class GetMetadataRequest(_message.Message):
     def __init__(self, topics: _Optional[_Iterable[str]] = ..., all_topics: bool = ...) -> None: ...
 
 class Node(_message.Message):
-    __slots__ = ("node_id", "address", "rack", "live", "controller")
+    __slots__ = ("node_id", "address", "rack", "live", "controller", "condition", "replacement_node_id")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     RACK_FIELD_NUMBER: _ClassVar[int]
     LIVE_FIELD_NUMBER: _ClassVar[int]
     CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    REPLACEMENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     address: str
     rack: str
     live: bool
     controller: bool
-    def __init__(self, node_id: _Optional[int] = ..., address: _Optional[str] = ..., rack: _Optional[str] = ..., live: bool = ..., controller: bool = ...) -> None: ...
+    condition: NodeCondition
+    replacement_node_id: int
+    def __init__(self, node_id: _Optional[int] = ..., address: _Optional[str] = ..., rack: _Optional[str] = ..., live: bool = ..., controller: bool = ..., condition: _Optional[_Union[NodeCondition, str]] = ..., replacement_node_id: _Optional[int] = ...) -> None: ...
 
 class Routing(_message.Message):
     __slots__ = ("function", "partition_count", "epoch")
@@ -86,18 +99,22 @@ class Routing(_message.Message):
     def __init__(self, function: _Optional[str] = ..., partition_count: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class PartitionMetadata(_message.Message):
-    __slots__ = ("partition", "leader_node_id", "leader_term", "replica_node_ids", "group_id")
+    __slots__ = ("partition", "leader_node_id", "leader_term", "replica_node_ids", "group_id", "moving", "leaving_node_ids")
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     LEADER_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     LEADER_TERM_FIELD_NUMBER: _ClassVar[int]
     REPLICA_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    MOVING_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     partition: int
     leader_node_id: int
     leader_term: int
     replica_node_ids: _containers.RepeatedScalarFieldContainer[int]
     group_id: int
-    def __init__(self, partition: _Optional[int] = ..., leader_node_id: _Optional[int] = ..., leader_term: _Optional[int] = ..., replica_node_ids: _Optional[_Iterable[int]] = ..., group_id: _Optional[int] = ...) -> None: ...
+    moving: bool
+    leaving_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, partition: _Optional[int] = ..., leader_node_id: _Optional[int] = ..., leader_term: _Optional[int] = ..., replica_node_ids: _Optional[_Iterable[int]] = ..., group_id: _Optional[int] = ..., moving: bool = ..., leaving_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TopicMetadata(_message.Message):
     __slots__ = ("name", "topic_id", "partitions", "routing", "error", "max_batch_bytes")

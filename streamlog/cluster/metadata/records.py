@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from replication.types import DirectoryId, GroupId, NodeId, Replica, ReplicaId
+from streamlog.cluster.metadata.state import NodeCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,112 @@ class AllocateProducerIds:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class SetNodeCondition:
+    """Something else is wanted of a node."""
+
+    node_id: NodeId
+    condition: NodeCondition
+    replacement: NodeId = NodeId(0)
+    force: bool = False
+    """Go ahead although partitions may be without a majority for some time."""
+    validate_only: bool = False
+    dead_nodes: tuple[NodeId, ...] = ()
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveNode:
+    """A node shall go for good."""
+
+    node_id: NodeId
+    validate_only: bool = False
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetControllers:
+    """These nodes shall vote on the metadata."""
+
+    node_ids: tuple[NodeId, ...]
+    validate_only: bool = False
+    dead_nodes: tuple[NodeId, ...] = ()
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Nodes that shall hold a partition, the preferred leader first."""
+
+    topic: str
+    partition: int
+    node_ids: tuple[NodeId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReassignPartitions:
+    """Partitions shall live elsewhere."""
+
+    assignments: tuple[Assignment, ...]
+    force: bool = False
+    """Although no majority lives, as far as is known: after a forced recovery."""
+    validate_only: bool = False
+    dead_nodes: tuple[NodeId, ...] = ()
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SetReplicationFactor:
+    """All partitions of a topic shall have so many replicas."""
+
+    topic: str
+    replication_factor: int
+    validate_only: bool = False
+    dead_nodes: tuple[NodeId, ...] = ()
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RenewReplica:
+    """A node lost a replica that it had: another shall take its place there."""
+
+    topic_id: int
+    partition: int
+    replica_id: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class SettledGroup:
+    """The newest committed configuration of a group, which has voters only."""
+
+    topic_id: int
+    partition: int
+    version: int
+    replica_ids: tuple[ReplicaId, ...]
+    """Voters, ascending."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettlePartitions:
+    """Leaders of groups tell that their moves are done."""
+
+    groups: tuple[SettledGroup, ...]
+
+
 Command = (
-    RegisterNode | CreateTopic | AlterTopic | AddPartitions | DeleteTopic | AllocateProducerIds
+    RegisterNode
+    | CreateTopic
+    | AlterTopic
+    | AddPartitions
+    | DeleteTopic
+    | AllocateProducerIds
+    | SetNodeCondition
+    | RemoveNode
+    | SetControllers
+    | ReassignPartitions
+    | SetReplicationFactor
+    | RenewReplica
+    | SettlePartitions
 )
 
 
@@ -153,6 +258,57 @@ class ProducerIdsAllocated:
     next_producer_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class NodeConditionSet:
+    """Operators want something else of a node."""
+
+    node_id: NodeId
+    condition: NodeCondition
+    replacement: NodeId = NodeId(0)
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRemoved:
+    """A node is gone for good."""
+
+    node_id: NodeId
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ControllersSet:
+    """The metadata shall be voted on by these nodes, ascending."""
+
+    node_ids: tuple[NodeId, ...]
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """The replicas that a partition shall have, the preferred leader first."""
+
+    topic_id: int
+    partition: int
+    replicas: tuple[Replica, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsReassigned:
+    """Partitions shall live elsewhere."""
+
+    reassignments: tuple[Reassignment, ...]
+    request_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionsSettled:
+    """Groups have come to the replicas they shall have."""
+
+    partitions: tuple[tuple[int, int], ...]
+    """Topic ids and numbers."""
+
+
 Record = (
     NodeRegistered
     | TopicCreated
@@ -160,4 +316,9 @@ Record = (
     | PartitionsAdded
     | TopicDeleted
     | ProducerIdsAllocated
+    | NodeConditionSet
+    | NodeRemoved
+    | ControllersSet
+    | PartitionsReassigned
+    | PartitionsSettled
 )

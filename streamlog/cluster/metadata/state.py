@@ -7,6 +7,7 @@ copy is below 0.1 ms, and with one topic of 10,000 partitions next to nothing.
 Invariant: `topics` and `topics_by_name` hold the same Topic objects.
 Invariant: every topic id is below `next_topic_id` and every group id below `next_group_id`; an id
 below that no topic holds was deleted by a committed record, and is never given again.
+Invariant: `moving` holds the Partition objects of the topics whose `moving` is true.
 Invariant: `partition_count` and `loads` are what counting over all topics gives.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 
 from replication.types import DirectoryId, GroupId, Membership, NodeId, Offset, Replica, ReplicaId
 from streamlog.model.settings.topic import TopicConfig
@@ -32,6 +34,17 @@ class Founding:
     """Voters of group 0 at its offset 0."""
 
 
+class NodeCondition(IntEnum):
+    """What operators want of a node; the numbers are those of the wire form."""
+
+    ACTIVE = 0
+    """Takes part."""
+    MAINTENANCE = 1
+    """Keeps its replicas, leads nothing that another can lead, gets no new replicas."""
+    DRAINING = 2
+    """Gets no new replicas, and gives away those it has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A node as it last registered."""
@@ -45,36 +58,72 @@ class Node:
     metadata_replica_id: ReplicaId
     """Its replica of group 0."""
     controller: bool
-    """It votes on the metadata since the cluster's founding."""
+    """It shall vote on the metadata."""
+    condition: NodeCondition = NodeCondition.ACTIVE
+    replacement: NodeId = NodeId(0)
+    """While DRAINING: the node that shall take over all it has; 0: whichever suits best."""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """Where a partition lives."""
+    """Where a partition shall live.
+
+    The group's own log decides who its members are; its leader brings them to what is said here,
+    and tells when that is done. Until then the partition is `moving`.
+
+    Invariant: `leaving` is empty unless `moving`; no replica is both in `replicas` and `leaving`;
+    every replica id ever given is below `next_replica_id`.
+    """
 
     topic_id: int
     number: int
     group_id: GroupId
     replicas: tuple[Replica, ...]
-    """The first is the preferred leader."""
-    created_offset: Offset
-    """Offset of the record that created it."""
+    """Wanted; the first is the preferred leader."""
+    placed_offsets: tuple[Offset, ...]
+    """For each of `replicas`, then of `leaving`, the offset of the record that placed it."""
+    next_replica_id: int
+    version: int = 0
+    """Counts the changes of `replicas` as a set; the group's memberships carry it."""
+    moving: bool = False
+    leaving: tuple[Replica, ...] = ()
+    """Replicas that it had, and that are kept until the move is settled."""
 
     @property
     def preferred_leader(self) -> NodeId:
         """Node that shall lead when nothing speaks against it."""
         return self.replicas[0].node_id
 
+    @property
+    def node_ids(self) -> tuple[NodeId, ...]:
+        """Nodes of the wanted replicas, the preferred leader first."""
+        return tuple(replica.node_id for replica in self.replicas)
+
     def replica_on(self, node_id: NodeId) -> Replica | None:
-        """The replica on a node, or None."""
+        """The wanted replica on a node, or None."""
         for replica in self.replicas:
             if replica.node_id == node_id:
                 return replica
         return None
 
     def membership(self) -> Membership:
-        """Membership of the group at its offset 0."""
-        return Membership(tuple(sorted(self.replicas)))
+        """What the group shall come to."""
+        return Membership(tuple(sorted(self.replicas)), version=self.version)
+
+    def birth_membership(self, replica: Replica) -> Membership | None:
+        """The membership that a replica is born with, as of offset 0: the founders', or, when it
+        came later, that of a learner of all others. None: it must not be born, because there is
+        nobody to learn from, and it would take its blank log for the partition's."""
+        if self.version == 0:
+            return Membership(tuple(sorted(self.replicas)))
+        every = (*self.replicas, *self.leaving)
+        others = tuple(sorted(other for other in every if other != replica))
+        return Membership(others, learners=(replica,)) if others else None
+
+    def placed_offset(self, replica: Replica) -> Offset:
+        """Offset of the record that placed a replica, wanted or leaving."""
+        every = (*self.replicas, *self.leaving)
+        return self.placed_offsets[every.index(replica)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +164,38 @@ class MetadataState:
     next_producer_id: int = 0
     partition_count: int = 0
     recent_requests: tuple[int, ...] = ()
-    """Requests of the newest changes of topics, oldest first; at most RECENT_REQUESTS_MAX."""
+    """Requests of the newest changes, oldest first; at most RECENT_REQUESTS_MAX."""
     loads: Mapping[NodeId, Load] = field(default_factory=dict)
     """What each node holds of all topics; nodes that hold nothing are left out."""
+    controllers: tuple[NodeId, ...] = ()
+    """Nodes that shall vote on the metadata, ascending."""
+    members_version: int = 0
+    """Counts the changes of who shall be a member of group 0; its memberships carry it."""
+    removed_nodes: frozenset[NodeId] = frozenset()
+    """Ids that were removed and never come back; looked up only."""
+    moving: Mapping[GroupId, Partition] = field(default_factory=dict)
+    """Partitions that are moving."""
+
+    def node_groups(self, node_id: NodeId) -> list[Partition]:
+        """Partitions that have a replica on the node, wanted or leaving."""
+        return [
+            partition
+            for topic in self.topics.values()
+            for partition in topic.partitions
+            if any(
+                replica.node_id == node_id for replica in (*partition.replicas, *partition.leaving)
+            )
+        ]
 
 
 def initial_state(founding: Founding) -> MetadataState:
     """The state of an empty log of the cluster."""
     voters = founding.membership.voters
-    return MetadataState(founding, max(replica.replica_id for replica in voters) + 1)
+    return MetadataState(
+        founding,
+        max(replica.replica_id for replica in voters) + 1,
+        controllers=tuple(sorted(replica.node_id for replica in voters)),
+    )
 
 
 def changed_loads(

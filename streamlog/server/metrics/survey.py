@@ -20,7 +20,7 @@ from replication.multiraft.host import MultiRaft
 from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, NodeId
 from streamlog.cluster.cluster import Cluster
-from streamlog.cluster.leadership import LAG_MAX
+from streamlog.cluster.membership_steps import LAG_MAX
 from streamlog.storage.group_log import GroupLog
 
 GROUPS_AT_ONCE: Final = 200

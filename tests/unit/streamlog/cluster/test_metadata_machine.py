@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from replication.types import DirectoryId, Membership, NodeId, Offset, Replica, ReplicaId
-from streamlog.cluster.metadata import codec
+from streamlog.cluster.metadata import command_codec
 from streamlog.cluster.metadata.checks import PARTITIONS_MAX
+from streamlog.cluster.metadata.codec import UnreadableMetadata
 from streamlog.cluster.metadata.machine import MetadataMachine, ProducerIdBlock
 from streamlog.cluster.metadata.records import (
     AddPartitions,
@@ -139,7 +140,7 @@ def test_a_topic_is_created_with_its_partitions() -> None:
         assert sorted(r.replica_id for r in partition.replicas) == [1, 2, 3]
         assert all(r.directory_id == 100 + r.node_id for r in partition.replicas)
         assert partition.membership().voters == tuple(sorted(partition.replicas))
-        assert partition.created_offset == 3
+        assert partition.placed_offsets == (3, 3, 3)
     assert bench.state.partition_count == 6
 
 
@@ -355,10 +356,10 @@ def test_snapshot_of_another_cluster_is_refused() -> None:
 def test_unknown_records_and_snapshots_are_refused_clearly() -> None:
     """What a newer version wrote stops the replica with a reason."""
     for data in (b"", b"\xff", b"\xa2\x06\x00"):
-        with pytest.raises(codec.UnreadableMetadata):
+        with pytest.raises(UnreadableMetadata):
             MACHINE.decode(data)
     newer = metadata_pb2.MetadataSnapshot(format_version=2).SerializeToString()
-    with pytest.raises(codec.UnreadableMetadata, match="format version 2"):
+    with pytest.raises(UnreadableMetadata, match="format version 2"):
         MACHINE.restore(newer)
 
 
@@ -375,6 +376,8 @@ def test_unknown_records_and_snapshots_are_refused_clearly() -> None:
 )
 def test_commands_survive_the_wire(command: Command) -> None:
     """Every command reads back as it was."""
-    data = codec.command_to_proto(command).SerializeToString()
-    assert codec.command_from_proto(metadata_pb2.MetadataCommand.FromString(data)) == command
-    assert codec.command_from_proto(metadata_pb2.MetadataCommand()) is None
+    data = command_codec.command_to_proto(command).SerializeToString()
+    assert (
+        command_codec.command_from_proto(metadata_pb2.MetadataCommand.FromString(data)) == command
+    )
+    assert command_codec.command_from_proto(metadata_pb2.MetadataCommand()) is None

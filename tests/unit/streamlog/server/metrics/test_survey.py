@@ -10,7 +10,7 @@ import pytest
 from replication.multiraft.group import Group
 from replication.raft.effects import Role
 from replication.types import DirectoryId, Membership, NodeId, Replica, ReplicaId
-from streamlog.cluster.leadership import LAG_MAX
+from streamlog.cluster.membership_steps import LAG_MAX
 from streamlog.server.metrics import survey as module
 from streamlog.server.metrics.survey import WORST_SHOWN, Survey, worst
 

@@ -94,6 +94,7 @@ it and grants everybody a full session. Heartbeats are a query and write nothing
 
 1. Begin to read a partition only when it is assigned, at its `commit` or by its own policy.
 2. When one is revoking: stop reading, commit, acknowledge with its member epoch.
+   A commit names the epoch that the member had when it took the positions, not when it sends them.
 3. What is neither assigned nor revoking any more, or assigned under another grant epoch, was lost:
    drop it without a commit.
 4. On UNKNOWN_MEMBER drop everything, and join with a new member id and epoch 0. On a broken stream

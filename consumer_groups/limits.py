@@ -42,6 +42,5 @@ PATTERN_STATES_MAX: Final = 2_000
 """States of its automaton, repetitions written out."""
 PATTERN_CACHE_MAX: Final = 1_000
 """Sets of states that a matcher remembers."""
-EPOCH_MAX: Final = 2**63 - 1
 OFFSET_RETENTION_MS: Final = 7 * 24 * 3_600 * 1_000
 """Default time that the positions of an empty group are kept."""

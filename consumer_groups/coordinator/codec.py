@@ -5,7 +5,7 @@ Invariant: equal values give equal bytes (no protobuf maps; partitions in column
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import assert_never
 
@@ -120,27 +120,20 @@ def matches_from_proto(message: pb.PatternMatches) -> PatternMatches:
     return PatternMatches(message.pattern, tuple(TopicId(t) for t in message.topic_ids))
 
 
-def positions_to_proto(
-    offsets: Iterable[OffsetToCommit], times_ms: Sequence[int] = ()
-) -> Iterator[pb.TopicPositions]:
-    """In columns; `times_ms` has one for each offset, or none."""
-    place = 0
+def _positions_to_proto(offsets: Iterable[OffsetToCommit]) -> Iterator[pb.TopicPositions]:
+    """In columns."""
     for topic_id, run in groupby(offsets, key=lambda offset: offset[0][0]):
         partitions, positions, terms, metadata = zip(*run, strict=True)
-        end = place + len(partitions)
         yield pb.TopicPositions(
             topic_id=topic_id,
             partitions=[number for _, number in partitions],
             offsets=positions,
             leader_terms=terms if any(terms) else (),
             metadata=metadata if any(metadata) else (),
-            committed_at_ms=times_ms[place:end],
         )
-        place = end
 
 
-def positions_from_proto(messages: Iterable[pb.TopicPositions]) -> Iterator[OffsetToCommit]:
-    """From the wire form."""
+def _positions_from_proto(messages: Iterable[pb.TopicPositions]) -> Iterator[OffsetToCommit]:
     for message in messages:
         topic_id, size = TopicId(message.topic_id), len(message.partitions)
         columns = zip(
@@ -218,7 +211,7 @@ def _message(record: Record) -> pb.CoordinatorRecord:
         case OffsetsCommitted():
             committed = message.offsets_committed
             committed.at_ms, committed.catalog_version = record.at_ms, record.catalog_version
-            committed.positions.extend(positions_to_proto(record.offsets))
+            committed.positions.extend(_positions_to_proto(record.offsets))
         case OffsetsForgotten():
             message.offsets_forgotten.CopyFrom(
                 pb.OffsetsForgotten(
@@ -279,7 +272,7 @@ def _record(message: pb.CoordinatorRecord) -> Record:
             return OffsetsCommitted(
                 group,
                 committed.at_ms,
-                tuple(positions_from_proto(committed.positions)),
+                tuple(_positions_from_proto(committed.positions)),
                 committed.catalog_version,
             )
         case "offsets_forgotten":

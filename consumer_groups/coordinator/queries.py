@@ -108,12 +108,22 @@ class GroupListing:
 
 
 def heartbeat(
-    state: CoordinatorState, name: GroupName, member_id: MemberId, member_epoch: Epoch
+    state: CoordinatorState,
+    name: GroupName,
+    member_id: MemberId,
+    member_epoch: Epoch,
+    assigned_count: int,
 ) -> Heartbeat:
-    """Is the member still one, and is there news? Raises UNKNOWN_MEMBER, STALE_MEMBER_EPOCH."""
+    """Is the member still one, and is there news? Raises UNKNOWN_MEMBER, STALE_MEMBER_EPOCH.
+
+    `assigned_count` is how many partitions the member was assigned, as far as it has seen. Within
+    one epoch a member with nothing to give up is only ever given more, so epoch and count together
+    tell whether it has seen everything.
+    """
     member = known_member(state, name, member_id)
     check_epoch(name, member, member_epoch)
-    return Heartbeat(member.epoch, member_epoch == member.epoch and not member.revoking)
+    seen = member_epoch == member.epoch and assigned_count == len(member.owned)
+    return Heartbeat(member.epoch, seen and not member.revoking)
 
 
 def assignment(state: CoordinatorState, name: GroupName, member_id: MemberId) -> MemberAssignment:

@@ -11,7 +11,6 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from consumer_groups.commands import OffsetToCommit
 from consumer_groups.coordinator.codec import (
     UnreadableGroups,
     bumped_from_proto,
@@ -22,8 +21,6 @@ from consumer_groups.coordinator.codec import (
     matches_to_proto,
     partitions_from_proto,
     partitions_to_proto,
-    positions_from_proto,
-    positions_to_proto,
     topic_from_proto,
     topic_to_proto,
 )
@@ -80,13 +77,6 @@ def decode_snapshot(data: bytes) -> CoordinatorState:
 
 
 def _group_to_proto(group: Group) -> pb.GroupSnapshot:
-    offsets: list[OffsetToCommit] = []
-    times_ms: list[int] = []
-    for topic_id in sorted(group.commits):
-        for number, commit in sorted(group.commits[topic_id].items()):
-            partition = TopicPartition(topic_id, number)
-            offsets.append(OffsetToCommit(partition, *commit[:3]))
-            times_ms.append(commit.committed_at_ms)
     return pb.GroupSnapshot(
         name=group.name,
         epoch=group.epoch,
@@ -99,7 +89,10 @@ def _group_to_proto(group: Group) -> pb.GroupSnapshot:
             for pattern in sorted(group.patterns)
         ],
         members=[member_to_proto(group.members[key]) for key in sorted(group.members)],
-        positions=positions_to_proto(offsets, times_ms),
+        positions=[
+            _commits_to_proto(topic_id, group.commits[topic_id])
+            for topic_id in sorted(group.commits)
+        ],
         rebalances=[
             bumped_to_proto(
                 EpochBumped(
@@ -185,16 +178,37 @@ def _group_from_proto(message: pb.GroupSnapshot) -> Group:
     )
 
 
+def _commits_to_proto(
+    topic_id: TopicId, commits: Mapping[PartitionNumber, Commit]
+) -> pb.TopicPositions:
+    """In columns, without a step per position that is Python's: there may be very many."""
+    numbers = sorted(commits)
+    offsets, terms, metadata, times_ms = zip(*map(commits.__getitem__, numbers), strict=True)
+    return pb.TopicPositions(
+        topic_id=topic_id,
+        partitions=numbers,
+        offsets=offsets,
+        leader_terms=terms if any(terms) else (),
+        metadata=metadata if any(metadata) else (),
+        committed_at_ms=times_ms,
+    )
+
+
 def _commits_from_proto(
     messages: Iterable[pb.TopicPositions],
 ) -> dict[TopicId, dict[PartitionNumber, Commit]]:
     commits: dict[TopicId, dict[PartitionNumber, Commit]] = {}
     for message in messages:
-        columns = zip(positions_from_proto([message]), message.committed_at_ms, strict=True)
-        commits[TopicId(message.topic_id)] = {
-            offset.partition.partition: Commit(
-                offset.offset, offset.leader_term, offset.metadata, at_ms
-            )
-            for offset, at_ms in columns
-        }
+        size = len(message.partitions)
+        columns = zip(
+            message.offsets,
+            message.leader_terms or (0,) * size,
+            message.metadata or ("",) * size,
+            message.committed_at_ms,
+            strict=True,
+        )
+        numbers = map(PartitionNumber, message.partitions)
+        commits[TopicId(message.topic_id)] = dict(
+            zip(numbers, map(Commit._make, columns), strict=True)
+        )
     return commits

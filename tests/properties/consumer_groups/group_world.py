@@ -135,6 +135,8 @@ class World:
 
     def __init__(self) -> None:
         self.log = GroupLog()
+        self.sound = True
+        """All that was done so far was checked, and found good."""
         self.ledgers: dict[GroupName, Ledger] = {}
         self.gone: dict[GroupName, dict[TopicPartition, list[Interval]]] = {}
         """Intervals of groups that were deleted."""
@@ -218,6 +220,30 @@ class World:
         client = self._client(which)
         if client is not None and client.inbox:
             client.take(client.inbox.pop(0))
+
+    def lose(self, which: int) -> None:
+        """What was pushed to a member is lost."""
+        client = self._client(which)
+        if client is not None:
+            client.inbox.clear()
+
+    def heartbeat(self, which: int) -> None:
+        """A member that has missed something hears of it with its next heartbeat."""
+        client = self._client(which)
+        if client is not None and not client.inbox:
+            self._heartbeat(client)
+
+    def _heartbeat(self, client: Client) -> None:
+        state, name = self.log.state, client.group
+        count = len(client.held) - len(client.revoking)
+        answer = queries.heartbeat(state, name, client.member_id, client.epoch, count)
+        told = self.ledgers[name].told[client.member_id]
+        assert answer.member_epoch == told.member_epoch
+        if answer.current:
+            seen = sorted(client.held.items())
+            assert seen == [(g.partition, g.epoch) for g in told.assigned], "missed unnoticed"
+        else:
+            client.take(queries.assignment(state, name, client.member_id))
 
     def acknowledge(self, which: int, count: int) -> None:
         """It gives up the first `count` of what it was asked for."""
@@ -485,7 +511,7 @@ class World:
             for _ in range(SETTLING_ROUNDS_MAX):
                 for client in list(ledger.clients.values()):
                     client.inbox.clear()
-                    client.take(queries.assignment(self.log.state, name, client.member_id))
+                    self._heartbeat(client)
                     if client.revoking:
                         self._acknowledge(ledger, client, client.epoch, client.revoking)
             self._check_settled(name, ledger)
@@ -501,9 +527,8 @@ class World:
         loads = []
         for client in ledger.clients.values():
             client.inbox.clear()
-            client.take(queries.assignment(self.log.state, name, client.member_id))
-            heartbeat = queries.heartbeat(self.log.state, name, client.member_id, client.epoch)
-            assert heartbeat.current
+            self._heartbeat(client)
+            assert not client.revoking
             wanted = {view.topic_id for view in self._wanted(client.info.subscription)}
             assert {p.topic_id for p in client.held} <= wanted, "owns what it did not ask for"
             loads.append(len(client.held))
@@ -533,6 +558,7 @@ class World:
                 assert now.member_epoch == told.member_epoch, "an epoch moved unheard"
                 assert [g[:2] for g in now.assigned] == [g[:2] for g in told.assigned]
                 assert now.revoking == told.revoking
+        self.sound = True
 
     # The model's own rules.
 
@@ -614,6 +640,7 @@ class World:
     # Small things.
 
     def _do(self, command: Command) -> Response:
+        self.sound = False
         return self.log.execute(command)
 
     def _refused(self, command: Command, *reasons: Reason) -> None:

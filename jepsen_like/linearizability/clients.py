@@ -157,9 +157,8 @@ class TopicRecording:
 class TopicClient:
     """Creates, alters, deletes and inspects one topic.
 
-    Each operation is one call of one node: the client library's Admin asks another node when it is
-    not told the outcome of a change of settings, and a change that is made twice is not one
-    operation. To inspect is to ask what no change at all would leave, which the leader of the
+    Each operation is one call of one node, so that what nobody answers is at once known to be open.
+    To inspect is to ask what no change at all would leave, which the leader of the
     metadata answers; DescribeTopic tells what the answering node knows, which may be older.
     """
 

@@ -231,14 +231,18 @@ class Admin:
         unset: Sequence[str] = (),
         validate_only: bool = False,
     ) -> dict[str, str]:
-        """Change settings; returns every setting that differs from its default afterwards."""
+        """Change settings; returns every setting that differs from its default afterwards.
+
+        An indefinite error is raised rather than tried again: others may have changed the settings
+        meanwhile, and a change that is made a second time would undo theirs.
+        """
         answer = await self._metadata.call_any(
             f"{ADMIN_SERVICE}AlterTopic",
             pb.AlterTopicRequest(
                 name=name, set=dict(config or {}), unset=list(unset), validate_only=validate_only
             ),
             pb.AlterTopicResponse,
-            idempotent=True,
+            idempotent=validate_only,
         )
         return dict(answer.config)
 

@@ -38,6 +38,7 @@ class Assignor(Protocol):
         Args:
             subscribers: the members in the order in which they joined, each once.
             partition_counts: of every topic that a subscriber names.
-            previous: the assignment before; it may name partitions that are gone.
+            previous: the assignment before, each partition once; it may name members and partitions
+                that are gone.
         """
         ...

@@ -18,8 +18,9 @@ Members with different subscriptions are the business of `consumer_groups.assign
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import ClassVar
 
 from consumer_groups.assignors.assignor import Assignment, Subscriber
@@ -60,8 +61,7 @@ def _assign_even(
         mine = quota + (place < larger)
         surplus = len(held[member_id]) - mine
         if surplus > 0:
-            for partition in _give_up(held[member_id], surplus):
-                del taken[partition]
+            taken.difference_update(_give_up(held[member_id], surplus))
         elif surplus < 0:
             room.append((surplus, member_id))
     changed = dict.fromkeys(member_id for _, member_id in room)
@@ -79,16 +79,16 @@ def _still_held(
     members: Sequence[MemberId],
     counts: Mapping[TopicId, int],
     previous: Mapping[MemberId, Sequence[TopicPartition]],
-) -> tuple[dict[MemberId, list[TopicPartition]], dict[TopicPartition, None]]:
+) -> tuple[dict[MemberId, list[TopicPartition]], set[TopicPartition]]:
     """What of the previous assignment exists still, ascending; each partition once."""
     held: dict[MemberId, list[TopicPartition]] = {}
-    taken: dict[TopicPartition, None] = {}
+    taken: set[TopicPartition] = set()
     for member_id in members:
-        mine: list[TopicPartition] = []
-        for partition in sorted(previous.get(member_id, ())):
-            if partition[1] < counts.get(partition[0], 0) and partition not in taken:
-                taken[partition] = None
-                mine.append(partition)
+        before = sorted(previous.get(member_id, ()))
+        mine = [partition for partition in before if partition[1] < counts.get(partition[0], 0)]
+        if not taken.isdisjoint(mine):
+            mine = [partition for partition in mine if partition not in taken]
+        taken.update(mine)
         held[member_id] = mine
     return held, taken
 
@@ -113,17 +113,19 @@ def _deal(
     held: dict[MemberId, list[TopicPartition]],
     room: list[tuple[int, MemberId]],
     counts: Mapping[TopicId, int],
-    taken: Mapping[TopicPartition, None],
+    taken: set[TopicPartition],
 ) -> None:
     """Give what nobody has to those with room, in turn, the emptiest first."""
     room.sort(key=lambda entry: entry[0])
     turns = deque((member_id, -missing) for missing, member_id in room)
+    of_topic = Counter(map(itemgetter(0), taken))
     for topic_id in sorted(counts):
+        if of_topic[topic_id] == counts[topic_id]:
+            continue
         for number in range(counts[topic_id]):
-            partition = TopicPartition(topic_id, PartitionNumber(number))
-            if partition in taken:
+            if (topic_id, number) in taken:
                 continue
             member_id, missing = turns.popleft()
-            held[member_id].append(partition)
+            held[member_id].append(TopicPartition(topic_id, PartitionNumber(number)))
             if missing > 1:
                 turns.append((member_id, missing - 1))

@@ -238,17 +238,13 @@ def groups_to_refresh(
         for name in (*after.by_name, *earlier)
         if after.by_name.get(name) != earlier.get(name)
     }
-    compiled = {
+    patterns = {
         text: None
         for group in state.groups.values()
         for member in group.members.values()
         if (text := member.info.subscription.pattern)
     }
-    matching = {
-        text: any(pattern.matches(name) for name in changed)
-        for text in compiled
-        if (pattern := compile_pattern(text))
-    }
+    matching = {text: _matches_any(text, changed) for text in patterns}
     return tuple(
         sorted(
             name
@@ -256,6 +252,11 @@ def groups_to_refresh(
             if _concerned(group, after, changed, matching)
         )
     )
+
+
+def _matches_any(text: str, names: Iterable[str]) -> bool:
+    pattern = compile_pattern(text)
+    return any(pattern.matches(name) for name in names)
 
 
 def _concerned(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -11,6 +12,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from tests.properties.consumer_groups.group_walk import walk
 from tests.properties.consumer_groups.group_world import World
 
 WHICH = st.integers(0, 11)
@@ -18,7 +20,7 @@ GROUP = st.integers(0, 1)
 SMALL = st.integers(0, 4)
 
 SETTINGS = settings(
-    max_examples=60,
+    max_examples=120,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -158,3 +160,9 @@ class GroupLives(RuleBasedStateMachine):
 
 TestGroupLives = GroupLives.TestCase
 TestGroupLives.settings = SETTINGS
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_long_lives_keep_the_rules_too(seed: int) -> None:
+    """200 steps each; `walk(SEED)` replays one."""
+    walk(seed)

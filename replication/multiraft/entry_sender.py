@@ -213,6 +213,14 @@ class EntrySender:
             if group.node_of(peer) == node_id:
                 self._lose(peer)
 
+    def peer_restarted(self, node_id: NodeId) -> None:
+        """The node began anew. Even a peer that had answered everything is probed: its new process
+        does not know the commit, and an idle group would not tell it."""
+        group = self._group
+        for replica in group.membership.replicas():
+            if replica.node_id == node_id:
+                self._lose(replica.replica_id)
+
     def retry(self, now_ms: float) -> bool:
         """Ask again those who are silent though their nodes live; true while any is awaited."""
         group = self._group

@@ -420,6 +420,12 @@ class MultiRaft:
         if group is not None and group.role is Role.LEADER:
             group.live_peers_changed()
 
+    def peer_restarted(self, node_id: NodeId, group_id: GroupId) -> None:
+        """See LivenessListener."""
+        group = self._groups.get(group_id)
+        if group is not None:
+            group.sender.peer_restarted(node_id)
+
     def higher_term_seen(self, group_id: GroupId, term: Term) -> None:
         """A peer's replica is in a later term."""
         group = self._groups.get(group_id)

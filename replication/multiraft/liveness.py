@@ -52,11 +52,24 @@ class LivenessListener(Protocol):
         """A peer's replica is in a later term than the one this node leads in."""
         ...
 
+    def peer_restarted(self, node_id: NodeId, group_id: GroupId) -> None:
+        """A node with a replica of a group that this node leads began anew."""
+        ...
+
 
 class _Peer:
     """One other node."""
 
-    __slots__ = ("answered_ms", "answers", "followed", "heard_ms", "hears", "led", "suspect_ms")
+    __slots__ = (
+        "answered_ms",
+        "answers",
+        "boot_id",
+        "followed",
+        "heard_ms",
+        "hears",
+        "led",
+        "suspect_ms",
+    )
 
     def __init__(self) -> None:
         self.led = LedSet()
@@ -64,6 +77,8 @@ class _Peer:
         self.heard_ms = _NEVER
         self.answered_ms = _NEVER
         self.suspect_ms: float | None = None
+        self.boot_id = 0
+        """Of its last answer; 0 before the first."""
         self.answers = False
         """Answered within the timeout, as of the last look."""
         self.hears = False
@@ -191,7 +206,12 @@ class Liveness:
 
     def heartbeat_answered(self, node_id: NodeId, answer: HeartbeatAnswer) -> None:
         """The answer to one of ours."""
-        led = self._peer(node_id).led
+        peer = self._peer(node_id)
+        led = peer.led
+        if peer.boot_id not in {0, answer.boot_id}:
+            for group_id in led.groups():
+                self._listener.peer_restarted(node_id, group_id)
+        peer.boot_id = answer.boot_id
         for group_id in led.answered(answer):
             refused = led.refused.get(group_id)
             term = led.term_of(group_id)

@@ -100,6 +100,19 @@ def test_a_whole_cluster_restarts_on_its_disks(three: Cluster) -> None:
     three.until(lambda: all(three.values(n, 7) == [b"a", b"b", b"c"] for n in three.nodes))
 
 
+def test_a_follower_that_restarts_hears_of_the_commit_of_an_idle_group(three: Cluster) -> None:
+    """Though it had acknowledged everything and nothing is written any more."""
+    leader = three.await_leader(7)
+    end = three.write(leader, 7, b"a")
+    follower = next(n for n in three.nodes if n != leader)
+    three.until(lambda: three.nodes[follower].group(7).commit_end >= end)
+    three.sleep(1.0)
+    three.boot(follower, three.kill(follower))
+    three.until(lambda: 7 in three.nodes[follower].host.groups)
+    three.until(lambda: three.nodes[follower].group(7).commit_end >= end)
+    assert three.await_leader(7) == leader
+
+
 def test_leadership_is_handed_over_without_an_outage(three: Cluster) -> None:
     """A transfer ends with the target leading, well before an election timeout, and others are
     refused with the leader's name."""

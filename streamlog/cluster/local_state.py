@@ -15,13 +15,13 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from replication.errors import invariant
+from replication.errors import StorageFailed, invariant
 from replication.ports import Disk
 from replication.types import Offset, ReplicaId
 from streamlog.cluster.metadata.codec import founding_from_proto, founding_to_proto
 from streamlog.cluster.metadata.state import Founding
 from streamlog.cluster.v1 import local_state_pb2 as pb
-from streamlog.storage.sealed_file import read_sealed, write_sealed
+from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
 
 PATH: Final = "cluster.state"
 FORMAT_VERSION: Final = 1
@@ -55,8 +55,15 @@ class LocalStateFile:
         return self._state
 
     async def load(self) -> None:
-        """Read the file; a missing one means blank. Raises DamagedFile, OSError."""
-        content = await read_sealed(self._disk, PATH, _MAGIC, FORMAT_VERSION)
+        """Read the file; a missing one means blank.
+
+        Raises StorageFailed when it is damaged or of a newer version: the node does not know any
+        more which replicas must be here. OSError.
+        """
+        try:
+            content = await read_sealed(self._disk, PATH, _MAGIC, FORMAT_VERSION)
+        except DamagedFile as error:
+            raise StorageFailed("reading the node's state", str(error)) from error
         if content is None:
             return
         message = pb.LocalState.FromString(content)

@@ -85,6 +85,8 @@ class StagedInstall:
         StorageFailed."""
         directory = staging_directory(creation.group_id, generation)
         try:
+            # An earlier copy that could not be read back left its files open.
+            await logs.resources.files.forget_directory(directory)
             await logs.disk.remove_tree(directory)
             segments = await logs.create(creation, directory, start=start, log_state=log_state)
             path = snapshot_path(creation.group_id, generation)

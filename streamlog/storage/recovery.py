@@ -122,6 +122,9 @@ class Recovery:
         while (flush := await scan.next_flush()) is not None:
             for frame in flush:
                 self._take(frame)
+        damage = await scan.unread_damage()
+        if damage is not None:
+            raise StorageFailed("recovery", f"{damage}: votes and records may be lost")
         generation = await self._prove(loaded, scan)
         gaps = self._all_gaps(scan, begin_lsn)
         self._mark_damage(gaps)

@@ -156,6 +156,22 @@ class JournalScan:
         """Checksum of the last frame that was read; 0 when there was none."""
         return self._previous_crc or 0
 
+    async def unread_damage(self) -> str | None:
+        """After the end was reached: why it may not be the end, None when nothing says so.
+
+        A file has its header and its size before it takes its name. Where the scan ended, and in
+        files after that, damage to either may have taken flushes that nothing else tells of.
+        """
+        for sequence in self._sequences[self._index :]:
+            path = journal_file.path_of(sequence)
+            header = await self.header(sequence)
+            if header is None:
+                return f"the header of {path} is damaged"
+            size = await self._files.size(sequence)
+            if size < header.file_bytes:
+                return f"{path} has {size} bytes, its header says {header.file_bytes}"
+        return None
+
     async def header(self, sequence: int) -> FileHeader | None:
         """Header of a file, None when it is damaged or of another life of the file."""
         found = decode_file_header(await self._files.first_block(sequence))

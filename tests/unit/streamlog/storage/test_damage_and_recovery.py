@@ -1,0 +1,126 @@
+"""What swarms of simulated clusters found about damage and copies, each by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.journal_proof import journal_files, proven_flushes
+from jepsen_like.sim.volume import Inode
+from replication.errors import StorageFailed
+from replication.log import LogInstaller
+from replication.types import Offset
+from streamlog.storage.group_log import GroupLog
+from tests.fakes.store_harness import (
+    LATENCY,
+    Recorder,
+    append_values,
+    content,
+    creation_of,
+    new_store,
+    run,
+)
+
+BLOCK = 4096
+
+
+def test_a_copy_whose_end_was_interrupted_leaves_the_next_alone() -> None:
+    """A copy is given up, and whoever waits for that is given up too: files that it left open do
+    not pass for those of the next copy."""
+
+    async def work() -> None:
+        store = new_store(SimDisk(latency=LATENCY))
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        append_values(log, 1, 1, [[random.Random(n).randbytes(300_000)] for n in range(5)])
+        await log.settled()
+        written = await content(log)
+
+        async def copied() -> LogInstaller:
+            installer = await log.begin_install(
+                log.start, log.creation.membership, log.log_state(Offset(0)), b"snapshot"
+            )
+            for *_, frame in written:
+                await installer.write(frame)
+            return installer
+
+        giving_up = asyncio.create_task((await copied()).abort())
+        await asyncio.sleep(0)
+        giving_up.cancel()
+        await asyncio.wait([giving_up])
+        await (await copied()).finish()
+        assert await content(log) == written
+        await store.stop()
+
+    run(work())
+
+
+async def _written_journal() -> SimDisk:
+    """A disk after some flushes, in one journal file."""
+    disk = SimDisk(latency=LATENCY)
+    store = new_store(disk)
+    await store.start(Recorder())
+    log = await store.create(creation_of(1))
+    assert isinstance(log, GroupLog)
+    for write in range(1, 6):
+        append_values(log, write, 1, [[b"value %d" % write]])
+        await log.settled()
+    await asyncio.sleep(0.1)
+    return disk.crash(random.Random(1))
+
+
+def _newest(disk: SimDisk) -> Inode:
+    return disk.volume.file(journal_files(disk)[-1])
+
+
+def _cut(inode: Inode) -> None:
+    """Just behind the second flush."""
+    for content_ in (inode.content, inode.durable):
+        content_.resize(3 * BLOCK)
+
+
+def _older(inode: Inode) -> None:
+    """As it was before it got its name."""
+    for content_ in (inode.content, inode.durable):
+        size = len(content_)
+        content_.resize(0)
+        content_.resize(size)
+
+
+@pytest.mark.parametrize("damage", [_cut, _older])
+def test_the_newest_journal_file_is_not_taken_for_short(damage: Callable[[Inode], None]) -> None:
+    """Cut, or as it was long ago, it holds no mark that would tell of what is missing. The node
+    refuses to start: it may have forgotten votes and acknowledged records."""
+
+    async def work() -> None:
+        disk = await _written_journal()
+        damage(_newest(disk))
+        with pytest.raises(StorageFailed, match="votes and records may be lost"):
+            await new_store(disk).start(Recorder())
+
+    run(work())
+
+
+def test_what_a_mark_proves_is_missed() -> None:
+    """Each flush that is called proven may rot without passing for the end of the journal."""
+
+    async def work() -> None:
+        flushes = proven_flushes(await _written_journal())
+        assert len(flushes) >= 5
+        for place in flushes:
+            disk = await _written_journal()
+            inode = disk.volume.file(place.path)
+            for content_ in (inode.content, inode.durable):
+                content_.write(place.start, bytes(place.end - place.start))
+            store = new_store(disk)
+            await store.start(Recorder())
+            log = store.logs.get(creation_of(1).group_id)
+            assert log is None or log.needs_install, place  # None: its creation is lost too
+            await store.stop()
+
+    run(work())

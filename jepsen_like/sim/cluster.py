@@ -20,13 +20,18 @@ from jepsen_like.sim.network import SimNetwork
 from jepsen_like.sim.options import SimOptions
 from jepsen_like.sim.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
+from replication.errors import ReplicationError
 from replication.group import ReplicatedGroup
 from replication.ports import Ports
 from replication.types import GroupId, NodeId
+from streamlog.model.errors import StreamlogError
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.member import Member
+from streamlog.storage.identity import IdentityRefused
 
 PORT: Final = 9092
+REFUSALS: Final = (ReplicationError, StreamlogError, IdentityRefused)
+"""With these a node says that it will not go on, and why; `streamlog server` prints them."""
 CLOCK_OFFSET_SECONDS_MAX: Final = 10_000.0
 """Monotonic clocks begin anywhere up to here."""
 
@@ -94,11 +99,21 @@ class SimNode:
         self.wall_offset_ms = 0.0
         self.disk_fails = False
         """Errors of its disk are injected: it gives up when it meets one, and is started anew."""
+        self.rotten = False
+        """What it needs to know what it promised was damaged: it may refuse to start or go on."""
+        self.retired = False
+        """It refused: it stays down."""
 
     @property
     def address(self) -> str:
         """host:port."""
         return f"{self.host}:{PORT}"
+
+    @property
+    def is_serving(self) -> bool:
+        """It has started, and neither stops nor is paused."""
+        life = self.life
+        return life is not None and life.started and not life.stopping and not self.paused
 
 
 class SimCluster:
@@ -139,13 +154,19 @@ class SimCluster:
         """Of all nodes."""
         return [node.address for node in self.nodes.values()]
 
+    def members(self) -> list[SimNode]:
+        """Nodes that belong to the cluster still: those that are not retired."""
+        return [node for node in self.nodes.values() if not node.retired]
+
     def running(self) -> list[SimNode]:
         """Nodes with a process, paused ones too."""
         return [node for node in self.nodes.values() if node.life is not None]
 
     def start(self, node: SimNode) -> None:
-        """A new process; it begins with whatever is on the disk."""
+        """A new process; it begins with whatever is on the disk. A retired node stays down."""
         assert node.life is None
+        if node.retired:
+            return
         node.lives += 1
         name = f"node {node.node_id}"
         drift = self._options.drift
@@ -170,14 +191,20 @@ class SimCluster:
 
     async def _watch_failure(self, node: SimNode, built: NodeLike) -> None:
         error = await built.failed()
-        self._gave_up(node, f"gave up: {error!r}")
+        self._gave_up(node, "gave up", error)
 
-    def _gave_up(self, node: SimNode, what: str) -> None:
-        """A node that ends by itself; with a failing disk it must, and its process is ended."""
-        if not node.disk_fails:
+    def _gave_up(self, node: SimNode, what: str, error: BaseException) -> None:
+        """A node that ends by itself: with a failing disk it must, and its process is ended; a
+        rotten one may, if it knows why, and is not started again."""
+        what = f"{what}: {error!r}"
+        if node.disk_fails:
+            self._trace.add(f"node {node.node_id}", what)
+        elif node.rotten and isinstance(error, REFUSALS):
+            self._trace.add(f"node {node.node_id}", f"{what}: it stays down")
+            node.retired = True
+        else:
             self._fail(node, what)
             return
-        self._trace.add(f"node {node.node_id}", what)
         life = node.life
 
         def end() -> None:
@@ -190,7 +217,7 @@ class SimCluster:
         if task.cancelled():
             self._fail(node, "start was cancelled")
         elif (error := task.exception()) is not None:
-            self._gave_up(node, f"could not start: {error!r}")
+            self._gave_up(node, "could not start", error)
         else:
             life.started = True
             self._trace.add(f"node {node.node_id}", "started")
@@ -230,7 +257,7 @@ class SimCluster:
 
         def stopped(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
-                self._gave_up(node, f"could not stop: {error!r}")
+                self._gave_up(node, "could not stop", error)
             self._trace.add(f"node {node.node_id}", "stopped")
             self._scheduler.call_later(0.0, lambda: self._end(node, life))
 

@@ -76,6 +76,8 @@ class DiskFaults:
     """Factor on every latency."""
     extra_ms: float = 0.0
     """Added to every latency of writes and syncs."""
+    witness: Callable[[str, Inode, int, bytes], None] | None = None
+    """Told of every write before it takes effect: path, file, offset, data."""
     cold_read_probability: float = 0.0
     """How often `read_nowait` answers None although bytes are there."""
 
@@ -424,7 +426,11 @@ class SimFile:
         counters = self._disk.counters
         counters.writes += 1
         counters.bytes_written += operation.length
-        return bytes(buffers[0]) if len(buffers) == 1 else b"".join(buffers)
+        data = bytes(buffers[0]) if len(buffers) == 1 else b"".join(buffers)
+        witness = self._disk.faults.witness
+        if witness is not None:
+            witness(self._path, self._inode, operation.offset, data)
+        return data
 
     async def _finish(
         self,

@@ -218,6 +218,7 @@ class Invariants:
         key = (process.node_id, watch.group_id)
         log = watch.group.log
         if log.needs_install:
+            self._claims.pop(key, None)  # rot: it knows that it lost what it had fsynced
             return
         claim = self._claims.pop(key, None)
         if claim is not None and claim.end > log.start.end:

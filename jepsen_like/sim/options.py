@@ -1,16 +1,31 @@
 """What one seed simulates: the size of the cluster, its tempers, its faults, its load.
 
-Everything is drawn from the seed, so that thousands of seeds cover the combinations.
+Everything is drawn from the seed, so that thousands of seeds cover the combinations. Each option
+is drawn by its name: adding one, or narrowing a run down (`narrowing`), changes no other.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, TypeVar
 
 from jepsen_like.sim.disk import DiskLatency
 from jepsen_like.sim.fabric import NetworkConditions
+
+T = TypeVar("T")
+
+ROT: Final = (
+    "bit rot",
+    "journal rot",
+    "checkpoint rot",
+    "state rot",
+    "snapshot rot",
+    "lost write",
+    "misdirected write",
+)
+"""Damage to what is stored, on one node of a run; see `rot`."""
 
 FAULTS: Final = (
     "kill one",
@@ -28,9 +43,10 @@ FAULTS: Final = (
     "slow disk",
     "full disk",
     "failing disk",
-    "bit rot",
+    *ROT,
     "clock jump",
     "restart one",
+    "rolling restart",
     "hand over",
 )
 """Names of what a nemesis does; see `nemesis`."""
@@ -54,6 +70,8 @@ class SimOptions:
     producers: int
     consumers: int
     records_per_producer: int
+    record_pause_ms: float
+    """Between two records of a producer, on average."""
     delay_ms: float
     """Longest ordinary delay of a message."""
     spike_probability: float
@@ -69,6 +87,12 @@ class SimOptions:
     journal_direct_bytes: int
     segment_bytes: int
     snapshot_records: int
+    without: tuple[str, ...] = ()
+    """Of `faults`, those that are switched off: their strikes do nothing."""
+    strikes_max: int | None = None
+    """Only so many strikes, the first ones; None: as many as there are."""
+    skip: tuple[int, ...] = ()
+    """Numbers of strikes, from 0, that do nothing."""
 
     def network(self) -> NetworkConditions:
         """The network's conditions."""
@@ -92,45 +116,62 @@ class SimOptions:
         return "\n".join(f"  {f.name:<24} {getattr(self, f.name)}" for f in fields(self))
 
 
+class _Draw:
+    """Draws options, each from a source of its own."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def source(self, name: str) -> random.Random:
+        return random.Random(f"{self._seed}/option {name}")
+
+    def one(self, name: str, values: Sequence[T]) -> T:
+        return self.source(name).choice(values)
+
+
 def draw_options(seed: int) -> SimOptions:
     """The options of a seed."""
-    rng = random.Random(f"{seed}/options")
-    nodes = rng.choice([1, 3, 3, 3, 3, 5])
-    heartbeat_ms = rng.choice([30, 50, 100])
+    draw = _Draw(seed)
+    nodes = draw.one("nodes", [1, 3, 3, 3, 3, 5])
+    heartbeat_ms = draw.one("heartbeat", [30, 50, 100])
+    load_ms = draw.one("load", [8_000.0, 12_000.0])
+    records = draw.one("records", [200, 300, 400])
     return SimOptions(
         seed=seed,
         nodes=nodes,
-        partitions=rng.choice([1, 2, 3]),
+        partitions=draw.one("partitions", [1, 2, 3]),
         replication_factor=min(nodes, 3),
-        faults=_draw_faults(rng, nodes),
-        fault_pause_ms=(0.0, rng.choice([100.0, 400.0, 800.0])),
-        fault_length_ms=(20.0, rng.choice([150.0, 600.0, 1_200.0])),
-        load_ms=rng.choice([8_000.0, 12_000.0]),
-        producers=rng.choice([2, 3]),
-        consumers=rng.choice([1, 2]),
-        records_per_producer=rng.choice([200, 300, 400]),
-        delay_ms=rng.choice([0.5, 1.0, 5.0]),
-        spike_probability=rng.choice([0.0, 0.01, 0.05]),
-        keepalive_ms=rng.choice([1_500.0, 10_000.0]),
-        sync_ms=rng.choice([0.5, 2.0, 8.0]),
-        cold_read_probability=rng.choice([0.0, 0.2, 1.0]),
-        drift=rng.choice([0.0, 0.01, 0.05]),
-        election_timeout_ms=heartbeat_ms * rng.choice([5, 8, 12]),
+        faults=_draw_faults(draw, nodes),
+        fault_pause_ms=(0.0, draw.one("fault pause", [100.0, 400.0, 800.0])),
+        fault_length_ms=(20.0, draw.one("fault length", [150.0, 600.0, 1_200.0])),
+        load_ms=load_ms,
+        producers=draw.one("producers", [2, 3]),
+        consumers=draw.one("consumers", [1, 2]),
+        records_per_producer=records,
+        record_pause_ms=load_ms / records,
+        delay_ms=draw.one("delay", [0.5, 1.0, 5.0]),
+        spike_probability=draw.one("spikes", [0.0, 0.01, 0.05]),
+        keepalive_ms=draw.one("keepalive", [1_500.0, 10_000.0]),
+        sync_ms=draw.one("sync", [0.5, 2.0, 8.0]),
+        cold_read_probability=draw.one("cold reads", [0.0, 0.2, 1.0]),
+        drift=draw.one("drift", [0.0, 0.01, 0.05]),
+        election_timeout_ms=heartbeat_ms * draw.one("election timeout", [5, 8, 12]),
         heartbeat_interval_ms=heartbeat_ms,
-        checkpoint_interval_ms=rng.choice([200, 1_000, 5_000]),
-        journal_direct_bytes=rng.choice([4 << 10, 16 << 10, 256 << 10]),
-        segment_bytes=rng.choice([0, 1 << 20]),
-        snapshot_records=rng.choice([10, 50, 50_000]),
+        checkpoint_interval_ms=draw.one("checkpoints", [200, 1_000, 5_000]),
+        journal_direct_bytes=draw.one("direct appends", [4 << 10, 16 << 10, 256 << 10]),
+        segment_bytes=draw.one("segments", [0, 1 << 20]),
+        snapshot_records=draw.one("snapshots", [10, 50, 50_000]),
     )
 
 
-def _draw_faults(rng: random.Random, nodes: int) -> tuple[str, ...]:
-    if rng.random() < 0.05:
+def _draw_faults(draw: _Draw, nodes: int) -> tuple[str, ...]:
+    if draw.source("no faults").random() < 0.05:
         return ()
-    possible = [f for f in FAULTS if nodes > 1 or f not in _NEEDS_PEERS]
-    count = rng.choice([1, 2, 4, len(possible)])
-    chosen = rng.sample(possible, min(count, len(possible)))
-    return tuple(f for f in FAULTS if f in chosen)
+    possible = [fault for fault in FAULTS if nodes > 1 or fault not in _NEEDS_PEERS]
+    count = min(draw.one("kinds of faults", [1, 2, 4, 8, len(possible)]), len(possible))
+    ranks = {fault: draw.source(f"fault {fault}").random() for fault in possible}
+    chosen = sorted(possible, key=lambda fault: ranks[fault])[:count]
+    return tuple(fault for fault in FAULTS if fault in chosen)
 
 
 _NEEDS_PEERS: Final = frozenset(
@@ -141,7 +182,8 @@ _NEEDS_PEERS: Final = frozenset(
         "split majority",
         "one-way",
         "ring",
-        "bit rot",
+        *ROT,
+        "rolling restart",
         "hand over",
     }
 )

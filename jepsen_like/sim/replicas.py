@@ -19,7 +19,7 @@ def settled(cluster: SimCluster) -> str | None:
     """None when every replica of every group is committed up to its log's end, and they agree;
     else what is still missing."""
     ends: dict[GroupId, tuple[int, int]] = {}
-    for node in cluster.nodes.values():
+    for node in cluster.members():
         life = node.life
         if life is None or not life.started:
             return f"node {node.node_id} is not up"
@@ -41,7 +41,7 @@ def settled(cluster: SimCluster) -> str | None:
 
 def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorder) -> None:
     """Read the log of every partition on every node into the history."""
-    for node in cluster.nodes.values():
+    for node in cluster.members():
         life = node.life
         assert life is not None
         for group in life.node.groups.values():

@@ -30,11 +30,11 @@ from jepsen_like.sim.cluster import BuildNode, SimCluster, SimNode
 from jepsen_like.sim.fabric import Fabric
 from jepsen_like.sim.invariants import InvariantBroken, Invariants
 from jepsen_like.sim.nemesis import Nemesis
-from jepsen_like.sim.options import SimOptions, draw_options
+from jepsen_like.sim.options import ROT, SimOptions, draw_options
 from jepsen_like.sim.recorder import Recorder
 from jepsen_like.sim.replicas import record_replicas, settled
 from jepsen_like.sim.scheduler import Livelock, Scheduler, silence
-from jepsen_like.sim.trace import Trace, TraceLog
+from jepsen_like.sim.trace import EXPLAINED_BY_ROT, Trace, TraceLog
 from jepsen_like.sim.workload import ADMIN_PATIENCE_MS, Workload
 
 HEALED_WITHIN_S: Final = 10.0
@@ -157,8 +157,8 @@ class Simulation:
 
     def _mend(self) -> None:
         """Everything that rotted is found and mended."""
-        node = self.nemesis.rotting
-        if not self.nemesis.strikes["bit rot"]:
+        node = self.nemesis.rot.node
+        if node.retired or not any(self.nemesis.strikes[name] for name in ROT):
             return
         life = node.life
         assert life is not None
@@ -213,7 +213,12 @@ def _run(outcome: Outcome) -> None:
                 outcome.violations.append(f"the simulator failed: {defect!r}")
         outcome.violations.extend(simulation.cluster.all_failures())
         outcome.violations.extend(simulation.workload.defects)
-        outcome.violations.extend(f"logged: {error}" for error in log.errors)
+        rotten = {f"node {n.node_id}" for n in simulation.cluster.nodes.values() if n.rotten}
+        outcome.violations.extend(
+            f"logged: {who} {what}"
+            for who, event, what in log.errors
+            if who not in rotten or event not in EXPLAINED_BY_ROT
+        )
         _conclude(outcome, simulation)
     finally:
         simulation.dispose()
@@ -246,6 +251,7 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
         "acknowledged": sum(o.what == "send" and o.kind == "ok" for o in history),
         "refused": sum(o.what == "send" and o.kind == "fail" for o in history),
         "unknown": sum(o.what == "send" and o.kind == "info" for o in history),
+        "refusals": sum(node.retired for node in simulation.cluster.nodes.values()),
         "lives": sum(node.lives for node in simulation.cluster.nodes.values()),
         "elections": simulation.invariants.elections,
         "invariant checks": simulation.invariants.checks,

@@ -40,12 +40,17 @@ EXPLAINED: Final = frozenset({"log_damaged", "node_failed", "cluster_part_failed
 `cluster`, which knows whether its disk failed."""
 
 
+EXPLAINED_BY_ROT: Final = frozenset({"replica_lost"})
+"""Likewise, of a node whose checkpoints or state were damaged."""
+
+
 class TraceLog(logging.Handler):
     """Takes what node code logs: warnings into the trace, errors to `errors` as well."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__(logging.WARNING)
-        self.errors: list[str] = []
+        self.errors: list[tuple[str, str, str]] = []
+        """Who, event, and what else."""
         self._trace = trace
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -62,4 +67,4 @@ class TraceLog(logging.Handler):
             and loop.alive
             and record.getMessage() not in EXPLAINED
         ):
-            self.errors.append(f"{who} {what}")
+            self.errors.append((who, record.getMessage(), what))

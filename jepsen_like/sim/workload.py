@@ -154,7 +154,7 @@ class Workload:
         )
         await producer.start()
         numbers = [0] * options.partitions
-        pause_s = options.load_ms / 1000 / options.records_per_producer
+        pause_s = options.record_pause_ms / 1000
         for _ in range(options.records_per_producer):
             partition_number = rng.randrange(options.partitions)
             number = numbers[partition_number]

@@ -39,7 +39,11 @@ demo: install  ## Three nodes, a year of flights, one killed leader; proves that
 	$(BIN)/python -m examples.flights.demo
 
 sim: install  ## Simulate: SEEDS=300 START=0, or BUDGET_MIN=80, or one SEED=17 twice with its trace.
-	$(BIN)/python -m jepsen_like.sim $(if $(SEED),--seed $(SEED),--start $(or $(START),0) \
+	$(BIN)/python -m jepsen_like.sim $(if $(SEED),--seed $(SEED) \
+	  $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SKIP),--skip $(SKIP)) \
+	  $(if $(STRIKES),--strikes $(STRIKES)) $(if $(OPERATIONS),--operations $(OPERATIONS)) \
+	  $(if $(LOAD_MS),--load-ms $(LOAD_MS)) $(if $(PRODUCERS),--producers $(PRODUCERS)) \
+	  $(if $(CONSUMERS),--consumers $(CONSUMERS)),--start $(or $(START),0) \
 	  $(if $(BUDGET_MIN),--minutes $(BUDGET_MIN),--seeds $(or $(SEEDS),300)))
 
 crash-states: install  ## What power cuts leave of a disk, thousands of states: STATES=8000 SEED=1.

@@ -354,16 +354,22 @@ def main() -> int:
     names = [bug.name for bug in BUGS]
     parser = argparse.ArgumentParser(prog="python -m jepsen_like.planted", description=__doc__)
     parser.add_argument("name", choices=names)
-    name = parser.parse_args().name
-    bug = next(bug for bug in BUGS if bug.name == name)
+    parser.add_argument(
+        "--shrink", type=float, default=0.0, metavar="SECONDS", help="shrink the seed that shows it"
+    )
+    arguments = parser.parse_args()
+    bug = next(bug for bug in BUGS if bug.name == arguments.name)
     if bug.module in sys.modules:
         raise RuntimeError(f"{bug.module} was imported too early to be changed")
     sys.meta_path.insert(0, _Planter(bug))
-    return _by_simulation(bug) if bug.workload is None else _by_crash_states(bug, bug.workload)
+    if bug.workload is None:
+        return _by_simulation(bug, arguments.shrink)
+    return _by_crash_states(bug, bug.workload)
 
 
-def _by_simulation(bug: PlantedBug) -> int:
+def _by_simulation(bug: PlantedBug, shrink_s: float) -> int:
     from jepsen_like.sim.options import draw_options
+    from jepsen_like.sim.runner import print_shrunk
     from jepsen_like.sim.simulation import simulate
 
     for seed in range(bug.first_seed, bug.first_seed + bug.seeds_max):
@@ -371,6 +377,8 @@ def _by_simulation(bug: PlantedBug) -> int:
         if outcome.violations:
             print(f"{bug.name}: caught by seed {seed}")
             print(f"  {outcome.violations[0]}")
+            if shrink_s > 0:
+                print_shrunk(seed, shrink_s)
             return 0
     print(f"{bug.name}: NOT caught within {bug.seeds_max} seeds")
     return 1

@@ -17,13 +17,17 @@ from pathlib import Path
 from typing import Final
 
 from jepsen_like.checkers.history import to_json_lines
-from jepsen_like.sim.options import FAULTS, draw_options
+from jepsen_like.sim.narrowing import Narrowing, replay_command
+from jepsen_like.sim.options import FAULTS, SimOptions, draw_options
+from jepsen_like.sim.shrink import Tried, shrink
 from jepsen_like.sim.simulation import Outcome, simulate
 
 VIOLATIONS_SHOWN_MAX: Final = 8
 COVERAGE_SEEDS: Final = 100
 """From so many seeds on, a fault that never struck fails the run."""
 PROGRESS_SEEDS: Final = 100
+SHRUNK_MAX: Final = 3
+"""Failing seeds of a run that are shrunk."""
 RESULTS: Final = Path(__file__).parent.parent / "results" / "seeds.txt"
 """One line a long run: date, commit, range, failures, seeds/s."""
 
@@ -55,9 +59,25 @@ def summarize(seed: int) -> Summary:
     )
 
 
-def replay_command(seed: int) -> str:
-    """What to type to see it again."""
-    return f"make sim SEED={seed}    (or: python -m jepsen_like.sim --seed {seed})"
+def try_narrowed(options: SimOptions) -> Tried:
+    """A run for the shrinker."""
+    outcome = simulate(options.seed, options)
+    return Tried(outcome.violations, outcome.strikes, outcome.strikes_tried, outcome.load_ms)
+
+
+def print_shrunk(seed: int, within_s: float) -> None:
+    """Shrink a failing seed and print what is left of it, with the command that replays it."""
+    print(f"  replay: {replay_command(seed)}", flush=True)
+    shrunk = shrink(seed, try_narrowed, within_s=within_s)
+    if shrunk is None:
+        print("  NOT DETERMINISTIC: the seed passed when it was run again", flush=True)
+        return
+    print(
+        f"  the smallest case of {shrunk.runs} runs"
+        f"{'' if shrunk.finished else ', when the time was over'}:"
+        f" {replay_command(seed, shrunk.narrowing)}"
+    )
+    print(f"    - {shrunk.violations[0]}", flush=True)
 
 
 @dataclass(slots=True)
@@ -107,18 +127,26 @@ class Totals:
         return "\n".join(lines)
 
 
-def run_many(start: int, count: int, processes: int) -> bool:
-    """Run seeds, print each failure as it comes and a summary; True when all are green."""
+def run_many(start: int, count: int, processes: int, *, shrink_s: float) -> bool:
+    """Run seeds, print each failure as it comes, a summary, and the first failures shrunk, each
+    within `shrink_s` seconds; True when all are green."""
     totals = _run_all(range(start, start + count), processes, math.inf)
+    _shrink_failed(totals, shrink_s)
     print(totals)
     print(_result_line(start, totals))
     return totals.green
 
 
-def run_for(start: int, minutes: float, processes: int) -> bool:
-    """Run seeds from `start` on for so long, and add a line to the results; True when all are
-    green."""
+def _shrink_failed(totals: Totals, shrink_s: float) -> None:
+    for seed in totals.failed[:SHRUNK_MAX] if shrink_s > 0 else []:
+        print(f"seed {seed}:")
+        print_shrunk(seed, shrink_s)
+
+
+def run_for(start: int, minutes: float, processes: int, *, shrink_s: float) -> bool:
+    """Run seeds from `start` on for so long, and add a line to the results; as `run_many`."""
     totals = _run_all(itertools.count(start), processes, 60 * minutes)
+    _shrink_failed(totals, shrink_s)
     print(totals)
     line = _result_line(start, totals)
     print(line)
@@ -192,16 +220,17 @@ def print_violations(seed: int, violations: list[str]) -> None:
         print(f"  - and {len(violations) - VIOLATIONS_SHOWN_MAX} more")
 
 
-def run_twice(seed: int, history_file: str) -> bool:
+def run_twice(seed: int, narrowing: Narrowing, history_file: str) -> bool:
     """Run a seed here and in a process with other string hashes; print its trace."""
-    print(f"seed {seed}:\n{draw_options(seed)}")
-    outcome = simulate(seed)
+    options = narrowing.apply(draw_options(seed))
+    print(f"seed {seed}:\n{options}")
+    outcome = simulate(seed, options)
     for line in outcome.trace:
         print(line)
     if history_file:
         with open(history_file, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(to_json_lines(outcome.history))
-    again = digest_elsewhere(seed, hash_seed=seed % 1_000 + 1)
+    again = digest_elsewhere(seed, narrowing, hash_seed=seed % 1_000 + 1)
     print_result(outcome)
     if again != outcome.digest:
         print(f"NOT DETERMINISTIC: {outcome.digest} and {again} are the digests of two runs")
@@ -225,11 +254,18 @@ def print_result(outcome: Outcome) -> None:
         print("no violation")
 
 
-def digest_elsewhere(seed: int, *, hash_seed: int) -> str:
+def digest_elsewhere(seed: int, narrowing: Narrowing | None = None, *, hash_seed: int) -> str:
     """The digest of a run of the seed in another process."""
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
     done = subprocess.run(  # this module, with a number
-        [sys.executable, "-m", "jepsen_like.sim", "--digest", str(seed)],
+        [
+            sys.executable,
+            "-m",
+            "jepsen_like.sim",
+            "--digest",
+            str(seed),
+            *(narrowing or Narrowing()).arguments(),
+        ],
         env=environment,
         capture_output=True,
         text=True,

@@ -68,6 +68,10 @@ class Outcome:
     virtual_s: float = 0.0
     cpu_s: float = 0.0
     strikes: dict[str, int] = field(default_factory=dict)
+    strikes_tried: int = 0
+    """With those that did nothing."""
+    load_ms: float = 0.0
+    """How much of the load had passed at the end."""
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -84,6 +88,8 @@ class Simulation:
 
     def __init__(self, options: SimOptions, build_node: BuildNode) -> None:
         self.options = options
+        self.load_began = 0.0
+        """Virtual time."""
         self.scheduler = Scheduler(options.seed)
         self.trace = Trace(self.scheduler)
         self.fabric = Fabric(self.scheduler, options.network())
@@ -125,6 +131,7 @@ class Simulation:
         self._complete("found", self.workload.create_topic(), 2 * ADMIN_PATIENCE_MS / 1000)
         producers = self.workload.start_producers()
         consumers = self.workload.start_consumers()
+        self.load_began = scheduler.now
         self.nemesis.start()
         scheduler.run(scheduler.now + options.load_ms / 1000)
         self.nemesis.heal_all()
@@ -245,6 +252,8 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
     outcome.events = simulation.scheduler.events
     outcome.virtual_s = simulation.scheduler.now
     outcome.strikes = simulation.nemesis.strikes
+    outcome.strikes_tried = simulation.nemesis.number
+    outcome.load_ms = 1000 * max(0.0, simulation.scheduler.now - simulation.load_began)
     counters = simulation.fabric.counters
     outcome.counts = {
         "operations": sum(o.kind == "invoke" for o in history),

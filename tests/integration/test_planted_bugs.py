@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +37,21 @@ def test_a_bug_changes_the_source(bug: PlantedBug) -> None:
     assert spec.origin is not None
     source = Path(spec.origin).read_text(encoding="utf-8")
     assert planted_source(bug, source) != source
+
+
+def test_the_seed_that_shows_a_planted_bug_is_shrunk() -> None:
+    """A journal that is not fsynced needs one power cut and one record to be seen."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jepsen_like.planted", "journal-not-fsynced", "--shrink", "120"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"smallest case of .*: make sim SEED=1 (.*?)  ", done.stdout)
+    assert found is not None, done.stdout
+    settings = dict(setting.split("=") for setting in found[1].split())
+    skipped = settings.get("SKIP", "").split(",")
+    assert int(settings["STRIKES"]) - len(skipped) <= 3, found[0]
+    assert int(settings["OPERATIONS"]) <= 50, found[0]

@@ -156,4 +156,12 @@ class MetadataService:
             leaderless_partition_count=sum(
                 self._leader_of(partition.group_id) is None for partition in partitions
             ),
+            metadata_voter_node_ids=self._metadata_voters(),
         )
+
+    def _metadata_voters(self) -> list[int]:
+        group = self._host.groups.get(METADATA_GROUP)
+        if group is None:
+            return []
+        members = group.membership
+        return sorted({voter.node_id for voter in (*members.voters, *members.old_voters)})

@@ -38,6 +38,12 @@ from streamlog.client.errors import (
     WrongUse,
 )
 from streamlog.client.offset_lookup import OffsetAtTime
+from streamlog.client.operations import (
+    NodeCondition,
+    PartitionAssignment,
+    PartitionMove,
+    ReplicaCopy,
+)
 from streamlog.client.partition_queue import RecordMetadata
 from streamlog.client.producer import Producer
 from streamlog.client.records import ConsumerBatch, ConsumerRecord, TopicPartition
@@ -58,13 +64,16 @@ __all__ = [
     "ConsumerRecord",
     "DataCorrupt",
     "DeliveryTimedOut",
+    "NodeCondition",
     "NodeDescription",
     "NodeReplicas",
     "NotLeader",
     "NotReady",
     "OffsetAtTime",
     "OffsetOutOfRange",
+    "PartitionAssignment",
     "PartitionDescription",
+    "PartitionMove",
     "PositionReset",
     "PositionUnknown",
     "Producer",
@@ -74,6 +83,7 @@ __all__ = [
     "RecordsLost",
     "Recovery",
     "RecoveryMember",
+    "ReplicaCopy",
     "ReplicaDescription",
     "SequenceBroken",
     "TopicDescription",

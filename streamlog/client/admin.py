@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import Final, Self
 
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
-from streamlog.client.connection import LOG_SERVICE, Connection, Connections
+from streamlog.client.connection import ADMIN_SERVICE, LOG_SERVICE, Connection, Connections
 from streamlog.client.errors import ClientError, TopicUnknown
 from streamlog.client.leader_calls import LeaderCalls
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
+from streamlog.client.operations import ClusterOperations, NodeCondition, condition_from_wire
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Environment
 from streamlog.v1 import admin_service_pb2 as pb
 from streamlog.v1 import log_service_pb2
 
-ADMIN_SERVICE: Final = "/streamlog.v1.AdminService/"
 PAGE_SIZE: Final = 1_000
 UNKNOWN_TOPIC_PAUSE_MS: Final = 20
 _ROLES: Final = {
@@ -36,7 +36,12 @@ class PartitionDescription:
     leader_node_id: int
     leader_term: int
     replica_node_ids: tuple[int, ...]
+    """Nodes that shall hold it, the preferred leader first."""
     group_id: int
+    moving: bool = False
+    """It is on its way to these nodes."""
+    leaving_node_ids: tuple[int, ...] = ()
+    """Nodes that hold a replica until that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,10 @@ class NodeDescription:
     rack: str
     live: bool
     controller: bool
+    """It shall vote on the metadata."""
+    condition: NodeCondition = NodeCondition.ACTIVE
+    replacement_node_id: int = 0
+    """While it is drained: the node that takes over all it has; 0: whichever suits best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +158,12 @@ class ClusterDescription:
     topic_count: int
     partition_count: int
     leaderless_partition_count: int
+    metadata_voter_node_ids: tuple[int, ...] = ()
+    """Nodes that vote on the metadata at present; after a change of controllers those of before
+    too, until it is carried out."""
 
 
-class Admin:
+class Admin(ClusterOperations):
     """Administers topics and the cluster; an asynchronous context manager.
 
     Every method raises ClientError; its `reason` says what the node refused.
@@ -324,13 +336,22 @@ class Admin:
         return ClusterDescription(
             answer.cluster_id,
             tuple(
-                NodeDescription(n.node_id, n.address, n.rack, n.live, n.controller)
+                NodeDescription(
+                    n.node_id,
+                    n.address,
+                    n.rack,
+                    n.live,
+                    n.controller,
+                    condition_from_wire(n.condition),
+                    n.replacement_node_id,
+                )
                 for n in answer.nodes
             ),
             answer.metadata_leader_node_id,
             answer.topic_count,
             answer.partition_count,
             answer.leaderless_partition_count,
+            tuple(answer.metadata_voter_node_ids),
         )
 
     async def list_offsets(
@@ -512,6 +533,8 @@ def _topic(
                 p.leader_term,
                 tuple(p.replica_node_ids),
                 p.group_id,
+                p.moving,
+                tuple(p.leaving_node_ids),
             )
             for p in topic.partitions
         ),

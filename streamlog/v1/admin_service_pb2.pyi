@@ -162,20 +162,22 @@ class DescribeClusterRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class DescribeClusterResponse(_message.Message):
-    __slots__ = ("cluster_id", "nodes", "metadata_leader_node_id", "topic_count", "partition_count", "leaderless_partition_count")
+    __slots__ = ("cluster_id", "nodes", "metadata_leader_node_id", "topic_count", "partition_count", "leaderless_partition_count", "metadata_voter_node_ids")
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
     METADATA_LEADER_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_COUNT_FIELD_NUMBER: _ClassVar[int]
     PARTITION_COUNT_FIELD_NUMBER: _ClassVar[int]
     LEADERLESS_PARTITION_COUNT_FIELD_NUMBER: _ClassVar[int]
+    METADATA_VOTER_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     cluster_id: str
     nodes: _containers.RepeatedCompositeFieldContainer[_log_service_pb2.Node]
     metadata_leader_node_id: int
     topic_count: int
     partition_count: int
     leaderless_partition_count: int
-    def __init__(self, cluster_id: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[_log_service_pb2.Node, _Mapping]]] = ..., metadata_leader_node_id: _Optional[int] = ..., topic_count: _Optional[int] = ..., partition_count: _Optional[int] = ..., leaderless_partition_count: _Optional[int] = ...) -> None: ...
+    metadata_voter_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, cluster_id: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[_log_service_pb2.Node, _Mapping]]] = ..., metadata_leader_node_id: _Optional[int] = ..., topic_count: _Optional[int] = ..., partition_count: _Optional[int] = ..., leaderless_partition_count: _Optional[int] = ..., metadata_voter_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class DescribeReplicasRequest(_message.Message):
     __slots__ = ("topic",)

@@ -180,15 +180,21 @@ def test_what_replaces_kafkas_calls_and_settings_exists() -> None:
 
 
 def client_names() -> set[str]:
-    """Methods, their arguments, and fields of what they return."""
+    """Methods, their arguments, and fields of what they return; what is inherited, too."""
     names: set[str] = set()
-    for exported in streamlog.client.__all__:
-        each = getattr(streamlog.client, exported)
-        names |= {exported, *vars(each), *getattr(each, "__annotations__", {})}
+    exported = {name: getattr(streamlog.client, name) for name in streamlog.client.__all__}
+    kinds = [kind for each in exported.values() for kind in each.__mro__ if is_ours(kind)]
+    for each in kinds:
+        names |= {*exported, *vars(each), *getattr(each, "__annotations__", {})}
         for method in [each, *vars(each).values()]:
-            if inspect.isfunction(method) or inspect.isclass(method):
+            if inspect.isfunction(method) or (inspect.isclass(method) and is_ours(method)):
                 names |= set(inspect.signature(method).parameters)
     return names
+
+
+def is_ours(kind: type) -> bool:
+    """Python itself has no part in what the client offers."""
+    return kind.__module__.startswith("streamlog.")
 
 
 def test_the_client_page_is_complete() -> None:

@@ -8,7 +8,8 @@ in as commands, and what must be told to whom goes out in responses.
 
 Where to look: `types` the words; `commands`, `records`, `responses` what goes in, what is kept,
 what goes out; `errors`, `limits`; `coordinator.machine` the table of transitions; `coordinator`
-the rest of it; `assignors` who shall own what; `patterns` topics by pattern.
+the rest of it; `assignors` who shall own what; `patterns` topics by pattern; `deadlines` timers for the
+caller.
 
 ## The protocol (after KIP-848)
 
@@ -75,8 +76,8 @@ committed positions; the newest 16 causes of rebalances. Records are facts, repl
 that an assignor decides.
 
 Not in the log: when a member was last heard of, which streams are open, how long a member has made
-no progress, how long a partition has had no owner. That is the caller's; a new leader knows none of
-it and grants everybody a full session. Heartbeats are a query and write nothing.
+no progress, how long a partition has had no owner. That is the caller's (`deadlines` keeps it for
+it); a new leader knows none of it and grants everybody a full session. Heartbeats are a query and write nothing.
 
 ## What the caller must do
 
@@ -86,7 +87,8 @@ it and grants everybody a full session. Heartbeats are a query and write nothing
    `Changed.removed`. A push is the whole assignment, so a lost one is mended by the next, or by
    `queries.assignment` when a heartbeat shows that the member has not seen it.
 3. Keep three timers for a member: its session, its open revocation (rebalance timeout), and, where
-   asked for, its progress; when one runs out, send ExpireMember with the epoch it had at the start.
+   asked for, its progress; when one runs out, send ExpireMember. `deadlines.Deadlines` does this
+   for whoever tells it the time.
 4. On a change of topics, send TopicsChanged to `queries.groups_to_refresh`. Send ExpireOffsets to
    empty groups now and then.
 

@@ -84,12 +84,13 @@ async def append_conditionally(
                 stored = await producer.append_batch(
                     topic, 0, [value.encode()], expected_end_offset=expected
                 )
-            except ConditionFailed as error:
-                end = int(error.metadata["end_offset"])
-                recording.fail(sent, str(error), end=end)
             except ClientError as error:
-                if error.indefinite:
+                if isinstance(error, ConditionFailed):
+                    end = int(error.metadata["end_offset"])
+                if error.indefinite:  # Even a refusal: an earlier attempt may have been stored.
                     recording.info(sent, str(error))
+                elif isinstance(error, ConditionFailed):
+                    recording.fail(sent, str(error), end=end)
                 else:
                     recording.fail(sent, str(error))
             else:

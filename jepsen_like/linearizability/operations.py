@@ -89,6 +89,9 @@ def appends(history: Sequence[Operation]) -> list[Timed]:
     Moments are the places in the history. A send that failed for another reason than its condition
     is left out; so is one of unknown outcome that a drain of the whole log shows to be missing. The
     drain tells the place of one that is there.
+
+    Where there are conditions, let producers be idempotent: a second copy that a retry stored moves
+    the end, and is no operation of the history.
     """
     evidence = Evidence(history)
     operations = []

@@ -33,7 +33,17 @@ def python_with_raftos(directory: Path) -> Path:
     try:
         venv.create(directory, with_pip=True, clear=True)
         done = subprocess.run(
-            [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--retries=1", *PACKAGES],
+            [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-deps",
+                "--retries=1",
+                "--timeout=5",
+                *PACKAGES,
+            ],
             capture_output=True,
             text=True,
             timeout=INSTALL_SECONDS_MAX,

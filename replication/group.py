@@ -232,6 +232,11 @@ class GroupHost(Protocol):
         """Of any group of the cluster: local knowledge or the newest announcement."""
         ...
 
+    def boot_of(self, node_id: NodeId) -> int:
+        """Boot id of the process that is heard under the id of another node; 0: none within the
+        failure detection time."""
+        ...
+
     def live_nodes(self) -> frozenset[NodeId]:
         """Nodes heard of within the failure detection time, this one included."""
         ...

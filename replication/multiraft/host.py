@@ -273,6 +273,10 @@ class MultiRaft:
         """Nodes heard of within the failure detection time, this one included."""
         return frozenset([self._identity.node_id, *self._liveness.live_nodes()])
 
+    def boot_of(self, node_id: NodeId) -> int:
+        """Of the process that is heard under the id of another node; 0: none."""
+        return self._liveness.boot_of(node_id)
+
     @property
     def failure(self) -> Exception | None:
         """Why the node stopped taking part; None while it does."""

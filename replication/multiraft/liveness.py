@@ -154,6 +154,14 @@ class Liveness:
         peer = self._peers.get(node_id)
         return peer is not None and self._hears(peer, self._clock.monotonic_ms())
 
+    def boot_of(self, node_id: NodeId) -> int:
+        """Boot id of the process that is heard under the node's id, as of now; 0: none. One whose
+        stream ended may be dead, and does not count."""
+        peer = self._peers.get(node_id)
+        if peer is None or peer.suspect_ms is not None:
+            return 0
+        return peer.followed.boot_id if self._hears(peer, self._clock.monotonic_ms()) else 0
+
     def answers(self, node_id: NodeId, group_id: GroupId) -> bool:
         """The node answered within the election timeout and does not refuse the group."""
         peer = self._peers.get(node_id)

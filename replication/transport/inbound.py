@@ -193,6 +193,12 @@ class InboundStreams:
         node_id = NodeId(hello.node_id)
         known = self._handler.directories_of(node_id)
         reason = refusal(hello, self._identity, None, known)
+        heard = self._handler.boot_of(node_id)
+        if reason is None and heard not in {0, hello.boot_id}:
+            reason = (
+                f"node {node_id} is heard from another process: two run on one data directory, or "
+                "on a copy of it"
+            )
         if reason is not None:
             self._handler.peer_refused(node_id, reason)
             raise CallFailed(StatusCode.FAILED_PRECONDITION, reason)

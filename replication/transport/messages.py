@@ -138,6 +138,10 @@ class PeerHandler(Protocol):
         """Data directories that memberships name for the node; empty: unknown."""
         ...
 
+    def boot_of(self, node_id: NodeId) -> int:
+        """Boot id of the process that is heard under the node's id; 0: none."""
+        ...
+
     def heartbeat_received(self, node_id: NodeId, heartbeat: Heartbeat) -> HeartbeatAnswer:
         """A peer's heartbeat; the result goes back."""
         ...

@@ -12,6 +12,7 @@ Composed of (each knows only what is above it):
 | `metadata_members` | as metadata leader: who votes on the metadata, and who follows |
 | `evacuation` | as metadata leader: empties drained nodes, evens out replicas |
 | `partition_moves` | as leader of partitions: brings them to the replicas they shall have |
+| `twins` | sees that no other process has its identity |
 | `leadership` | lets leaders go home, and leave a node that stops |
 
 The order of a start, for the composition root: store, group host, listener (with `services()`),
@@ -61,13 +62,14 @@ from streamlog.cluster.metadata.records import (
     RegisterNode,
     RenewReplica,
 )
-from streamlog.cluster.metadata.state import Founding, MetadataState, Partition, Topic
+from streamlog.cluster.metadata.state import Founding, MetadataState, Node, Partition, Topic
 from streamlog.cluster.metadata_members import MetadataMembers
 from streamlog.cluster.operations import Operations
 from streamlog.cluster.partition_moves import PartitionMoves
 from streamlog.cluster.producer_ids import ProducerIds
 from streamlog.cluster.repair import Repairer
 from streamlog.cluster.scrub import Scrubber
+from streamlog.cluster.twins import Twins
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
@@ -77,6 +79,8 @@ KIND: Final = "metadata"
 REGISTRATION_TIMEOUT_MS: Final = 5_000
 REGISTRATION_PAUSE_MS: Final = 200
 RENEW_INTERVAL_MS: Final = 2_000
+TWIN_REFUSALS_MAX: Final = 50
+"""Refusals because of another process of this identity, which may be dead and still heard."""
 VIEW_WAIT_MS: Final = 5_000
 """Longest that a change waits for this node's own view to show it."""
 
@@ -104,10 +108,12 @@ class Cluster:
         clock: Clock,
         random: Random,
         damage: DamageReports,
+        boot_id: int = 0,
         on_joined: Callable[[int], None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
-        """`on_joined` is called in `start` with the cluster id, when it is on this node's disk
+        """`boot_id` is new at each start of the process, and the one that peers hear; 0: one is
+        made up. `on_joined` is called in `start` with the cluster id, when it is on this node's disk
         and before any group is created (what it raises, `start` raises); `on_failure` hears after
         the start why this node must stop (its registration was refused, its metadata can not be
         read)."""
@@ -115,11 +121,12 @@ class Cluster:
         self._settings, self._identity, self.view = settings, identity, view
         self._host, self._codec, self._clock, self._random = group_host, codec, clock, random
         self._on_joined, self._on_failure = on_joined, on_failure
-        self._boot_id = random.getrandbits(64) or 1
+        self._boot_id = boot_id or random.getrandbits(64) or 1
         self._channels = PeerChannels(network)
+        self._twins = Twins(config, identity, self._boot_id, self._channels)
         self._local = LocalStateFile(disk)
         self._formation = Formation(config, identity, self._local, self._channels, random)
-        self._executor = Executor(config, identity, view, group_host, self._local)
+        self._executor = Executor(config, identity, view, group_host, self._local, self._boot_id)
         self._forwarding = Forwarding(
             config,
             view=view,
@@ -153,7 +160,7 @@ class Cluster:
     @property
     def registered(self) -> bool:
         """The metadata that is applied here names this start of the node."""
-        node = self.view.node(self._identity.node_id)
+        node = self._registration()
         return node is not None and node.boot_id == self._boot_id
 
     @property
@@ -164,6 +171,15 @@ class Cluster:
     def on_replicas_changed(self, listener: Callable[[], None]) -> None:
         """It is called after replicas were created or removed on this node."""
         self._replicas.on_changed(listener)
+
+    async def refuse_twin(self) -> None:
+        """Before anything else of a node that belongs to its cluster already: raise
+        StreamlogError(IDENTITY_IN_USE) when another process that lives has its identity."""
+        try:
+            await self._twins.refuse()
+        except BaseException:
+            await self._channels.close()
+            raise
 
     async def start(self) -> None:
         """Belong to the cluster: found it, find it, or go on in it.
@@ -184,10 +200,11 @@ class Cluster:
         group = await self._metadata_group(founding)
         await self._start_runtime(founding, group)
         if member:
-            self._spawn(self._keep_registering())
+            self._spawn(self._stay_registered(founding, None))
             return
         if registered is None:
             registered = await self._register_until_done(founding)
+        self._spawn(self._stay_registered(founding, registered))
         await self._await_view(registered.metadata_offset)
 
     async def stop(self) -> None:
@@ -409,6 +426,7 @@ class Cluster:
 
     async def _register_until_done(self, founding: Founding) -> Executed:
         """Register, as long as it takes. Raises StreamlogError when it is refused."""
+        twins = 0
         while True:
             command = RegisterNode(
                 founding.cluster_id,
@@ -422,18 +440,32 @@ class Cluster:
             try:
                 return await self._forwarding.execute(command, REGISTRATION_TIMEOUT_MS)
             except StreamlogError as error:
-                if error.reason in _REFUSALS:
+                twins += error.reason is Reason.IDENTITY_IN_USE
+                if error.reason in _REFUSALS or twins > TWIN_REFUSALS_MAX:
                     raise
                 _log.info("registration_postponed", extra={"reason": str(error)})
             await asyncio.sleep(REGISTRATION_PAUSE_MS / 1_000)
 
-    async def _keep_registering(self) -> None:
-        founding = self._local.state.founding
-        assert founding is not None
+    async def _stay_registered(self, founding: Founding, registered: Executed | None) -> None:
+        """Register, unless it is done, and see that no other start of this identity does."""
         try:
-            await self._register_until_done(founding)
+            while True:
+                executed = registered or await self._register_until_done(founding)
+                registered = None
+                while self.view.metadata_offset < executed.metadata_offset:
+                    await self.view.changed()
+                while (twin := self._twins.overtaken_by(self._registration())) is None:
+                    await self.view.changed()
+                own, other = executed.node, self._registration()
+                if own is None or other is None or own.registered_at_ms <= other.registered_at_ms:
+                    self._fail(twin)
+                    return
+                # An earlier start asked, and was carried out only now: this one counts.
         except StreamlogError as error:
             self._fail(error)
+
+    def _registration(self) -> Node | None:
+        return self.view.node(self._identity.node_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

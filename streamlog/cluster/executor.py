@@ -37,6 +37,7 @@ from streamlog.cluster.metadata.records import (
     CreateTopic,
     ReassignPartitions,
     Record,
+    RegisterNode,
     SetControllers,
     SetNodeCondition,
     SetReplicationFactor,
@@ -76,7 +77,9 @@ class Executor:
         view: ClusterView,
         host: GroupHost,
         local: LocalStateFile,
+        boot_id: int,
     ) -> None:
+        self._boot_id = boot_id
         self._config, self._identity = config, identity
         self._view, self._host, self._local = view, host, local
         self._runtime: MetadataRuntime | None = None
@@ -112,6 +115,8 @@ class Executor:
         if runtime is None or founding is None or not self.leads:
             raise self._not_leader()
         match command:
+            case RegisterNode():
+                self._refuse_twin(command)
             case CreateTopic() | AddPartitions():
                 command = replace(command, avoided_nodes=self._dead_nodes())
             case (
@@ -147,8 +152,25 @@ class Executor:
         address = None if leader is None else self._view.address_of(leader)
         return not_leader(leader, address, f"node {self._identity.node_id} leads no metadata")
 
+    def _refuse_twin(self, command: RegisterNode) -> None:
+        """Raises IDENTITY_IN_USE while another process is heard under the node's id."""
+        known = self._view.node(command.node_id)
+        if known is None or known.directory_id != command.directory_id:
+            return  # The state machine judges it.
+        heard = self._host.boot_of(command.node_id)
+        if heard not in {0, command.boot_id}:
+            raise StreamlogError(
+                Reason.IDENTITY_IN_USE,
+                f"node {command.node_id} is heard from another process: two run on one data"
+                " directory, or on a copy of it",
+                {"node_id": str(command.node_id)},
+            )
+
     async def _serve_describe(self, request: bytes) -> bytes:
-        del request
+        try:
+            asking = NodeId(pb.DescribeNodeRequest.FromString(request).node_id)
+        except DecodeError:
+            asking = NodeId(0)
         known = self._host.leader_of(METADATA_GROUP)
         high, low = halves(self._identity.directory_id)
         response = pb.DescribeNodeResponse(
@@ -156,6 +178,8 @@ class Executor:
             directory_id_high=high,
             directory_id_low=low,
             controllers=controllers_text(self._config),
+            boot_id=self._boot_id,
+            heard_boot_id=self._host.boot_of(asking),
         )
         if self._local.state.founding is not None:
             response.founding.CopyFrom(founding_to_proto(self._local.state.founding))

@@ -261,6 +261,13 @@ class Reason(Enum):
         " never used.",
         metadata=("node_id", "directory_id"),
     )
+    IDENTITY_IN_USE = ReasonInfo(
+        FAILED_PRECONDITION,
+        "Another process that lives has this node's data directory, or a copy of it.",
+        "Operators: stop one of the two; a copy must never run beside its original, nor after it.",
+        retriable=True,
+        metadata=("node_id",),
+    )
     RECOVERY_REFUSED = ReasonInfo(
         FAILED_PRECONDITION,
         "A group is not forced to go on without its majority.",

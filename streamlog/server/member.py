@@ -139,6 +139,7 @@ class Member:
             clock=ports.clock,
             random=ports.random,
             damage=resources.damage,
+            boot_id=boot_id,
             on_joined=on_joined,
             on_failure=on_failure,
         )

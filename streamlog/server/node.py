@@ -6,7 +6,7 @@ nothing below, touches the world in another way.
 | start | stop, in reverse |
 |---|---|
 | take the data directory | (the port's owner gives it back) |
-| load its identity, or format it | |
+| load its identity; without one see that the address is free, and format it | |
 | recover the logs, take part in their groups (not while blank) | stop the groups, flush, mark the stop as clean |
 | listen, answering UNAVAILABLE | close the listener |
 | belong to the cluster, know its metadata as before | stop the cluster's part |
@@ -30,7 +30,8 @@ from typing import Final
 
 from replication.errors import invariant
 from replication.group import ReplicatedGroup
-from replication.ports import Listener, Ports
+from replication.ports import Listener, Ports, Service
+from replication.transport.link import SERVICE as PEER_SERVICE
 from replication.types import METADATA_GROUP, GroupId, NodeId
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
@@ -169,6 +170,7 @@ class Node:
         disk, clock = self._ports.disk, self._ports.clock
         identity = await load_identity(disk)
         if identity is None:
+            await self._check_address()
             identity = await format_directory(
                 disk, self._ports.random, cluster_id=BLANK, node_id=node_id, wall_ms=clock.wall_ms()
             )
@@ -180,6 +182,13 @@ class Node:
                 + ("" if identity.cluster_id else "; it joined no cluster yet and can be deleted"),
             )
         return identity
+
+    async def _check_address(self) -> None:
+        """Before a blank directory is made this node's: can it listen at all? Raises OSError."""
+        # With the service that has a port of its own.
+        services = [Service(PEER_SERVICE, {}, {})]
+        listener = await self._ports.network.listen(self.settings.now.bind, services)
+        await listener.close(0)
 
     async def _take_part(self, identity: NodeIdentity) -> None:
         """Compose and start everything; of a blank node only what finds its cluster.
@@ -205,6 +214,7 @@ class Node:
         undo = self._undo
         services = member.services()
         if identity.cluster_id != BLANK:
+            await member.cluster.refuse_twin()
             await member.groups.start()
             # Only a store that was recovered may be stopped: a stop writes a checkpoint of what
             # it holds. One whose recovery failed is left as it lies.

@@ -62,12 +62,10 @@ class Node:
         self.store = NodeStore(
             self.disk, clock, identity, codec=codec, settings=store_settings(self.config)
         )
+        boot_id = rng.getrandbits(63) | 1
         self.host = MultiRaft(
             TransportIdentity(
-                identity.node_id,
-                identity.directory_id,
-                identity.cluster_id,
-                rng.getrandbits(63) | 1,
+                identity.node_id, identity.directory_id, identity.cluster_id, boot_id
             ),
             self.store,
             codec,
@@ -89,6 +87,7 @@ class Node:
             network=self.network,
             clock=clock,
             random=rng,
+            boot_id=boot_id,
             on_failure=self.failures.append,
         )
         await self.host.start()

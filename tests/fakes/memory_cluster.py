@@ -35,6 +35,8 @@ class MemoryFabric:
         self.wishes: dict[GroupId, NodeId] = {}
         self.stopped: set[GroupId] = set()
         """Groups in which nothing is copied or committed for now."""
+        self.boots: dict[NodeId, int] = {}
+        """Boot ids that every node hears; of those that are not here none is heard."""
         self._due: set[GroupId] = set()
 
     def node_down(self, node_id: NodeId) -> None:
@@ -183,6 +185,9 @@ class MemoryHost:
     def leader_of(self, group_id: GroupId) -> KnownLeader | None:
         known = self.fabric.leaders.get(group_id)
         return known if known is not None and known.node_id in self.fabric.hosts else None
+
+    def boot_of(self, node_id: NodeId) -> int:
+        return self.fabric.boots.get(node_id, 0)
 
     def live_nodes(self) -> frozenset[NodeId]:
         return frozenset(self.fabric.hosts)

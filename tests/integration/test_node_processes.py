@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import grpc
@@ -173,6 +174,47 @@ def test_a_directory_of_another_cluster_is_refused(tmp_path: Path) -> None:
             node.kill()
 
 
+def test_a_copy_of_a_directory_does_not_run_beside_it(tmp_path: Path) -> None:
+    """Refused with the reason, by a lone node's controller and in a cluster; the original serves
+    on, and starts again at once after a kill."""
+    (spare,) = free_addresses(1)
+    with nodes(tmp_path, 3) as all_nodes:
+        for node in all_nodes:
+            node.start()
+        for node in all_nodes:
+            node.until_healthy()
+        third = all_nodes[2]
+        assert third.stop() == 0
+        copies = tmp_path / "copies"
+        shutil.copytree(third.directory, copies / third.directory.name)
+        third.start()
+        third.until_healthy()
+        addresses = [node.address for node in all_nodes]
+        copy = NodeProcess(copies, 3, addresses, f"--bind={spare}")
+        done = copy.run_to_its_end()
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert "another process runs as node 3" in last
+        assert "a node id that was never used" in last
+        assert third.serves()
+        assert [n.address for n in all_nodes[0].metadata().nodes] == addresses
+        for _ in range(3):
+            third.kill()
+            third.start()
+            third.until_healthy()
+    with nodes(tmp_path / "alone", 1) as (lone,):
+        lone.directory.parent.mkdir()
+        lone.start()
+        lone.until_healthy()
+        shutil.copytree(lone.directory, tmp_path / "alone" / "copy" / lone.directory.name)
+        copy = NodeProcess(tmp_path / "alone" / "copy", 1, [lone.address], f"--bind={spare}")
+        done = copy.run_to_its_end()
+        assert done.returncode == 1, done.stderr
+        assert "another process runs as node 1" in done.stderr.splitlines()[-1]
+        assert lone.serves()
+
+
 def test_starts_that_are_refused(tmp_path: Path) -> None:
     """A port in use, a directory in use, and one that can not be written: each is one line with
     the value, exit code 1, and the node that runs goes on."""
@@ -194,6 +236,20 @@ def test_starts_that_are_refused(tmp_path: Path) -> None:
                 assert done.returncode == 1, done.stderr
                 assert message in done.stderr.splitlines()[-1]
                 assert "Traceback" not in done.stderr
+            assert not (same_port.directory / "node.identity").exists()
+            peer_port = int(second.address.rpartition(":")[2])
+            with socket.socket() as taken:
+                taken.bind(("127.0.0.1", peer_port))
+                taken.listen()
+                (free,) = free_addresses(1)
+                same_peer_port = NodeProcess(
+                    tmp_path / "third", 1, [free], f"--peer-port={peer_port}"
+                )
+                same_peer_port.directory.parent.mkdir()
+                done = same_peer_port.run_to_its_end()
+            assert done.returncode == 1, done.stderr
+            assert "(peer.port) is in use" in done.stderr.splitlines()[-1]
+            assert not (same_peer_port.directory / "node.identity").exists()
             assert first.serves()
             assert first.stop() == 0
         finally:

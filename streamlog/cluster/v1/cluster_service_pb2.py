@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from streamlog.cluster.v1 import metadata_pb2 as streamlog_dot_cluster_dot_v1_dot_metadata__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*streamlog/cluster/v1/cluster_service.proto\x12\x14streamlog.cluster.v1\x1a#streamlog/cluster/v1/metadata.proto\"&\n\x13\x44\x65scribeNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\r\"\xe5\x01\n\x14\x44\x65scribeNodeResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x02 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x03 \x01(\x06\x12\x30\n\x08\x66ounding\x18\x04 \x01(\x0b\x32\x1e.streamlog.cluster.v1.Founding\x12\x13\n\x0b\x63ontrollers\x18\x05 \x01(\t\x12\x1f\n\x17metadata_leader_node_id\x18\x06 \x01(\r\x12\x1f\n\x17metadata_leader_address\x18\x07 \x01(\t\"y\n\x0e\x45xecuteRequest\x12\x36\n\x07\x63ommand\x18\x01 \x01(\x0b\x32%.streamlog.cluster.v1.MetadataCommand\x12\x17\n\x0f\x63luster_id_high\x18\x02 \x01(\x06\x12\x16\n\x0e\x63luster_id_low\x18\x03 \x01(\x06\"\xe1\x01\n\x0f\x45xecuteResponse\x12\x17\n\x0fmetadata_offset\x18\x01 \x01(\x04\x12\x32\n\x05topic\x18\x02 \x01(\x0b\x32#.streamlog.cluster.v1.TopicSnapshot\x12\x34\n\x04node\x18\x03 \x01(\x0b\x32&.streamlog.cluster.v1.NodeRegistration\x12\x19\n\x11\x66irst_producer_id\x18\x04 \x01(\x04\x12\x30\n\x08\x66ounding\x18\x05 \x01(\x0b\x32\x1e.streamlog.cluster.v1.Founding\"_\n\x0eReadLogRequest\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\"!\n\x0fReadLogResponse\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x0c\x32\xa7\x02\n\x0e\x43lusterService\x12\x65\n\x0c\x44\x65scribeNode\x12).streamlog.cluster.v1.DescribeNodeRequest\x1a*.streamlog.cluster.v1.DescribeNodeResponse\x12V\n\x07\x45xecute\x12$.streamlog.cluster.v1.ExecuteRequest\x1a%.streamlog.cluster.v1.ExecuteResponse\x12V\n\x07ReadLog\x12$.streamlog.cluster.v1.ReadLogRequest\x1a%.streamlog.cluster.v1.ReadLogResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*streamlog/cluster/v1/cluster_service.proto\x12\x14streamlog.cluster.v1\x1a#streamlog/cluster/v1/metadata.proto\"&\n\x13\x44\x65scribeNodeRequest\x12\x0f\n\x07node_id\x18\x01 \x01(\r\"\x8d\x02\n\x14\x44\x65scribeNodeResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x02 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x03 \x01(\x06\x12\x30\n\x08\x66ounding\x18\x04 \x01(\x0b\x32\x1e.streamlog.cluster.v1.Founding\x12\x13\n\x0b\x63ontrollers\x18\x05 \x01(\t\x12\x1f\n\x17metadata_leader_node_id\x18\x06 \x01(\r\x12\x1f\n\x17metadata_leader_address\x18\x07 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x08 \x01(\x06\x12\x15\n\rheard_boot_id\x18\t \x01(\x06\"y\n\x0e\x45xecuteRequest\x12\x36\n\x07\x63ommand\x18\x01 \x01(\x0b\x32%.streamlog.cluster.v1.MetadataCommand\x12\x17\n\x0f\x63luster_id_high\x18\x02 \x01(\x06\x12\x16\n\x0e\x63luster_id_low\x18\x03 \x01(\x06\"\xe1\x01\n\x0f\x45xecuteResponse\x12\x17\n\x0fmetadata_offset\x18\x01 \x01(\x04\x12\x32\n\x05topic\x18\x02 \x01(\x0b\x32#.streamlog.cluster.v1.TopicSnapshot\x12\x34\n\x04node\x18\x03 \x01(\x0b\x32&.streamlog.cluster.v1.NodeRegistration\x12\x19\n\x11\x66irst_producer_id\x18\x04 \x01(\x04\x12\x30\n\x08\x66ounding\x18\x05 \x01(\x0b\x32\x1e.streamlog.cluster.v1.Founding\"_\n\x0eReadLogRequest\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\"!\n\x0fReadLogResponse\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x0c\x32\xa7\x02\n\x0e\x43lusterService\x12\x65\n\x0c\x44\x65scribeNode\x12).streamlog.cluster.v1.DescribeNodeRequest\x1a*.streamlog.cluster.v1.DescribeNodeResponse\x12V\n\x07\x45xecute\x12$.streamlog.cluster.v1.ExecuteRequest\x1a%.streamlog.cluster.v1.ExecuteResponse\x12V\n\x07ReadLog\x12$.streamlog.cluster.v1.ReadLogRequest\x1a%.streamlog.cluster.v1.ReadLogResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,15 +35,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBENODEREQUEST']._serialized_start=105
   _globals['_DESCRIBENODEREQUEST']._serialized_end=143
   _globals['_DESCRIBENODERESPONSE']._serialized_start=146
-  _globals['_DESCRIBENODERESPONSE']._serialized_end=375
-  _globals['_EXECUTEREQUEST']._serialized_start=377
-  _globals['_EXECUTEREQUEST']._serialized_end=498
-  _globals['_EXECUTERESPONSE']._serialized_start=501
-  _globals['_EXECUTERESPONSE']._serialized_end=726
-  _globals['_READLOGREQUEST']._serialized_start=728
-  _globals['_READLOGREQUEST']._serialized_end=823
-  _globals['_READLOGRESPONSE']._serialized_start=825
-  _globals['_READLOGRESPONSE']._serialized_end=858
-  _globals['_CLUSTERSERVICE']._serialized_start=861
-  _globals['_CLUSTERSERVICE']._serialized_end=1156
+  _globals['_DESCRIBENODERESPONSE']._serialized_end=415
+  _globals['_EXECUTEREQUEST']._serialized_start=417
+  _globals['_EXECUTEREQUEST']._serialized_end=538
+  _globals['_EXECUTERESPONSE']._serialized_start=541
+  _globals['_EXECUTERESPONSE']._serialized_end=766
+  _globals['_READLOGREQUEST']._serialized_start=768
+  _globals['_READLOGREQUEST']._serialized_end=863
+  _globals['_READLOGRESPONSE']._serialized_start=865
+  _globals['_READLOGRESPONSE']._serialized_end=898
+  _globals['_CLUSTERSERVICE']._serialized_start=901
+  _globals['_CLUSTERSERVICE']._serialized_end=1196
 # @@protoc_insertion_point(module_scope)

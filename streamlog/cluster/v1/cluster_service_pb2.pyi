@@ -12,7 +12,7 @@ class DescribeNodeRequest(_message.Message):
     def __init__(self, node_id: _Optional[int] = ...) -> None: ...
 
 class DescribeNodeResponse(_message.Message):
-    __slots__ = ("node_id", "directory_id_high", "directory_id_low", "founding", "controllers", "metadata_leader_node_id", "metadata_leader_address")
+    __slots__ = ("node_id", "directory_id_high", "directory_id_low", "founding", "controllers", "metadata_leader_node_id", "metadata_leader_address", "boot_id", "heard_boot_id")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_ID_LOW_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,8 @@ class DescribeNodeResponse(_message.Message):
     CONTROLLERS_FIELD_NUMBER: _ClassVar[int]
     METADATA_LEADER_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     METADATA_LEADER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    HEARD_BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     directory_id_high: int
     directory_id_low: int
@@ -27,7 +29,9 @@ class DescribeNodeResponse(_message.Message):
     controllers: str
     metadata_leader_node_id: int
     metadata_leader_address: str
-    def __init__(self, node_id: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ..., controllers: _Optional[str] = ..., metadata_leader_node_id: _Optional[int] = ..., metadata_leader_address: _Optional[str] = ...) -> None: ...
+    boot_id: int
+    heard_boot_id: int
+    def __init__(self, node_id: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ..., controllers: _Optional[str] = ..., metadata_leader_node_id: _Optional[int] = ..., metadata_leader_address: _Optional[str] = ..., boot_id: _Optional[int] = ..., heard_boot_id: _Optional[int] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("command", "cluster_id_high", "cluster_id_low")

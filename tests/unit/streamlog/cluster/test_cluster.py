@@ -20,8 +20,11 @@ from jepsen_like.sim.network import SimNetwork
 from jepsen_like.sim.scheduler import Scheduler
 from replication.errors import DiskFull
 from replication.types import METADATA_GROUP, DirectoryId, GroupId, NodeId
+from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.cluster import Cluster
+from streamlog.cluster.metadata.records import RegisterNode
 from streamlog.cluster.metadata.state import Topic
+from streamlog.cluster.twins import Twins
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
@@ -484,6 +487,78 @@ def test_waiting_for_a_topic(world: World) -> None:
     assert error.reason is Reason.UNKNOWN_TOPIC
 
 
+# One identity, one process.
+
+
+def registration(node: Node, boot_id: int, at_ms: int) -> RegisterNode:
+    """As another start on the node's directory, or on a copy of it, would register."""
+    registered = node.view.node(node.node_id)
+    assert registered is not None
+    return RegisterNode(
+        node.view.cluster_id,
+        node.node_id,
+        "elsewhere:1",
+        "",
+        registered.directory_id,
+        boot_id,
+        registered.registered_at_ms + at_ms,
+    )
+
+
+def test_a_second_process_of_an_identity_waits_and_is_refused(world: World) -> None:
+    """While others hear the first one: at its start, and when it registers. When the first one is
+    dead, the second goes on."""
+    nodes = world.three()
+    world.groups.boots[nodes[2].node_id] = 77
+    error = refusal(nodes[2], nodes[2].cluster.refuse_twin())
+    assert error.reason is Reason.IDENTITY_IN_USE
+    assert "another process runs as node 3" in error.message
+    assert "n1:1, n2:1" in error.message
+    assert "a node id that was never used" in error.message
+    register = nodes[0].cluster._forwarding.execute(registration(nodes[2], 78, 1), 1_000)
+    assert refusal(nodes[0], register).reason is Reason.IDENTITY_IN_USE
+    waiting = nodes[2].loop.create_task(nodes[2].cluster.refuse_twin())
+    world.sleep(0.3)
+    assert not waiting.done()
+    world.groups.boots.clear()
+    world.scheduler.complete(waiting, 1)
+
+
+def test_the_only_controller_is_asked_where_it_is_listed(world: World) -> None:
+    """A copy that is started elsewhere meets the original there."""
+    (node,) = world.started(world.node(1, ONE, bootstrap=True))
+    copied = NodeConfig(node_id=1, bind="n9:1", insecure=True, controllers=ONE)
+    network = SimNetwork(world.net, "n9", node.loop)
+    identity = FakeIdentity(node.node_id, DirectoryId(node.directory_id))
+    twins = Twins(copied, identity, 5, PeerChannels(network))
+    error = refusal(node, twins.refuse())
+    assert error.reason is Reason.IDENTITY_IN_USE
+    other = Twins(copied, FakeIdentity(node.node_id, DirectoryId(9)), 5, PeerChannels(network))
+    node.run(other.refuse())
+
+
+def test_a_node_whose_registration_is_overtaken_stops(world: World) -> None:
+    """A later start of the same directory: one of the two must go, and it is the earlier one."""
+    nodes = world.three()
+    nodes[0].run(nodes[0].cluster._forwarding.execute(registration(nodes[2], 78, 1), 1_000))
+    world.wait(lambda: bool(nodes[2].failures), 5)
+    (failure,) = nodes[2].failures
+    assert isinstance(failure, StreamlogError)
+    assert failure.reason is Reason.IDENTITY_IN_USE
+    assert "started once more, at elsewhere:1" in failure.message
+
+
+def test_a_registration_of_an_earlier_start_that_comes_late_changes_nothing(world: World) -> None:
+    """The request of a process that died meanwhile: the one that lives registers again."""
+    nodes = world.three()
+    nodes[0].run(nodes[0].cluster._forwarding.execute(registration(nodes[2], 78, -1), 1_000))
+    world.wait(lambda: nodes[2].cluster.registered, 5)
+    node = nodes[0].view.node(nodes[2].node_id)
+    assert node is not None
+    world.wait(lambda: getattr(nodes[0].view.node(nodes[2].node_id), "address", "") == "n3:1", 5)
+    assert not nodes[2].failures
+
+
 # Replicas.
 
 
@@ -505,7 +580,7 @@ def test_replicas_follow_the_metadata(world: World) -> None:
             local = creation.membership.find(creation.local_replica_id)
             assert local is not None
             assert (local.node_id, local.directory_id) == (node.node_id, node.directory_id)
-    assert changes
+    world.wait(lambda: bool(changes))
     nodes[1].run(nodes[1].cluster.delete_topic("a"))
     world.wait(lambda: not any(held(node) for node in nodes))
 

@@ -32,7 +32,3 @@ class LeaderDirectory:
     def find(self, group_id: GroupId) -> KnownLeader | None:
         """What was announced last."""
         return self._leaders.get(group_id)
-
-    def forget(self, group_id: GroupId) -> None:
-        """The group was removed."""
-        self._leaders.pop(group_id, None)

@@ -227,9 +227,11 @@ class MultiRaft:
             async with lock:
                 group = self._groups.pop(group_id, None)
                 if group is not None:
+                    # The group may go on elsewhere, and its leader is not announced again.
+                    if group.leader is not None:
+                        self._directory.take(Announcement(group_id, group.term, group.leader))
                     group.stop(None)
                     self._close(group)
-                self._directory.forget(group_id)
                 await self._store.delete(group_id)
         finally:
             if not lock.locked():

@@ -383,14 +383,17 @@ def test_a_follower_that_reads_from_disk_slowly_still_catches_up(three: Cluster)
 
 
 def test_a_group_that_is_removed_takes_part_no_more(three: Cluster) -> None:
-    """Its log is deleted, messages for it are dropped, and the rest goes on."""
+    """Its log is deleted, messages for it are dropped, and the rest goes on: clients that ask the
+    node are still sent to the leader."""
     leader = three.await_leader(7)
     gone = next(n for n in three.nodes if n != leader)
     three.run(gone, three.nodes[gone].host.remove(GroupId(7)))
     assert GroupId(7) not in three.nodes[gone].store.logs
     three.write(leader, 7, b"x")
     three.run(gone, three.nodes[gone].host.remove(GroupId(7)))
-    assert three.nodes[gone].host.leader_of(GroupId(7)) is None
+    known = three.nodes[gone].host.leader_of(GroupId(7))
+    assert known is not None
+    assert known.node_id == leader
 
 
 def test_every_node_learns_who_leads() -> None:

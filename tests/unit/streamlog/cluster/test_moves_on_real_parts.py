@@ -78,6 +78,23 @@ def test_a_partition_moves_to_other_nodes(world: World) -> None:
     world.wait(lambda: leaders(world, topic)[0] == 4)
 
 
+@pytest.mark.parametrize("world", [11], indirect=True)
+def test_who_left_a_partition_knows_its_leader(world: World) -> None:
+    """It stays the same, so that nobody announces it again, and clients may ask any node."""
+    world.boot(1, 2, 3, 4)
+    topic = created(world, "a", 1)
+    leader, *others = now(world, topic).partitions[0].node_ids
+    world.wait(lambda: leaders(world, topic)[0] == leader)
+    newcomer = next(n for n in (1, 2, 3, 4) if n not in {leader, *others})
+    move(world, topic, 0, leader, others[0], newcomer)
+    world.wait(lambda: still(world, topic))
+    group_id = now(world, topic).partitions[0].group_id
+    assert group_id not in world.nodes[others[1]].host.groups
+    known = world.nodes[others[1]].host.leader_of(group_id)
+    assert known is not None
+    assert known.node_id == leader
+
+
 @pytest.mark.parametrize("world", [3], indirect=True)
 def test_a_single_replica_moves(world: World) -> None:
     """There is no majority that stays: the leader takes the new one in, hands over, and goes."""

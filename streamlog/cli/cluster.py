@@ -9,11 +9,13 @@ import typer
 
 from streamlog.cli.confirm import DryRun, Yes
 from streamlog.cli.failure import EXIT_FAILED
+from streamlog.cli.operators import controllers, rebalance
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
 from streamlog.cli.recovery import NodeOption, force
 from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
+from streamlog.cli.topics.cells import moving_cell
 from streamlog.cli.topics.disk_usage import ANSWER_TIMEOUT_S, shown_size, size_column, size_of
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 def register(application: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="The cluster: status, nodes, partitions.", no_args_is_help=True)
+    group = typer.Typer(
+        help="The cluster: status, nodes, partitions, balance, controllers.", no_args_is_help=True
+    )
     group.command(
         "status",
         epilog=examples(
@@ -50,7 +54,8 @@ def register(application: typer.Typer) -> None:
             "streamlog cluster partitions", "streamlog cluster partitions --leaderless -o json"
         ),
     )(on_cluster(partitions))
-
+    rebalance.register(group)
+    controllers.register(group)
     group.command(
         "force-recover",
         epilog=examples(
@@ -73,6 +78,7 @@ def _node_rows(cluster: ClusterDescription) -> list[dict[str, Any]]:
             "address": node.address,
             "rack": node.rack,
             "live": node.live,
+            "condition": str(node.condition),
             "role": "metadata leader"
             if node.node_id == cluster.metadata_leader_node_id
             else "controller"
@@ -92,6 +98,7 @@ def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
     async def work() -> bool:
         async with admin_of(target) as admin:
             cluster = await admin.describe_cluster()
+            moving = len(await admin.list_moves(progress=False))
         rows = _node_rows(cluster)
         if output is Output.JSON:
             show_json(
@@ -102,6 +109,7 @@ def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
                     "topics": cluster.topic_count,
                     "partitions": cluster.partition_count,
                     "leaderless_partitions": cluster.leaderless_partition_count,
+                    "moving_partitions": moving,
                 }
             )
         else:
@@ -111,6 +119,7 @@ def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
                 f"{counted(cluster.topic_count, 'topic')}, "
                 f"{counted(cluster.partition_count, 'partition')}, "
                 f"{cluster.leaderless_partition_count} without a leader"
+                + (f", {moving} moving" if moving else "")
             )
         return not cluster.leaderless_partition_count and all(n.live for n in cluster.nodes)
 
@@ -188,6 +197,7 @@ def partitions(
                         "leader": p.leader_node_id or None,
                         "term": p.leader_term,
                         "replicas": list(p.replica_node_ids),
+                        "moving": moving_cell(p, output),
                         "group": p.group_id,
                     }
                     for p in topic.partitions

@@ -24,6 +24,7 @@ from streamlog.cli.failure import (
     have_streams,
 )
 from streamlog.cli.node import config, dev, server
+from streamlog.cli.operators import nodes
 from streamlog.cli.records import consume, produce
 from streamlog.cli.topics import offsets, topic
 from streamlog.model.version import SOFTWARE
@@ -36,6 +37,7 @@ COMMANDS = (
     consume,
     offsets,
     partition,
+    nodes,
     cluster,
     config,
     profile,

@@ -9,6 +9,8 @@ import typer
 
 PARTITIONS_MAX = 10_000
 """Of a topic."""
+REPLICAS_MAX = 7
+"""Of a partition."""
 RATE_MAX = 10_000_000
 """Records a second that somebody may ask for."""
 

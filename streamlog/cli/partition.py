@@ -1,4 +1,4 @@
-"""`streamlog partition`: what is done to one partition."""
+"""`streamlog partition`: what is done to partitions; `operators.moves` has their moves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from streamlog.cli.completion import complete_topics
 from streamlog.cli.confirm import DryRun, Yes
+from streamlog.cli.operators import moves
 from streamlog.cli.options import examples, whole_number
 from streamlog.cli.output import Output, OutputOption
 from streamlog.cli.recovery import NodeOption, force
@@ -20,7 +21,8 @@ PARTITION_MAX = 2**31 - 1
 
 def register(application: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="One partition: recovery by force.", no_args_is_help=True)
+    group = typer.Typer(help="Partitions: to other nodes, recovery by force.", no_args_is_help=True)
+    moves.register(group)
     group.command(
         "force-recover",
         epilog=examples(
@@ -33,7 +35,7 @@ def register(application: typer.Typer) -> None:
 
     @group.callback()
     def root() -> None:
-        """Act on one partition."""
+        """Act on partitions."""
 
     application.add_typer(group, name="partition")
 

@@ -250,11 +250,11 @@ class ClusterOperations:
             for each in answer.assignments
         ]
 
-    async def list_moves(self) -> list[PartitionMove]:
+    async def list_moves(self, *, progress: bool = True) -> list[PartitionMove]:
         """Partitions that are on their way, by topic and partition.
 
-        How far they are only their leaders know, and are asked; without an answer
-        `progress_known` is False.
+        How far they are only their leaders know; they are asked unless `progress` is False, and
+        where one does not answer `progress_known` is False.
         """
         answer = await self._metadata.call_any(
             f"{ADMIN_SERVICE}ListMoves",
@@ -264,7 +264,7 @@ class ClusterOperations:
         )
         moves = {(each.topic, each.partition): _move(each) for each in answer.moves}
         leaders = dict.fromkeys(
-            each.leader_node_id for each in moves.values() if not each.progress_known
+            each.leader_node_id for each in moves.values() if progress and not each.progress_known
         )
         for told in await asyncio.gather(
             *(self._moves_of(address) for address in await self._live_addresses(leaders))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from streamlog.cli.completion import complete_keys, complete_settings, complete_topics
 from streamlog.cli.confirm import DryRun, Yes, confirm
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.options import PARTITIONS_MAX, examples, whole_number
+from streamlog.cli.operators.arrivals import WATCH, Arrival
+from streamlog.cli.operators.assignments import to_json
+from streamlog.cli.operators.waiting import Timeout, Wait, wait_until
+from streamlog.cli.options import PARTITIONS_MAX, REPLICAS_MAX, examples, whole_number
 from streamlog.cli.output import Output, OutputOption, counted, say
 from streamlog.cli.remote import admin_of, on_cluster, run, settings
 from streamlog.cli.target import Target
@@ -26,6 +29,7 @@ def register(group: typer.Typer) -> None:
         epilog=examples(
             "streamlog topic alter orders --set retention.ms=86400000",
             "streamlog topic alter orders --unset retention.ms --dry-run",
+            "streamlog topic alter orders --replication-factor 3",
         ),
     )(on_cluster(alter))
     group.command(
@@ -64,32 +68,65 @@ def alter(
             autocompletion=complete_keys,
         ),
     ] = None,
+    replication_factor: Annotated[
+        int | None,
+        typer.Option(
+            "--replication-factor",
+            "-r",
+            metavar="N",
+            parser=whole_number(1, REPLICAS_MAX),
+            help="Replicas of each partition; 1 to 7. New ones are copied.",
+        ),
+    ] = None,
+    wait: Wait = True,
+    timeout: Timeout = None,
     dry_run: DryRun = False,
     output: OutputOption = Output.TABLE,
     *,
     target: Target,
 ) -> None:
-    """Change a topic's settings.
+    """Change a topic's settings, or how many replicas it has.
 
-    All that are named or, when one of them is refused, none.
+    All settings that are named or, when one of them is refused, none. With --replication-factor the
+    command waits until each partition has so many replicas; clients notice nothing.
     """
     changes = settings(set_ or [])
-    if not changes and not unset:
-        raise CommandFailed("nothing to change: give --set KEY=VALUE or --unset KEY", EXIT_USAGE)
+    has_settings = bool(changes or unset)
+    if not has_settings and replication_factor is None:
+        raise CommandFailed(
+            "nothing to change: give --set KEY=VALUE, --unset KEY or --replication-factor N",
+            EXIT_USAGE,
+        )
 
     async def work() -> None:
+        lines: list[str] = []
+        content: dict[str, Any] = {"topic": name}
         async with admin_of(target) as admin:
-            config = await admin.alter_topic(
-                name, config=changes, unset=unset or [], validate_only=dry_run
-            )
-        lines = [f"{name} {'would differ' if dry_run else 'differs'} from the defaults in:"]
-        lines += [f"  {key} = {value}" for key, value in sorted(config.items())] or ["  nothing"]
-        changed = dict(sorted(config.items()))
-        say(
-            "\n".join(lines),
-            {"topic": name, "differs_from_defaults": changed, "dry_run": dry_run},
-            output,
-        )
+            if replication_factor is not None:  # Refused more often: nothing is changed before.
+                await admin.set_replication_factor(name, replication_factor, validate_only=True)
+            if has_settings:
+                config = await admin.alter_topic(
+                    name, config=changes, unset=unset or [], validate_only=dry_run
+                )
+                lines.append(
+                    f"{name} {'would differ' if dry_run else 'differs'} from the defaults in:"
+                )
+                lines += [f"  {key} = {value}" for key, value in sorted(config.items())]
+                lines += [] if config else ["  nothing"]
+                content["differs_from_defaults"] = dict(sorted(config.items()))
+            if replication_factor is not None:
+                wanted = await admin.set_replication_factor(
+                    name, replication_factor, validate_only=dry_run
+                )
+                waited = wait and not dry_run
+                if waited:
+                    arrival = Arrival(admin, wanted)
+                    await wait_until(arrival.look, timeout_s=timeout, afterwards=WATCH)
+                verb = "has" if waited else "would have" if dry_run else "is about to have"
+                lines.append(f"{name} {verb} {counted(replication_factor, 'replica')}")
+                content["replication_factor"] = replication_factor
+                content["assignments"] = to_json(wanted)
+        say("\n".join(lines), {**content, "dry_run": dry_run}, output)
 
     run(work(), target, [name])
 

@@ -8,7 +8,7 @@ import typer
 
 from streamlog.cli.completion import complete_settings, complete_topics
 from streamlog.cli.confirm import DryRun
-from streamlog.cli.options import PARTITIONS_MAX, examples, whole_number
+from streamlog.cli.options import PARTITIONS_MAX, REPLICAS_MAX, examples, whole_number
 from streamlog.cli.output import (
     Output,
     OutputOption,
@@ -22,6 +22,7 @@ from streamlog.cli.output import (
 from streamlog.cli.remote import admin_of, on_cluster, run, settings
 from streamlog.cli.target import Target
 from streamlog.cli.topics import change, trim
+from streamlog.cli.topics.cells import moving_cell
 from streamlog.cli.topics.disk_usage import (
     replica_rows,
     replicas_of,
@@ -33,8 +34,6 @@ from streamlog.model.settings.topic import TOPIC_SETTINGS
 
 if TYPE_CHECKING:
     from streamlog.client import Admin, ReplicaDescription, TopicDescription
-
-REPLICAS_MAX = 7
 
 
 def register(application: typer.Typer) -> None:
@@ -187,7 +186,7 @@ def describe(
     async def work() -> None:
         async with admin_of(target) as admin:
             topic = await admin.describe_topic(name)
-            rows = await partition_rows(admin, topic)
+            rows = await partition_rows(admin, topic, output)
             stored = await replicas_of(admin, name)
         for row in rows:
             total = size_of(each for each in stored if each.partition == row["partition"])
@@ -224,7 +223,9 @@ def describe(
     run(work(), target, [name])
 
 
-async def partition_rows(admin: Admin, topic: TopicDescription) -> list[dict[str, Any]]:
+async def partition_rows(
+    admin: Admin, topic: TopicDescription, output: Output
+) -> list[dict[str, Any]]:
     """A row a partition; offsets are absent where no leader answers."""
     from streamlog.client import ClientError
 
@@ -245,6 +246,7 @@ async def partition_rows(admin: Admin, topic: TopicDescription) -> list[dict[str
             "leader": p.leader_node_id or None,
             "term": p.leader_term,
             "replicas": list(p.replica_node_ids),
+            "moving": moving_cell(p, output),
             "start": start_of.get(p.partition),
             "end": end_of.get(p.partition),
         }

@@ -38,7 +38,11 @@ DESTROY = {
     ("topic", "add-partitions"),
     ("partition", "force-recover"),
     ("cluster", "force-recover"),
+    ("node", "remove"),
+    ("node", "replace"),
 }
+PLANS = {("cluster", "rebalance")}
+"""Without --yes they only show what would be done."""
 
 
 def examples_of(command: Any) -> list[str]:
@@ -83,7 +87,7 @@ def test_nothing_is_destroyed_unasked(path: tuple[str, ...]) -> None:
     if path in DESTROY:
         assert {"--yes", "--dry-run"} <= options
     elif "--yes" in options:
-        assert path == ("profile", "delete")
+        assert path in {("profile", "delete"), *PLANS}
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -76,8 +76,9 @@ committed positions; the newest 16 causes of rebalances. Records are facts, repl
 that an assignor decides.
 
 Not in the log: when a member was last heard of, which streams are open, how long a member has made
-no progress, how long a partition has had no owner. That is the caller's (`deadlines` keeps it for
-it); a new leader knows none of it and grants everybody a full session. Heartbeats are a query and write nothing.
+no progress, how long a partition has had no owner. That is the caller's, and `deadlines` keeps it;
+a new leader knows none of it and grants everybody a full session. Heartbeats are a query and write
+nothing.
 
 ## What the caller must do
 

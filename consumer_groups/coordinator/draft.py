@@ -16,7 +16,12 @@ from consumer_groups.assignors import ASSIGNORS, DEFAULT_ASSIGNOR, Subscriber, e
 from consumer_groups.coordinator.replay import changed, created
 from consumer_groups.coordinator.state import CoordinatorState, Group, Member
 from consumer_groups.errors import GroupError, Reason
-from consumer_groups.limits import DETAIL_CHARACTERS_MAX, GROUPS_MAX
+from consumer_groups.limits import (
+    DETAIL_CHARACTERS_MAX,
+    GROUPS_MAX,
+    MEMBER_ID_CHARACTERS_MAX,
+    NAME_CHARACTERS_MAX,
+)
 from consumer_groups.records import (
     Cause,
     EpochBumped,
@@ -235,10 +240,11 @@ def known_group(state: CoordinatorState, name: GroupName) -> Group:
     """Raises UNKNOWN_GROUP."""
     group = state.groups.get(name)
     if group is None:
+        shown = ascii(name[:NAME_CHARACTERS_MAX])
         raise GroupError(
             Reason.UNKNOWN_GROUP,
-            f"group {name!a} is unknown: it has neither members nor committed positions",
-            {"group": ascii(name)},
+            f"group {shown} is unknown: it has neither members nor committed positions",
+            {"group": shown},
         )
     return group
 
@@ -248,11 +254,13 @@ def known_member(state: CoordinatorState, name: GroupName, member_id: MemberId) 
     group = state.groups.get(name)
     member = group.members.get(member_id) if group is not None else None
     if member is None:
+        who = ascii(member_id[:MEMBER_ID_CHARACTERS_MAX])
+        where = ascii(name[:NAME_CHARACTERS_MAX])
         raise GroupError(
             Reason.UNKNOWN_MEMBER,
-            f"{member_id!a} is no member of group {name!a}: it left, was expired or was"
-            " replaced, and must join anew",
-            {"group": ascii(name), "member_id": ascii(member_id)},
+            f"{who} is no member of group {where}: it left, was expired or was replaced, and must"
+            " join anew",
+            {"group": where, "member_id": who},
         )
     return member
 

@@ -90,8 +90,9 @@ nothing.
 3. Keep three timers for a member: its session, its open revocation (rebalance timeout), and, where
    asked for, its progress; when one runs out, send ExpireMember. `deadlines.Deadlines` does this
    for whoever tells it the time.
-4. On a change of topics, send TopicsChanged to `queries.groups_to_refresh`. Send ExpireOffsets to
-   empty groups now and then.
+4. On a change of topics, and once when it begins to lead, send TopicsChanged to
+   `queries.groups_to_refresh`. A refusal for too many topics or partitions leaves the group with
+   the topics it had, and is an alarm. Send ExpireOffsets to empty groups now and then.
 
 ## What a member must do
 

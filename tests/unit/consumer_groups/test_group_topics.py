@@ -160,6 +160,9 @@ def test_groups_to_refresh_are_those_concerned() -> None:
     assert concerned(catalog(2, orders=9)) == ()
     assert concerned(catalog(2, clicks=9)) == (NAME,)
     assert queries.groups_to_refresh(bench.log.state, catalog(2)) == (NAME,)
+    bench.join(B)
+    assert concerned(catalog(2)) == ()
+    assert concerned(catalog(2, orders=9)) == (NAME,)
     assert queries.groups_to_refresh(CoordinatorState(), catalog(2)) == ()
 
 

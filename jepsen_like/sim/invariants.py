@@ -18,7 +18,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from jepsen_like.sim.disk import SimDisk
 from jepsen_like.sim.loop import SimLoop
@@ -26,7 +26,7 @@ from jepsen_like.sim.trace import Trace
 from replication.errors import LogCorrupt, OffsetOutOfRange
 from replication.group import ReplicatedGroup
 from replication.raft.effects import Role
-from replication.types import GroupId, Membership, NodeId, Offset, Term
+from replication.types import GroupId, Membership, NodeId, Offset, ReplicaId, Term
 from streamlog.model.batch import read_place
 
 READ_BYTES_MAX: Final = 1 << 24
@@ -46,6 +46,10 @@ class _Canon:
     """Committed end to the checksum of all bytes below it."""
     commit_end: Offset = Offset(0)
     commit_term: Term = Term(0)
+
+
+_Key: TypeAlias = tuple[NodeId, GroupId, ReplicaId]
+"""A replica over all lives of its node; one that takes a lost one's place has another id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class _GroupWatch:
         """Committed bytes below it are in `checksum`; None: not known where to go on from."""
         self.checksum = 0
         self.dirty = False
+        replica_id = group.log.creation.local_replica_id
+        self.key: _Key = (process.node_id, group_id, replica_id)
         self._mark()
 
     def _mark(self) -> None:
@@ -130,8 +136,8 @@ class Invariants:
         self._trace = trace
         self._processes: dict[SimLoop, WatchedProcess] = {}
         self._canons: dict[GroupId, _Canon] = {}
-        self._claims: dict[tuple[NodeId, GroupId], _Claim] = {}
-        self._led: dict[tuple[NodeId, GroupId], Term] = {}
+        self._claims: dict[_Key, _Claim] = {}
+        self._led: dict[_Key, Term] = {}
 
     def watch(self, loop: SimLoop, process: WatchedProcess) -> None:
         """From now on."""
@@ -173,11 +179,10 @@ class Invariants:
         process = self._processes.pop(loop, None)
         if process is None:
             return
-        for group_id, watch in process.watches.items():
-            key = (process.node_id, group_id)
+        for watch in process.watches.values():
             claim = self._claim(process, watch)
             if claim is not None:
-                self._claims[key] = claim
+                self._claims[watch.key] = claim
 
     def _claim(self, process: WatchedProcess, watch: _GroupWatch) -> _Claim | None:
         log = watch.group.log
@@ -215,7 +220,7 @@ class Invariants:
             self._check_recovered(process, watch)
 
     def _check_recovered(self, process: WatchedProcess, watch: _GroupWatch) -> None:
-        key = (process.node_id, watch.group_id)
+        key = watch.key
         log = watch.group.log
         if log.needs_install:
             self._claims.pop(key, None)  # rot: it knows that it lost what it had fsynced
@@ -258,7 +263,7 @@ class Invariants:
         owner = canon.leaders.setdefault(term, me)
         if owner != me:
             self._broken(watch, f"leads term {term}, which node {owner[0]} led (life {owner[1]})")
-        self._led[(process.node_id, watch.group_id)] = term
+        self._led[watch.key] = term
         self.elections += 1
         self._trace.add(f"node {process.node_id}", f"leads group {watch.group_id} in term {term}")
         log = watch.group.log

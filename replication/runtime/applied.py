@@ -112,8 +112,7 @@ class AppliedState(Generic[State, Record]):
                     await self._apply_chunk()
                     await asyncio.sleep(0)
                 else:
-                    self._wake = asyncio.get_running_loop().create_future()
-                    await self._wake
+                    await self._woken()
         except Exception as error:
             self._on_failure(self._fail(error))
 
@@ -121,10 +120,21 @@ class AppliedState(Generic[State, Record]):
         self.failure = StateMachineFailed(self._group.creation.group_id, self.end, error)
         return self.failure
 
+    async def _woken(self) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+
     async def _restore(self) -> None:
         """Take the newest snapshot, or the initial state when the log is whole."""
         generation = self._replacements
-        loaded = await self._group.log.load_snapshot()
+        try:
+            loaded = await self._group.log.load_snapshot()
+        except LogCorrupt:
+            if generation == self._replacements:
+                if not self._group.log.needs_install:
+                    raise
+                await self._woken()  # a copy of the log is on its way, and brings another
+            return
         if generation != self._replacements:
             return  # Replaced again meanwhile: `_replaced` is set, the loop comes back.
         start = self._group.log.start.end

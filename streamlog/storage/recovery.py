@@ -27,7 +27,7 @@ import google_crc32c
 from replication.errors import LogCorrupt, StorageFailed
 from replication.ports import Disk
 from replication.types import GroupId, LogPosition, Offset, Term
-from streamlog.storage import checkpoint
+from streamlog.storage import checkpoint, snapshot_file
 from streamlog.storage.interfaces import SegmentCheckpoint
 from streamlog.storage.journal import journal_file
 from streamlog.storage.journal.frame import FORMAT_VERSION, FrameKind
@@ -41,6 +41,7 @@ from streamlog.storage.segment_logs import (
     group_directory,
     group_of,
     log_directory,
+    snapshot_path,
 )
 from streamlog.storage.storage_codec import pending_log_starts, rebase_memberships
 from streamlog.storage.write_queue import GroupState
@@ -241,7 +242,10 @@ class Recovery:
         segments: GroupSegmentLog | None = None
         damage = replay.damage
         if damage is None:
+            path = snapshot_path(replay.group_id, replay.generation)
             try:
+                # A state machine can not begin without it, and peers have another.
+                await snapshot_file.load(self._disk, path, replay.group_id)
                 segments = await self._open(replay)
             except (LogCorrupt, FileNotFoundError) as error:
                 damage = str(error)

@@ -10,10 +10,15 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from replication.errors import LogCorrupt
+from replication.errors import LogCorrupt, StorageFailed
 from replication.ports import Disk
 from replication.types import GroupId, LogPosition, Offset, Term
-from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
+from streamlog.storage.sealed_file import (
+    DamagedFile,
+    UnknownVersion,
+    read_sealed,
+    write_sealed,
+)
 
 _MAGIC: Final = b"SLSNAPS\0"
 _VERSION: Final = 1
@@ -27,9 +32,12 @@ async def save(disk: Disk, path: str, through: LogPosition, data: bytes) -> None
 
 
 async def load(disk: Disk, path: str, group_id: GroupId) -> tuple[LogPosition, bytes] | None:
-    """The snapshot; None when there is none. Raises LogCorrupt, OSError."""
+    """The snapshot; None when there is none. Raises LogCorrupt; StorageFailed when a newer version
+    of the software wrote it; OSError."""
     try:
         content = await read_sealed(disk, path, _MAGIC, _VERSION)
+    except UnknownVersion as error:
+        raise StorageFailed("reading a snapshot", str(error)) from error
     except DamagedFile as error:
         raise LogCorrupt(group_id, path, error.detail) from error
     if content is None:

@@ -102,6 +102,17 @@ def test_whatever_rots_on_one_node_nothing_is_lost() -> None:
     assert refusals
 
 
+def test_a_damaged_snapshot_is_copied_from_a_peer() -> None:
+    """The node waits for another one and goes on."""
+    faults = ("snapshot rot", "kill one", "hand over")
+    drawn = replace(draw_options(1), nodes=3, replication_factor=3, faults=faults)
+    options = replace(drawn, fault_pause_ms=(0.0, 400.0), snapshot_records=10)
+    outcome = simulate(1, Narrowing(load_ms=6_000).apply(options))
+    assert outcome.violations == []
+    assert outcome.strikes["snapshot rot"]
+    assert not outcome.counts["refusals"]
+
+
 async def test_a_lost_write_is_as_if_it_had_never_been() -> None:
     """What was there before is there again, in the page cache and on the platter; a misdirected
     one is found elsewhere as well."""

@@ -13,7 +13,7 @@ from jepsen_like.sim.journal_proof import journal_files, proven_flushes
 from jepsen_like.sim.volume import Inode
 from replication.errors import StorageFailed
 from replication.log import LogInstaller
-from replication.types import Offset
+from replication.types import GroupId, LogPosition, Offset, Term
 from streamlog.storage.group_log import GroupLog
 from tests.fakes.store_harness import (
     LATENCY,
@@ -122,5 +122,29 @@ def test_what_a_mark_proves_is_missed() -> None:
             log = store.logs.get(creation_of(1).group_id)
             assert log is None or log.needs_install, place  # None: its creation is lost too
             await store.stop()
+
+    run(work())
+
+
+def test_a_damaged_snapshot_makes_its_group_wait_for_a_copy() -> None:
+    """The state machine could not begin; peers have another. Other groups are not touched."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log, other = await store.create(creation_of(1)), await store.create(creation_of(2))
+        for each in (log, other):
+            assert isinstance(each, GroupLog)
+            append_values(each, 1, 1, [[b"a"], [b"b"], [b"c"]])
+            await each.settled()
+            await each.save_snapshot(LogPosition(Term(1), Offset(2)), b"state")
+        await store.stop()
+        disk.flip_bits("groups/0000000000000001/00000001.snapshot", 30)
+        again = new_store(disk)
+        await again.start(Recorder())
+        assert again.logs[GroupId(1)].needs_install
+        assert not again.logs[GroupId(2)].needs_install
+        await again.stop()
 
     run(work())

@@ -163,24 +163,30 @@ class Simulation:
         self.trace.add("simulation", f"{phase} done")
 
     def _mend(self) -> None:
-        """Everything that rotted is found and mended."""
-        node = self.nemesis.rot.node
-        if node.retired or not any(self.nemesis.strikes[name] for name in ROT):
+        """Everything that rotted is found and mended, unless the node refuses to go on."""
+        node, scheduler = self.nemesis.rot.node, self.scheduler
+        if not any(self.nemesis.strikes[name] for name in ROT):
             return
-        life = node.life
-        assert life is not None
-        deadline = self.scheduler.now + MENDED_WITHIN_S
-        while True:
-            member = life.node.member
-            assert member is not None
-            self._complete(
-                "scrub", life.loop.create_task(member.cluster.scrubber.round()), MENDED_WITHIN_S
-            )
-            if not member.store.damage.open:
-                return
-            if self.scheduler.now > deadline:
-                raise StepFailed(f"not mended: {list(member.store.damage.open.values())}")
-            self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
+        deadline = scheduler.now + MENDED_WITHIN_S
+        while not node.retired:
+            life = node.life
+            member = life.node.member if life is not None and node.is_serving else None
+            if life is not None and member is not None:
+                task = life.loop.create_task(member.cluster.scrubber.round())
+                scheduler.run(
+                    deadline,
+                    lambda task=task, life=life: (  # type: ignore[misc]
+                        task.done() or node.life is not life
+                    ),
+                )
+                if task.done() and not member.store.damage.open:
+                    task.result()
+                    self.trace.add("simulation", "scrub done")
+                    return
+            if scheduler.now >= deadline:
+                damage = list(member.store.damage.open.values()) if member is not None else "down"
+                raise StepFailed(f"not mended within {MENDED_WITHIN_S:.0f} s: {damage}")
+            scheduler.run(scheduler.now + SETTLE_POLL_S)
 
     def _settle(self) -> None:
         deadline = self.scheduler.now + SETTLE_WITHIN_S

@@ -28,6 +28,8 @@ from streamlog.client import Admin, Consumer, TopicPartition
 
 TOPIC = "log"
 SEARCH_S = 20.0
+WORK_S_MAX = 120.0
+"""Against a hang; it takes about ten."""
 SUCCESSES = 60
 """Of each workload before, between and after the kills."""
 
@@ -65,6 +67,20 @@ async def drain(cluster: LocalCluster, recording: Recording) -> None:
     recording.ok(drained, records=tuple(records), end=end)
 
 
+async def partition_leader(admin: Admin) -> int:
+    """Node id, as soon as one is known."""
+    while not (node := (await admin.describe_topic(TOPIC)).partitions[0].leader_node_id):
+        await asyncio.sleep(0.05)
+    return node
+
+
+async def metadata_leader(admin: Admin) -> int:
+    """The same of the metadata."""
+    while not (node := (await admin.describe_cluster()).metadata_leader_node_id):
+        await asyncio.sleep(0.05)
+    return node
+
+
 def only_linearizable(verdicts: list[Verdict], kept: Path) -> None:
     """Fails with what the search says and where the operations are."""
     assert [v.result for v in verdicts] == ["linearizable"] * len(verdicts), (
@@ -98,13 +114,14 @@ async def test_appends_and_metadata_while_leaders_die(
             await asyncio.gather(appending.until(SUCCESSES), changing.until(SUCCESSES))
 
         try:
-            await go_on()
-            leader = (await admin.describe_topic(TOPIC)).partitions[0].leader_node_id
-            cluster.kill(leader)
-            await go_on()
-            await cluster.restart(leader)
-            cluster.kill((await admin.describe_cluster()).metadata_leader_node_id)
-            await go_on()
+            async with asyncio.timeout(WORK_S_MAX):
+                await go_on()
+                leader = await partition_leader(admin)
+                cluster.kill(leader)
+                await go_on()
+                await cluster.restart(leader)
+                cluster.kill(await metadata_leader(admin))
+                await go_on()
         finally:
             appending.ended = changing.ended = True
             await asyncio.gather(*tasks)

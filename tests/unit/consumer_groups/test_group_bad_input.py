@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import pytest
 
 from consumer_groups.commands import (
-    CommitOffsets,
     DeleteGroup,
     DeleteOffsets,
     Join,
@@ -202,45 +201,50 @@ def test_bad_input_is_refused_with_value_and_range(bad: Bad) -> None:
     assert len(bench.log.log) == size
 
 
-def full_group(patch: pytest.MonkeyPatch, bench: GroupBench) -> None:
-    del patch
+Act = Callable[[], object]
+"""The one too many; everything before it must be taken."""
+
+
+def full_group(_: pytest.MonkeyPatch, bench: GroupBench) -> Act:
     bench.catalog = catalog(orders=1)
     for number in range(MEMBERS_PER_GROUP_MAX):
         bench.join(MemberId(f"m{number}"), instance="static" if number == 7 else "")
     bench.join(B, instance="static")  # A static member's return needs no room.
-    bench.join(C)
+    return lambda: bench.join(C)
 
 
-def many_groups(patch: pytest.MonkeyPatch, bench: GroupBench) -> None:
+def many_groups(patch: pytest.MonkeyPatch, bench: GroupBench) -> Act:
     patch.setattr(draft, "GROUPS_MAX", 1)
     bench.join(A)
-    join_as(subscribing("orders"), "second")(bench)
+    bench.join(B)
+    return lambda: join_as(subscribing("orders"), "second")(bench)
 
 
-def many_commits(patch: pytest.MonkeyPatch, bench: GroupBench) -> None:
+def many_commits(patch: pytest.MonkeyPatch, bench: GroupBench) -> Act:
     patch.setattr(offsets, "COMMITS_MAX", 3)
     bench.join(A)
     bench.commit(A, positions(orders(0, 1, 2)))
     bench.commit(A, positions(orders(0, 1, 2)))  # The same again are no more.
-    bench.log.execute(CommitOffsets(NAME, A, Epoch(1), positions(orders(3)), 1))
+    return lambda: bench.commit(A, positions(orders(2, 3)))
 
 
-def many_patterns(patch: pytest.MonkeyPatch, bench: GroupBench) -> None:
+def many_patterns(patch: pytest.MonkeyPatch, bench: GroupBench) -> Act:
     patch.setattr(topics, "PATTERNS_PER_GROUP_MAX", 2)
-    for member_id, pattern in ((A, "o.*"), (B, "c.*"), (C, "x.*")):
-        bench.join(member_id, pattern=pattern)
+    bench.join(A, pattern="o.*")
+    bench.join(B, pattern="c.*")
+    return lambda: bench.join(C, pattern="x.*")
 
 
-def many_topics(patch: pytest.MonkeyPatch, bench: GroupBench) -> None:
+def many_topics(patch: pytest.MonkeyPatch, bench: GroupBench) -> Act:
     patch.setattr(topics, "TOPICS_PER_GROUP_MAX", 1)
-    bench.join(A, pattern=".*")
+    bench.join(A, pattern="o.*")
+    return lambda: bench.join(B, pattern=".*")
 
 
-def many_partitions(patch: pytest.MonkeyPatch, bench: GroupBench) -> None:
-    del patch
+def many_partitions(_: pytest.MonkeyPatch, bench: GroupBench) -> Act:
     bench.catalog = catalog(orders=10_000, clicks=10_001)
     bench.join(A)
-    bench.join(B, "orders", "clicks")
+    return lambda: bench.join(B, "orders", "clicks")
 
 
 LIMITS = {
@@ -256,8 +260,9 @@ LIMITS = {
 @pytest.mark.parametrize("reason", LIMITS, ids=lambda reason: reason.name)
 def test_limits_are_kept(reason: Reason, monkeypatch: pytest.MonkeyPatch) -> None:
     """One too many is refused by name."""
+    act = LIMITS[reason](monkeypatch, GroupBench())
     with pytest.raises(GroupError) as refusal:
-        LIMITS[reason](monkeypatch, GroupBench())
+        act()
     assert refusal.value.reason is reason
 
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from consumer_groups.commands import ExpireMember, ExpiryCause
+from consumer_groups.commands import ExpireMember, ExpiryCause, Join
 from consumer_groups.deadlines import HEAP_SLACK, RETRY_MS, Deadlines
-from consumer_groups.types import Epoch, GroupName
+from consumer_groups.types import Epoch, GroupName, MemberInfo, Subscription
 from tests.properties.consumer_groups.group_world import World
 from tests.unit.consumer_groups.group_bench import (
     NAME,
@@ -143,6 +143,27 @@ def test_a_deleted_group_has_no_timers() -> None:
     deadlines.progressed(NAME, A, 2.0)
     assert deadlines.due(10 * SESSION_MS, WALL_MS) == []
     assert deadlines.stalled(10 * SESSION_MS, 0.0) == []
+
+
+def test_deadlines_that_came_to_nothing_do_not_pile_up() -> None:
+    """Half an hour's sessions, and a revocation every second: each leaves a session's deadline
+    behind that is no longer valid."""
+    bench = GroupBench()
+    info = MemberInfo(
+        A, Subscription.to("orders"), session_timeout_ms=1_800_000, rebalance_timeout_ms=1_000
+    )
+    bench.log.execute(Join(NAME, info, bench.catalog, 1))
+    deadlines = following(bench)
+    for now_ms in range(0, 300_000, 1_500):
+        bench.join(B)
+        deadlines.follow(NAME, bench.group, now_ms)
+        bench.settle()
+        bench.leave(B)
+        deadlines.follow(NAME, bench.group, now_ms + 1)
+        deadlines.heard(NAME, A, now_ms + 2)
+        assert deadlines.due(now_ms + 1_499, WALL_MS) == []
+        assert len(deadlines._heap) <= 2 + HEAP_SLACK
+    assert causes(deadlines.due(298_502 + 1_800_000, WALL_MS)) == [(A, ExpiryCause.SESSION)]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -6,7 +6,14 @@ from consumer_groups.commands import ExpiryCause
 from consumer_groups.coordinator import queries
 from consumer_groups.coordinator.queries import GroupPhase, MemberPhase
 from consumer_groups.limits import RECENT_REBALANCES_MAX
-from consumer_groups.records import Cause
+from consumer_groups.records import (
+    Cause,
+    EpochBumped,
+    MemberRemoved,
+    MembersReconciled,
+    TargetAssigned,
+    TopicsResolved,
+)
 from consumer_groups.types import Epoch, MemberId
 from tests.unit.consumer_groups.group_bench import (
     NAME,
@@ -127,6 +134,20 @@ def test_leaving_is_immediate() -> None:
     (push,) = changed.pushes
     assert owned(push) == orders(0, 1, 2, 3)
     assert changed.removed == (B,)
+
+
+def test_leaving_writes_no_more_than_it_must() -> None:
+    """The topics are looked up anew only when nobody else wants them."""
+    bench = GroupBench().settled(A, B)
+    bench.join(C, "clicks")
+    size = len(bench.log.log)
+    bench.leave(B)
+    kinds = [type(bench.log.machine.decode(data)) for data in bench.log.log[size:]]
+    assert kinds == [MemberRemoved, EpochBumped, TargetAssigned, MembersReconciled]
+    size = len(bench.log.log)
+    bench.leave(C)
+    kinds = [type(bench.log.machine.decode(data)) for data in bench.log.log[size:]]
+    assert kinds == [MemberRemoved, EpochBumped, TopicsResolved, TargetAssigned]
 
 
 def test_the_last_one_to_leave_leaves_an_empty_group() -> None:

@@ -130,6 +130,15 @@ def test_a_reset_of_an_empty_group_moves_only() -> None:
     assert {p: c.offset for p, c in found.items()} == {orders(0)[0]: 9, orders(1)[0]: 9}
 
 
+def test_a_reset_of_what_nobody_owns_is_no_rebalance() -> None:
+    """A topic that the members do not read: the position moves, the epoch does not."""
+    bench = GroupBench().settled(A)
+    epoch = bench.group.epoch
+    assert bench.reset(positions(clicks(0), 9)).pushes == ()
+    assert bench.group.epoch == epoch
+    assert clicks(0)[0] in queries.committed(bench.log.state, NAME)
+
+
 def test_a_reset_needs_a_group() -> None:
     """A misspelt name does not make one."""
     with pytest.raises(GroupError, match="UNKNOWN_GROUP"):

@@ -39,6 +39,16 @@ def test_new_partitions_are_given_out() -> None:
     assert (last.cause, last.detail) == (Cause.TOPICS_CHANGED, "orders")
 
 
+def test_the_cause_names_the_topics_that_changed() -> None:
+    """Not the others that the group reads."""
+    bench = GroupBench()
+    bench.join(A, "orders", "clicks")
+    bench.topics(catalog(2, orders=8))
+    assert bench.group.rebalances[-1].detail == "orders"
+    bench.topics(catalog(3, orders=8, clicks=0))
+    assert bench.group.rebalances[-1].detail == "clicks"
+
+
 def test_a_pattern_picks_up_new_topics() -> None:
     """The topic did not exist when the member joined."""
     bench = GroupBench()
@@ -98,6 +108,9 @@ def test_a_member_whose_topic_is_gone_stays() -> None:
     assert bench.join(A, epoch=epoch).assignment.assigned == ()
     description = queries.describe(bench.log.state, NAME)
     assert description.members[0].missing_topics == ("orders",)
+    bench.join(A, "clicks", "orders", epoch=epoch)
+    description = queries.describe(bench.log.state, NAME)
+    assert description.members[0].missing_topics == ("orders",)
     with pytest.raises(GroupError, match="UNKNOWN_TOPIC"):
         bench.join(B)
 
@@ -120,12 +133,16 @@ def test_a_coordinator_whose_metadata_lags_is_refused() -> None:
 
 
 def test_positions_stored_with_newer_metadata_are_safe_from_older() -> None:
-    """The version comes with the commit, though no member has subscribed."""
+    """The version comes with the commit, or with the reset, though no member has subscribed."""
     bench = GroupBench()
     bench.catalog = catalog(7)
     bench.store(positions(orders(0)))
     with pytest.raises(GroupError, match="STALE_CATALOG"):
         bench.topics(catalog(6, orders=0))
+    bench.catalog = catalog(9)
+    bench.reset(positions(orders(0)))
+    with pytest.raises(GroupError, match="STALE_CATALOG"):
+        bench.topics(catalog(8, orders=0))
 
 
 def test_topics_that_concern_nobody_change_nothing() -> None:

@@ -35,7 +35,9 @@ class Trace:
         return self._digest.hexdigest()
 
 
-EXPLAINED: Final = frozenset({"log_damaged", "node_failed", "cluster_part_failed"})
+EXPLAINED: Final = frozenset(
+    {"log_damaged", "replica_damaged", "node_failed", "cluster_part_failed"}
+)
 """Errors that faults explain: rot is reported when it is found; a node that gives up is judged by
 `cluster`, which knows whether its disk failed."""
 

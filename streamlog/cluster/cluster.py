@@ -28,6 +28,7 @@ from asyncio import Task
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+from replication.errors import StorageFailed
 from replication.group import GroupHost, ReplicatedGroup
 from replication.log import EntryCodec
 from replication.ports import Clock, Disk, Network, Random, Service
@@ -49,6 +50,8 @@ from streamlog.cluster.forwarding import Forwarding
 from streamlog.cluster.intervals import run_rounds
 from streamlog.cluster.leadership import REST_CHECK_MS, Leadership
 from streamlog.cluster.local_replicas import LocalReplicas
+from streamlog.cluster.local_state import ADVICE as STATE_ADVICE
+from streamlog.cluster.local_state import PATH as LOCAL_STATE_PATH
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.checks import check_topic_name
 from streamlog.cluster.metadata.machine import MetadataMachine
@@ -189,6 +192,7 @@ class Cluster:
         (the metadata was here and is gone).
         """
         await self._local.load()
+        self._refuse_lost_state()
         # A directory may have joined and yet never registered: a crash came between.
         member = self._local.state.metadata_group_created
         founding = await self._formation.find()
@@ -363,8 +367,28 @@ class Cluster:
             assert replica_id is not None
             creation, campaign = self._metadata_creation(founding, replica_id)
             group = await self._host.create(creation, campaign=campaign)
+        if group.creation.local_replica_id != local.metadata_replica_id:
+            raise StorageFailed(
+                "reading the node's state",
+                f"{LOCAL_STATE_PATH} is another node's: it names replica"
+                f" {local.metadata_replica_id} of the metadata, here is"
+                f" {group.creation.local_replica_id}. {STATE_ADVICE}",
+            )
         await self._local.save(metadata_group_created=True)
         return group
+
+    def _refuse_lost_state(self) -> None:
+        """A directory that belongs to a cluster says in `cluster.state` what was made here; without
+        it what is gone would be made anew, blank."""
+        cluster_id, founding = self._identity.cluster_id, self._local.state.founding
+        if cluster_id == 0 or (founding is not None and founding.cluster_id == cluster_id):
+            return
+        what = "is missing" if founding is None else f"is of cluster {founding.cluster_id:032x}"
+        raise StorageFailed(
+            "reading the node's state",
+            f"{LOCAL_STATE_PATH} {what}, but the data directory belongs to cluster"
+            f" {cluster_id:032x}. {STATE_ADVICE}",
+        )
 
     def _metadata_creation(
         self, founding: Founding, replica_id: ReplicaId

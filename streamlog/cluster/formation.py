@@ -55,6 +55,11 @@ class Identity(Protocol):
     @property
     def directory_id(self) -> DirectoryId: ...
 
+    @property
+    def cluster_id(self) -> int:
+        """0: the directory belongs to no cluster yet."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:

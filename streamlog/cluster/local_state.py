@@ -25,6 +25,10 @@ from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
 
 PATH: Final = "cluster.state"
 FORMAT_VERSION: Final = 1
+ADVICE: Final = (
+    "Put this node's own file back as it was; if it is lost, start a node in its place, on an empty"
+    " data directory and under a node id that was never used"
+)
 _MAGIC: Final = b"SLCLSTR\0"
 
 
@@ -63,7 +67,7 @@ class LocalStateFile:
         try:
             content = await read_sealed(self._disk, PATH, _MAGIC, FORMAT_VERSION)
         except DamagedFile as error:
-            raise StorageFailed("reading the node's state", str(error)) from error
+            raise StorageFailed("reading the node's state", f"{error}. {ADVICE}") from error
         if content is None:
             return
         message = pb.LocalState.FromString(content)

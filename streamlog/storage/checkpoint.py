@@ -103,8 +103,8 @@ async def write_content(disk: Disk, generation: int, content: bytes) -> None:
 
 
 async def load_newest(disk: Disk) -> LoadedCheckpoint:
-    """The newest checkpoint that passes its checks. Raises OSError, and StorageFailed when there
-    are checkpoints but none can be read."""
+    """The newest checkpoint that passes its checks. Raises OSError, UnknownVersion, and
+    StorageFailed when there are checkpoints but none can be read."""
     generations = await _generations(disk)
     damaged: list[str] = []
     for generation in sorted(generations, reverse=True):
@@ -114,8 +114,8 @@ async def load_newest(disk: Disk) -> LoadedCheckpoint:
             if content is None:
                 raise DamagedFile(path, "the file is gone")
             message = storage_pb2.Checkpoint.FromString(content)
-        except UnknownVersion as error:
-            raise StorageFailed("recovery", str(error)) from error
+        except UnknownVersion:
+            raise
         except (DamagedFile, DecodeError) as error:
             damaged.append(str(error))
             continue

@@ -46,6 +46,11 @@ from streamlog.storage.segment_logs import (
 from streamlog.storage.storage_codec import pending_log_starts, rebase_memberships
 from streamlog.storage.write_queue import GroupState
 
+_ADVICE: Final = (
+    "What this node promised may be in there, so it does not start without it: put it back as it"
+    " was. If it is lost, start a node in its place, on an empty data directory and under a node"
+    " id that was never used"
+)
 _WRITE_BYTES: Final = 4 << 20
 _VERIFY_BYTES: Final = 4 << 20
 
@@ -100,6 +105,8 @@ class Recovery:
             return await self._run()
         except UnknownVersion as error:
             raise StorageFailed("recovery", str(error)) from error
+        except StorageFailed as error:
+            raise StorageFailed(error.operation, f"{error.cause}. {_ADVICE}") from error
         finally:
             await self._files.close()
 
@@ -138,7 +145,12 @@ class Recovery:
             if group_id not in self._deleted
         ]
         if groups:
-            await self._disk.sync_directory(GROUPS_DIRECTORY)
+            try:
+                await self._disk.sync_directory(GROUPS_DIRECTORY)
+            except FileNotFoundError:
+                raise StorageFailed(
+                    "recovery", f"{GROUPS_DIRECTORY}/ is missing, with {len(groups)} logs"
+                ) from None
             await self._disk.sync_directory("")
         return Recovered(
             groups=groups,
@@ -348,7 +360,12 @@ class Recovery:
             if group_id is not None and (group_id in self._groups or group_id in self._deleted):
                 continue
             directory = f"{GROUPS_DIRECTORY}/{name}"
-            for below in await self._disk.list_directory(directory):
+            try:
+                inside = await self._disk.list_directory(directory)
+            except NotADirectoryError:
+                unknown.append(directory)
+                continue
+            for below in inside:
                 try:
                     held = await self._disk.list_directory(f"{directory}/{below}")
                 except NotADirectoryError:

@@ -28,6 +28,7 @@ from streamlog.storage.identity import NodeIdentity, mark_running, mark_stopped
 from streamlog.storage.install import remove_file
 from streamlog.storage.journal.journal import Journal
 from streamlog.storage.recovery import Recovered, Recovery
+from streamlog.storage.recovery_report import report
 from streamlog.storage.segment_logs import (
     SegmentLogs,
     copies_beside,
@@ -313,6 +314,7 @@ class NodeStore:
         self.unclean_start = await mark_running(self._disk)
         recovered = await Recovery(self._disk, self._journal_id, self.segment_logs).run()
         self.recovered = recovered
+        report(recovered, unclean=self.unclean_start)
         await self.journal.open(
             next_lsn=recovered.next_lsn,
             previous_crc32c=recovered.last_crc32c,

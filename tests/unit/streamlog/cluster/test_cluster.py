@@ -45,6 +45,7 @@ class FakeIdentity:
 
     node_id: NodeId
     directory_id: DirectoryId
+    cluster_id: int = 0
 
 
 class Node:

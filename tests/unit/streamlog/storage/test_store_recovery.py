@@ -282,6 +282,11 @@ def test_missing_or_damaged_metadata_stops_the_node() -> None:
         with pytest.raises(StorageFailed, match=r"journal/.* is missing"):
             await started(no_journal)
 
+        no_logs = SimDisk(volume=state.after_power_cut(random.Random(0)))
+        await no_logs.remove_tree("groups")
+        with pytest.raises(StorageFailed, match=r"groups/ is missing, with 1 logs\. .*never used"):
+            await started(no_logs)
+
         nothing_but_groups = SimDisk(volume=state.after_power_cut(random.Random(0)))
         await nothing_but_groups.remove_tree("journal")
         await nothing_but_groups.remove_tree("checkpoint")
@@ -343,6 +348,29 @@ def test_unknown_directories_are_left_alone_and_reported() -> None:
         assert any("00000000000000aa" in path for path in disk.files())
 
     run(work())
+
+
+def test_damage_that_is_found_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """By event: a replica that waits for a copy, a checkpoint that was passed over, and what
+    nobody made."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        await written(disk, groups=2)
+        await disk.remove_tree("groups/0000000000000001")
+        disk.put("groups/somebody's", b"file")
+        disk = disk.process_killed()
+        await (await started(disk)).stop()
+        disk.flip_bits(max(p for p in disk.files() if p.endswith(".checkpoint")), 40)
+        await (await started(disk.process_killed())).stop()
+
+    with caplog.at_level("INFO"):
+        run(work())
+    told = {record.message: record for record in caplog.records}
+    assert vars(told["replica_damaged"])["group"] == 1
+    assert vars(told["directory_unknown"])["path"] == "groups/somebody's"
+    assert "checkpoint/" in vars(told["checkpoint_damaged"])["reason"]
+    assert vars(told["store_recovered"])["groups"] == 2
 
 
 def test_interrupted_deletion_goes_on_after_a_crash() -> None:

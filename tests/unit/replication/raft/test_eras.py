@@ -127,6 +127,27 @@ def test_the_version_of_the_wish_is_kept() -> None:
     assert replica.membership == Membership(members([3]).voters, (), (), 7)
 
 
+def test_a_change_that_was_under_way_ends_with_the_recovery() -> None:
+    """The log holds a joint configuration that never committed; the survivors' takes its place, and
+    nothing is left to be ended."""
+    begin = members([1, 2, 3])
+    joint = Membership(members([3, 4, 5]).voters, begin.voters)
+    replica = RaftReplica(
+        THREE,
+        HardState(Term(2), None),
+        START,
+        LogPosition(Term(2), Offset(5)),
+        [(Term(2), Offset(0))],
+        [(Offset(0), begin), (Offset(3), joint)],
+    )
+    effects = replica.step(ForceMembership((THREE,)))
+    while writes := [e.write for e in effects if isinstance(e, PersistHardState | AppendControl)]:
+        effects = replica.step(WriteCompleted(writes[-1]))
+    assert replica.established
+    assert (replica.membership, replica.membership_committed) == (members([3]), True)
+    assert replica.commit_end == replica.end.end == 7
+
+
 def answers(replica: RaftReplica, message: AppendEntries) -> list[AppendEntriesResponse]:
     effects = replica.step(MessageReceived(message))
     sent = [e.message for e in effects if isinstance(e, Send)]

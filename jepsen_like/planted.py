@@ -116,14 +116,6 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         first_seed=10,
     ),
     PlantedBug(
-        "old-descriptors-after-an-install",
-        "a log that was replaced is read from its new files",
-        "streamlog.storage.install",
-        "await self._logs.resources.files.forget_directory(final)",
-        "pass",
-        first_seed=837,
-    ),
-    PlantedBug(
         "version-before-checksum",
         "nothing is believed of bytes that fail their check",
         "streamlog.storage.segment_scan",

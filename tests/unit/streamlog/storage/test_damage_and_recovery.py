@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.disk import DiskOperation, SimDisk
 from jepsen_like.sim.journal_proof import journal_files, proven_flushes
 from jepsen_like.sim.volume import Inode
-from replication.errors import StorageFailed
+from replication.errors import LogCorrupt, StorageFailed
 from replication.log import LogInstaller
 from replication.types import GroupId, LogPosition, Offset, Term
 from streamlog.storage.group_log import GroupLog
@@ -53,6 +53,45 @@ def test_a_copy_whose_end_was_interrupted_leaves_the_next_alone() -> None:
         await asyncio.sleep(0)
         giving_up.cancel()
         await asyncio.wait([giving_up])
+        await (await copied()).finish()
+        assert await content(log) == written
+        await store.stop()
+
+    run(work())
+
+
+def test_a_copy_is_read_from_its_own_files_after_one_that_could_not_be_read_back() -> None:
+    """What rots while a copy is put in place is not taken; the next copy replaces those files, and
+    is not read through descriptors of the old ones."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        append_values(log, 1, 1, [[random.Random(n).randbytes(3_000)] for n in range(5)])
+        await log.settled()
+        written = await content(log)
+
+        async def copied() -> LogInstaller:
+            installer = await log.begin_install(
+                log.start, log.creation.membership, log.log_state(Offset(0)), None
+            )
+            for *_, frame in written:
+                await installer.write(frame)
+            return installer
+
+        def rots(operation: DiskOperation) -> OSError | None:
+            if operation.kind == "rename" and operation.path.endswith(".installing"):
+                segments = [p for p in disk.files() if p.startswith(operation.path + "/")]
+                disk.flip_bits(next(p for p in segments if p.endswith(".segment")), 2_000)
+            return None
+
+        disk.faults.hook = rots
+        with pytest.raises(LogCorrupt):
+            await (await copied()).finish()
+        disk.faults.hook = None
         await (await copied()).finish()
         assert await content(log) == written
         await store.stop()

@@ -131,8 +131,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "state-machines-die-of-rot",
         "a replica waits for its log to be mended",
         "replication.runtime.applied",
-        "        except LogCorrupt:\n",
-        "        except ZeroDivisionError:\n",
+        "        except LogCorrupt:\n            # The log's owner",
+        "        except ZeroDivisionError:\n            # The log's owner",
         first_seed=529,
     ),
     PlantedBug(

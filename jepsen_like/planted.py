@@ -163,7 +163,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.broker.fetch",
         "end = group.commit_end\n            if cursor",
         "end = group.log.end.end\n            if cursor",
-        first_seed=2,
+        first_seed=158,
     ),
     PlantedBug(
         "new-segment-not-in-directory",

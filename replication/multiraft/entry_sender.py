@@ -1,8 +1,10 @@
 """A leader's entries on their way out: SendEntries carried out, and asked again when lost.
 
 Entries are read at once when they are at hand, else by a task that waits for the disk (a bounded
-number on the node, and for learners at the pace of `copy_rate`). A full queue towards a peer is waited for; a stream that is down is told to
-the core as "nothing was there", and the peer is probed when the stream stands again.
+number on the node). A learner that is behind the end of the log gets them at the pace of
+`copy_rate`, at hand or not: the network is everybody's. A full queue towards a peer is waited for; a
+stream that is down is told to the core as "nothing was there", and the peer is probed when the stream
+stands again.
 
 What was sent and not answered is watched by the node's retry round, so that a replica that was
 created late, or a message that was dropped, is asked again; a group whose peers answered
@@ -105,7 +107,10 @@ class EntrySender:
         group = self._group
         end = group.log.end.end
         try:
-            frames = group.log.read_nowait(effect.previous.end, end, effect.max_bytes)
+            if self._is_copied_to(effect):
+                frames = None
+            else:
+                frames = group.log.read_nowait(effect.previous.end, end, effect.max_bytes)
         except OffsetOutOfRange:
             self._trimmed(effect)
             return
@@ -120,6 +125,12 @@ class EntrySender:
         else:
             self._send(effect, node_id, frames)
 
+    def _is_copied_to(self, effect: SendEntries) -> bool:
+        """A learner lacks more than the entries that came in last."""
+        if self._group.membership.is_voter(effect.to):
+            return False
+        return not self._recent or effect.previous.end < self._recent[0][0]
+
     async def _read_later(
         self, effect: SendEntries, node_id: NodeId, term: Term, end: Offset
     ) -> None:
@@ -129,7 +140,7 @@ class EntrySender:
                 if not group.leads(term):
                     return
                 frames = await group.log.read(effect.previous.end, end, effect.max_bytes)
-            if not group.membership.is_voter(effect.to):
+            if self._is_copied_to(effect):
                 await group.node.copy_rate.take(len(frames))
         except OffsetOutOfRange:
             if group.leads(term):

@@ -1,7 +1,9 @@
 """Brings a group that this node leads to the members it shall have, one safe step at a time.
 
 1. Replicas that are missing come in as learners, which costs the group nothing.
-2. When those who shall vote have nearly everything, the voters change, by joint consensus.
+2. When those who shall vote have what the log had a second ago (`RecentEnds`), the voters change, by
+   joint consensus. A count of offsets would not do: a blank replica of a short log of large records
+   would vote at once, the group would wait for it, and it would be copied to as fast as it goes.
 3. A leader that shall not vote hands over first, so that nobody waits for an election: to a voter
    that stays, or, when none does, to a new one, after a change that keeps both.
 
@@ -12,6 +14,7 @@ wherever another stopped. The steps carry the version of the wish (`Membership.v
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +27,24 @@ from replication.types import Membership, NodeId, Offset, Replica, ReplicaId
 LAG_MAX: Final = 20_000
 """Offsets that a replica may lack to be voter or leader; a few batches in flight are less."""
 STEP_TIMEOUT_MS: Final = 10_000
+ROUNDS_REMEMBERED: Final = 5
+"""Of some 200 ms each: a replica that is no further behind than this follows as fast as the log
+grows, and what it lacks is a few batches in flight, and slow disks."""
+
+
+class RecentEnds:
+    """Where a leader's log ended in its last rounds.
+
+    Invariant: at most ROUNDS_REMEMBERED ends.
+    """
+
+    def __init__(self) -> None:
+        self._ends: deque[Offset] = deque(maxlen=ROUNDS_REMEMBERED)
+
+    def note(self, end: Offset) -> Offset:
+        """Another round; returns what a new replica must have to vote: the oldest end known."""
+        self._ends.append(end)
+        return self._ends[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +113,28 @@ def next_step(
 
 
 async def take_step(
-    group: ReplicatedGroup, target: Membership, live: Collection[NodeId], *, may_begin: bool = True
+    group: ReplicatedGroup,
+    target: Membership,
+    live: Collection[NodeId],
+    ends: RecentEnds,
+    *,
+    may_begin: bool = True,
 ) -> bool:
     """Take the next step towards `target`; True when it is reached and committed.
 
-    `may_begin`: replicas may be added, which makes them copy the log.
+    `ends`: the same in each round of a leader. `may_begin`: replicas may be added, which makes them
+    copy the log.
     Raises ReplicationError when the step was not taken: try again.
     """
     if group.role is not Role.LEADER or not group.established:
         return False
     progress, end = group.replica_progress(), group.log.end.end
+    enough = ends.note(end)
 
     def ready(replica: Replica) -> bool:
         match = progress.get(replica.replica_id, Offset(0))
-        return replica.node_id in live and end - match <= LAG_MAX
+        may_vote = match >= enough or group.membership.is_voter(replica.replica_id)
+        return replica.node_id in live and end - match <= LAG_MAX and may_vote
 
     step = next_step(group.membership, target, group.creation.local_replica_id, ready)
     try:

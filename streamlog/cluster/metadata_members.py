@@ -15,7 +15,7 @@ from replication.errors import ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.raft.effects import Role
 from replication.types import Membership, NodeId, Offset, Replica, Term
-from streamlog.cluster.membership_steps import take_step
+from streamlog.cluster.membership_steps import RecentEnds, take_step
 from streamlog.cluster.metadata.records import ControllersSet, NodeRegistered, NodeRemoved, Record
 from streamlog.cluster.metadata.state import MetadataState
 
@@ -93,10 +93,11 @@ class MetadataMembers:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            ends = RecentEnds()
             while self._state is not None and self._group.established:
                 target = wanted_members(self._state)
                 try:
-                    done = await take_step(self._group, target, self._host.live_nodes())
+                    done = await take_step(self._group, target, self._host.live_nodes(), ends)
                 except ReplicationError as error:
                     _log.info("metadata_members_postponed", extra={"reason": str(error)})
                     done = False

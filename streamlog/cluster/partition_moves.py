@@ -20,10 +20,10 @@ from typing import Final
 from replication.errors import ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.raft.effects import Role
-from replication.types import NodeId, Offset
+from replication.types import GroupId, NodeId, Offset
 from streamlog.cluster.forwarding import Forwarding
 from streamlog.cluster.intervals import gather_bounded
-from streamlog.cluster.membership_steps import take_step
+from streamlog.cluster.membership_steps import RecentEnds, take_step
 from streamlog.cluster.metadata.records import Record, SettledGroup, SettlePartitions
 from streamlog.cluster.metadata.state import MetadataState, Partition
 from streamlog.model.errors import StreamlogError
@@ -42,6 +42,8 @@ class PartitionMoves:
     def __init__(self, host: GroupHost, forwarding: Forwarding) -> None:
         self._host, self._forwarding = host, forwarding
         self._state: MetadataState | None = None
+        self._ends: dict[GroupId, RecentEnds] = {}
+        """Of the groups that move and were led here in the last round."""
         self._wake = asyncio.Event()
 
     def records_applied(
@@ -76,6 +78,10 @@ class PartitionMoves:
             and group.established
             for partition in (state.moving[group_id],)
         ]
+        self._ends = {
+            partition.group_id: self._ends.get(partition.group_id) or RecentEnds()
+            for partition, _ in led
+        }
         copying = 0
         steps = []
         for partition, group in led:
@@ -98,7 +104,8 @@ class PartitionMoves:
     ) -> SettledGroup | None:
         target = partition.membership()
         try:
-            if not await take_step(group, target, live, may_begin=may_begin):
+            ends = self._ends[partition.group_id]
+            if not await take_step(group, target, live, ends, may_begin=may_begin):
                 return None
         except ReplicationError as error:
             _log.info("move_postponed", extra={"group": partition.group_id, "reason": str(error)})

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
-from replication.types import DirectoryId, Membership, NodeId, Replica, ReplicaId
-from streamlog.cluster.membership_steps import Change, Done, HandOver, Step, Wait, next_step
+from replication.group import ReplicatedGroup
+from replication.raft.effects import Role
+from replication.types import DirectoryId, Membership, NodeId, Offset, Replica, ReplicaId
+from streamlog.cluster.membership_steps import (
+    ROUNDS_REMEMBERED,
+    Change,
+    Done,
+    HandOver,
+    RecentEnds,
+    Step,
+    Wait,
+    next_step,
+    take_step,
+)
 
 
 def replicas(*ids: int) -> tuple[Replica, ...]:
@@ -72,3 +87,53 @@ def test_the_next_step(
 ) -> None:
     """Replica 1 leads."""
     assert next_step(present, target, ReplicaId(1), lambda r: r.replica_id in ready) == step
+
+
+def test_what_a_new_replica_must_have() -> None:
+    """The end that the log had a second ago: at first, all of it; under steady writing it need not
+    have what came in meanwhile; a log that nobody writes to, all of it again."""
+    ends = RecentEnds()
+    assert ends.note(Offset(100)) == 100
+    under_load = [ends.note(Offset(100 + 10 * n)) for n in range(1, 10)]
+    assert under_load == [100] * (ROUNDS_REMEMBERED - 1) + [110, 120, 130, 140, 150]
+    for _ in range(ROUNDS_REMEMBERED):
+        last = ends.note(Offset(190))
+    assert last == 190
+
+
+async def test_a_blank_replica_does_not_vote() -> None:
+    """However short the log is: while it counted for the majority, nothing could be committed until
+    it was copied to. It comes in as a learner, and votes when it has the log."""
+    group = Led(members(1, version=0), end=50)
+    target, ends = members(1, 2, 3), RecentEnds()
+    live = {NodeId(n) for n in (1, 2, 3)}
+
+    async def step() -> Membership:
+        await take_step(cast("ReplicatedGroup", group), target, live, ends)
+        return group.membership
+
+    learners = members(1, learners=(2, 3))
+    assert await step() == learners
+    assert await step() == learners
+    group.progress = {ReplicaId(1): 50, ReplicaId(2): 50, ReplicaId(3): 49}
+    assert await step() == learners
+    group.progress[ReplicaId(3)] = 50
+    assert await step() == target
+
+
+class Led:
+    """The part of a group that its leader's steps look at; changes are committed at once."""
+
+    role, established = Role.LEADER, True
+    creation = SimpleNamespace(local_replica_id=ReplicaId(1))
+
+    def __init__(self, membership: Membership, end: int) -> None:
+        self.membership = membership
+        self.progress: dict[ReplicaId, int] = {}
+        self.log = SimpleNamespace(end=SimpleNamespace(end=Offset(end)))
+
+    def replica_progress(self) -> dict[ReplicaId, int]:
+        return self.progress
+
+    async def change_membership(self, to: Membership) -> None:
+        self.membership = to

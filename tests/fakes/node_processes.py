@@ -48,12 +48,14 @@ class NodeProcess:
         addresses: Sequence[str],
         *options: str,
         bootstrap: bool = True,
+        controllers: int | None = None,
     ) -> None:
+        """`controllers`: so many of the addresses are of controllers; default: all."""
         self.node_id = node_id
         self.address = addresses[node_id - 1]
         self.directory = directory / f"node-{node_id}"
         self.log = directory / f"node-{node_id}.log"
-        controllers = ",".join(f"{n}@{address}" for n, address in enumerate(addresses, 1))
+        voters = ",".join(f"{n}@{each}" for n, each in enumerate(addresses[:controllers], 1))
         self._command = [
             sys.executable,
             "-m",
@@ -62,7 +64,7 @@ class NodeProcess:
             f"--data-dir={self.directory}",
             f"--node-id={node_id}",
             f"--bind={self.address}",
-            f"--controllers={controllers}",
+            f"--controllers={voters}",
             *(["--bootstrap"] if bootstrap else []),
             "--log-format=json",
             "--journal-file-bytes=1048576",

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 SHOWN_MAX: Final = 2
 """Partitions that a line names."""
-ELSEWHERE_LOOKS: Final = 20
-"""A node that answers may know less than another; after so many looks it is somebody's change."""
+STALE_LOOKS: Final = 20
+"""A node that answers may know less than the one that took the change; after so many looks what
+differs is somebody else's change."""
 WATCH: Final = "the cluster goes on; watch it: streamlog partition moves --watch"
 
 
@@ -64,7 +65,7 @@ class Arrival:
                 del self._left[key]
                 continue
             self._elsewhere[key] = self._elsewhere.get(key, 0) + 1
-            if self._elsewhere[key] >= ELSEWHERE_LOOKS:
+            if self._elsewhere[key] >= STALE_LOOKS:
                 raise CommandFailed(
                     f"{topic}/{partition.partition} is on nodes {_listed(partition.replica_node_ids)}"
                     f" and not on {_listed(wish.node_ids)}: somebody else moved it meanwhile"
@@ -77,6 +78,7 @@ class Emptying:
     def __init__(self, admin: Admin, node_id: int) -> None:
         self._admin, self._node_id = admin, node_id
         self._first: int | None = None
+        self._taken_back = 0
 
     async def look(self) -> str | None:
         """What is left; None: the node holds nothing. Raises ClientError, CommandFailed (somebody
@@ -87,7 +89,13 @@ class Emptying:
         if node is None:
             return None
         if node.condition is not NodeCondition.DRAINING:
-            raise CommandFailed(f"node {self._node_id} is not drained any more: it was taken back")
+            self._taken_back += 1
+            if self._taken_back >= STALE_LOOKS:
+                raise CommandFailed(
+                    f"node {self._node_id} is not drained any more: it was taken back into service"
+                )
+            return "nothing has moved yet"
+        self._taken_back = 0
         held = await self._admin.drain_node(self._node_id, force=True, validate_only=True)
         if held == 0:
             return None

@@ -8,6 +8,7 @@ import typer
 
 from streamlog.cli.confirm import DryRun
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
+from streamlog.cli.operators.arrivals import STALE_LOOKS
 from streamlog.cli.operators.waiting import NODE_ID_MAX, Timeout, Wait, advised, wait_until
 from streamlog.cli.options import examples, whole_number
 from streamlog.cli.output import Output, OutputOption, say, show
@@ -33,16 +34,25 @@ def register(group: typer.Typer) -> None:
 class Voting:
     """Of the controllers that are wanted, on the metadata."""
 
-    def __init__(self, admin: Admin) -> None:
-        self._admin = admin
+    def __init__(self, admin: Admin, wanted: list[int]) -> None:
+        """`wanted`: ascending."""
+        self._admin, self._wanted = admin, wanted
+        self._others = 0
 
     async def look(self) -> str | None:
-        """What is left; None: those who shall vote do, and nobody else. Raises ClientError."""
+        """What is left; None: those who shall vote do, and nobody else. Raises ClientError,
+        CommandFailed (somebody else named others)."""
         cluster = await self._admin.describe_cluster()
-        wanted, voters = controllers_of(cluster), list(cluster.metadata_voter_node_ids)
-        if wanted == voters:
+        named, voters = controllers_of(cluster), list(cluster.metadata_voter_node_ids)
+        if self._wanted == named == voters:
             return None
-        return f"{_listed(wanted)} shall vote on the metadata, {_listed(voters)} do"
+        self._others = self._others + 1 if self._wanted != named else 0
+        if self._others >= STALE_LOOKS:
+            raise CommandFailed(
+                f"the controllers shall be {_listed(named)} and not {_listed(self._wanted)}:"
+                " somebody else named others meanwhile"
+            )
+        return f"{_listed(self._wanted)} shall vote on the metadata, {_listed(voters)} do"
 
 
 def controllers_of(cluster: ClusterDescription) -> list[int]:
@@ -91,7 +101,7 @@ def controllers(
                 await admin.set_controllers(wanted, validate_only=dry_run)
             if wait and not dry_run:
                 await wait_until(
-                    Voting(admin).look, timeout_s=timeout, afterwards="the cluster goes on"
+                    Voting(admin, wanted).look, timeout_s=timeout, afterwards="the cluster goes on"
                 )
 
     run(work(), target)

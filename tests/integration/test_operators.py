@@ -1,0 +1,278 @@
+"""Clusters of real processes change under load, by the commands that operators have: nodes and
+replicas come and go, and nothing that was acknowledged is lost, doubled or out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamlog.client import Admin, ClientError, Consumer, Producer, TopicPartition
+from tests.fakes.cli_shell import Shell
+from tests.fakes.node_processes import NodeProcess, free_addresses
+
+TOPIC, PARTITIONS = "rides", 4
+PAUSE_S = 0.02
+RESTART_TIMEOUT_S = "40"
+
+
+class Cluster:
+    """Node processes; the first of them are controllers from the beginning."""
+
+    def __init__(self, directory: Path, nodes: int, controllers: int, *options: str) -> None:
+        self.addresses = free_addresses(nodes)
+        self.nodes = {
+            n: NodeProcess(
+                directory,
+                n,
+                self.addresses,
+                *options,
+                bootstrap=n <= controllers,
+                controllers=controllers,
+            )
+            for n in range(1, nodes + 1)
+        }
+        self.shell = Shell(",".join(self.addresses), directory)
+
+    async def start(self, *node_ids: int) -> None:
+        """Start nodes and wait until they serve."""
+        for node_id in node_ids:
+            self.nodes[node_id].start()
+        for node_id in node_ids:
+            await asyncio.to_thread(self.nodes[node_id].until_healthy)
+
+    async def ok(self, *arguments: str) -> str:
+        """A command that must succeed; what it prints."""
+        return await asyncio.to_thread(self.shell.ok, *arguments)
+
+    async def asked(self, *arguments: str) -> Any:
+        """What a command tells programs."""
+        return json.loads(await self.ok(*arguments, "-o", "json"))
+
+    async def refused(self, *arguments: str) -> str:
+        """A command that must fail; what it says."""
+        done = await asyncio.to_thread(self.shell.run, *arguments)
+        assert done.returncode == 1, done
+        return done.stdout + done.stderr
+
+    async def replicas(self) -> list[tuple[int, ...]]:
+        """The nodes of each partition, the preferred leader first."""
+        async with Admin(self.addresses) as admin:
+            partitions = (await admin.describe_topic(TOPIC)).partitions
+        assert not any(partition.moving or partition.leaving_node_ids for partition in partitions)
+        return [partition.replica_node_ids for partition in partitions]
+
+    async def voters(self) -> list[int]:
+        """Nodes that vote on the metadata, which are those that shall."""
+        async with Admin(self.addresses) as admin:
+            cluster = await admin.describe_cluster()
+        voters = list(cluster.metadata_voter_node_ids)
+        assert voters == [node.node_id for node in cluster.nodes if node.controller]
+        return voters
+
+    async def nodes_are(self, **wanted: object) -> list[int]:
+        """Ids of the nodes that look like this."""
+        async with Admin(self.addresses) as admin:
+            nodes = (await admin.describe_cluster()).nodes
+        return [
+            node.node_id
+            for node in nodes
+            if all(getattr(node, name) == value for name, value in wanted.items())
+        ]
+
+    async def leads(self, node_id: int) -> int:
+        """How many partitions the node leads, as it says."""
+        async with Admin(self.addresses) as admin:
+            stored = await admin.describe_node(self.addresses[node_id - 1])
+        return [replica.role for replica in stored.replicas].count("leader")
+
+    async def create_topic(self, replicas: int) -> None:
+        """The topic that the load is on."""
+        async with Admin(self.addresses) as admin:
+            await admin.create_topic(TOPIC, partitions=PARTITIONS, replication_factor=replicas)
+
+    def kill(self) -> None:
+        """All of it."""
+        for node in self.nodes.values():
+            node.kill()
+
+
+class Load:
+    """Writes numbered records to each partition, one after the other, and reads all of them."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._addresses = addresses
+        self.acknowledged: list[list[int]] = [[] for _ in range(PARTITIONS)]
+        """Offsets by partition; the place in the list is the number of the record."""
+        self.read: list[list[tuple[int, int]]] = [[] for _ in range(PARTITIONS)]
+        """Offset and number, as they came."""
+        self.longest_wait_s = 0.0
+        self._enough = False
+
+    async def _write(self, producer: Producer, partition: int) -> None:
+        while not self._enough:
+            number, began_s = len(self.acknowledged[partition]), time.monotonic()
+            place = await producer.send(TOPIC, b"%d" % number, partition=partition)
+            self.acknowledged[partition].append(place.offset)
+            self.longest_wait_s = max(self.longest_wait_s, time.monotonic() - began_s)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _read(self, consumer: Consumer) -> None:
+        while not self._enough or self._unread():
+            for pair, records in (await consumer.getmany(timeout_ms=200)).items():
+                self.read[pair.partition] += [
+                    (record.offset, int(record.value or b"")) for record in records
+                ]
+
+    async def under_way(self) -> None:
+        """Returns when something was acknowledged on each partition."""
+        while not all(self.acknowledged):
+            await asyncio.sleep(0.05)
+
+    def _unread(self) -> bool:
+        return any(
+            acknowledged and (not read or read[-1][0] < acknowledged[-1])
+            for acknowledged, read in zip(self.acknowledged, self.read, strict=True)
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Around what is done to the cluster; afterwards everything is checked."""
+        async with Producer(self._addresses) as producer, Consumer(self._addresses) as consumer:
+            pairs = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+            consumer.assign(pairs, start="earliest")
+            work = [asyncio.ensure_future(self._read(consumer))]
+            work += [
+                asyncio.ensure_future(self._write(producer, number)) for number in range(PARTITIONS)
+            ]
+            try:
+                yield
+                self._enough = True
+                await asyncio.wait_for(asyncio.gather(*work), 30)
+            finally:
+                for task in work:
+                    task.cancel()
+        for acknowledged, read in zip(self.acknowledged, self.read, strict=True):
+            assert len(acknowledged) > 20
+            assert read == [(offset, number) for number, offset in enumerate(acknowledged)]
+
+
+async def test_a_cluster_grows_and_shrinks_while_it_serves(tmp_path: Path) -> None:
+    """From one controller and single replicas to five and three; partitions move to new nodes, a
+    node is drained and removed, and does not come back."""
+    cluster = Cluster(tmp_path, 5, 1)
+    load = Load(cluster.addresses[:2])
+    try:
+        await cluster.start(1, 2, 3)
+        await cluster.create_topic(replicas=1)
+        async with load.running():
+            await cluster.ok("cluster", "controllers", "1", "2", "3")
+            assert await cluster.voters() == [1, 2, 3]
+            assert "has 3 replicas" in await cluster.ok("topic", "alter", TOPIC, "-r", "3")
+            assert [sorted(nodes) for nodes in await cluster.replicas()] == [[1, 2, 3]] * PARTITIONS
+
+            await cluster.start(4, 5)
+            await cluster.ok("partition", "move", f"{TOPIC}/0:4,2,3", f"{TOPIC}/1:5,4,1")
+            assert (await cluster.replicas())[:2] == [(4, 2, 3), (5, 4, 1)]
+            await cluster.ok("cluster", "controllers", "1", "2", "3", "4", "5")
+            assert await cluster.voters() == [1, 2, 3, 4, 5]
+            assert "is a controller" in await cluster.refused("node", "remove", "3", "--yes")
+            await cluster.ok("cluster", "controllers", "4", "1", "2")
+            assert await cluster.voters() == [1, 2, 4]
+            assert "node drain 3" in await cluster.refused("node", "remove", "3", "--yes")
+            drained = await cluster.asked("node", "drain", "3")
+            assert (drained["replicas"], drained["given_away"]) == (0, 3)
+            assert all(3 not in nodes for nodes in await cluster.replicas())
+            await cluster.ok("node", "remove", "3", "--yes")
+            await asyncio.to_thread(cluster.nodes[3].stop)
+
+            await cluster.ok("cluster", "rebalance", "--yes")
+            plan = await cluster.asked("cluster", "rebalance")
+            assert plan == {"assignments": [], "carried_out": False}
+            held = [node for nodes in await cluster.replicas() for node in nodes]
+            assert [held.count(node) for node in (1, 2, 4, 5)] == [3, 3, 3, 3]
+        again = await asyncio.to_thread(cluster.nodes[3].run_to_its_end)
+        assert again.returncode != 0
+        assert "was removed from the cluster" in again.stderr + again.stdout
+        assert await cluster.nodes_are() == [1, 2, 4, 5]
+    finally:
+        cluster.kill()
+
+
+async def test_a_dead_node_is_replaced_and_the_others_are_restarted(tmp_path: Path) -> None:
+    """One that was killed is replaced by a new one; what was interrupted goes on when it is asked
+    for again. Then each node rests and is restarted, as a script does it, and what would cost a
+    majority is refused."""
+    cluster = Cluster(tmp_path, 4, 3)
+    load = Load(cluster.addresses[:3])
+    replace = ("node", "replace", "3", "--with", "4", "--yes")
+    try:
+        await cluster.start(1, 2, 3)
+        await cluster.create_topic(replicas=3)
+        async with load.running():
+            await load.under_way()
+            await asyncio.to_thread(cluster.nodes[3].kill)
+            assert "not registered; start it" in await cluster.refused(*replace)
+            await cluster.start(4)
+            while 3 in await cluster.nodes_are(live=True):
+                await asyncio.sleep(0.1)
+            assert "must not stop now" in await cluster.refused("node", "restart-check", "1")
+            interrupted = await asyncio.to_thread(cluster.shell.run, *replace, "--timeout", "0")
+            assert interrupted.returncode in {0, 1}, interrupted
+            assert (await cluster.asked(*replace))["steps"][-1].startswith("node 3 is removed")
+            assert await cluster.voters() == [1, 2, 4]
+            assert [sorted(nodes) for nodes in await cluster.replicas()] == [[1, 2, 4]] * PARTITIONS
+            assert await cluster.ok(*replace) == "node 3 is removed already\n"
+
+            for node_id, other in ((1, 2), (2, 4), (4, 1)):
+                check = ("node", "restart-check", str(node_id), "--timeout", RESTART_TIMEOUT_S)
+                await cluster.ok(*check)
+                await cluster.ok("node", "maintenance", str(node_id), "on")
+                assert await cluster.leads(node_id) == 0
+                async with Admin(cluster.addresses) as admin:
+                    with pytest.raises(ClientError, match="MAJORITY_AT_RISK"):
+                        await admin.begin_maintenance(other)
+                assert await asyncio.to_thread(cluster.nodes[node_id].stop) == 0
+                await cluster.start(node_id)
+                await cluster.ok("node", "maintenance", str(node_id), "off")
+        assert await cluster.voters() == [1, 2, 4]
+        assert await cluster.nodes_are(live=True, condition="active") == [1, 2, 4]
+    finally:
+        cluster.kill()
+
+
+async def test_a_copy_takes_its_time(tmp_path: Path) -> None:
+    """No faster than move.bytes.per.second, although the machine could; the way is told, and who
+    does not wait for it learns how to watch."""
+    rate, records, record_bytes = 1_000_000, 60, 100_000
+    cluster = Cluster(tmp_path, 2, 1, f"--move-bytes-per-second={rate}")
+    try:
+        await cluster.start(1, 2)
+        async with Admin(cluster.addresses) as admin:
+            await admin.create_topic("big", partitions=1, replication_factor=1)
+        async with Producer(cluster.addresses) as producer:
+            for _ in range(records):
+                await producer.send("big", os.urandom(record_bytes))
+        await asyncio.to_thread(cluster.nodes[1].stop)  # What is in memory costs the disk nothing.
+        await cluster.start(1)
+        began_s = time.monotonic()
+        await cluster.ok("topic", "alter", "big", "-r", "2", "--no-wait")
+        moves = await cluster.asked("partition", "moves")
+        assert [(each["topic"], each["partition"]) for each in moves] == [("big", 0)]
+        assert moves[0]["copies"][0]["end"] < moves[0]["end"]
+        waiting = await cluster.refused("topic", "alter", "big", "-r", "2", "--timeout", "0")
+        assert "streamlog partition moves" in waiting
+        await cluster.ok("topic", "alter", "big", "-r", "2")
+        took_s = time.monotonic() - began_s
+        copied = records * record_bytes
+        piece = 1 << 20
+        assert took_s >= (copied - piece) / rate - 0.1
+    finally:
+        cluster.kill()

@@ -340,8 +340,13 @@ class RaftReplica(ReadableReplica):
 
     def _log_installed(self, event: LogInstalled) -> None:
         invariant(self._leadership is None, "a leader's log was replaced", event=event)
+        state = self._state
         terms = TermTable(event.start, event.end, event.terms)
-        self._state.replace_log(terms, event.memberships, event.log_starts)
+        forgot = state.needs_install
+        state.replace_log(terms, event.memberships, event.log_starts)
+        if forgot and state.vote is None and state.leader is not None:
+            # It may have voted in this term and forgotten it with its log: not a second time.
+            state.persist(state.term, state.leader)
 
     def _log_released(self, event: LogReleased) -> None:
         self._state.release(event.start.end)

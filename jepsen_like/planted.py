@@ -116,26 +116,6 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         first_seed=10,
     ),
     PlantedBug(
-        "version-before-checksum",
-        "nothing is believed of bytes that fail their check",
-        "streamlog.storage.segment_scan",
-        "            check_frame(frame, 0, header)  # a version is believed only of bytes that are sound\n"
-        "            if header.format_and_flags & VERSION_MASK > FORMAT_VERSION:\n"
-        "                raise UnknownVersion(path, header.format_and_flags & VERSION_MASK, FORMAT_VERSION)\n",
-        "            if header.format_and_flags & VERSION_MASK > FORMAT_VERSION:\n"
-        "                raise UnknownVersion(path, header.format_and_flags & VERSION_MASK, FORMAT_VERSION)\n"
-        "            check_frame(frame, 0, header)\n",
-        first_seed=523,
-    ),
-    PlantedBug(
-        "state-machines-die-of-rot",
-        "a replica waits for its log to be mended",
-        "replication.runtime.applied",
-        "        except LogCorrupt:\n            # The log's owner",
-        "        except ZeroDivisionError:\n            # The log's owner",
-        first_seed=529,
-    ),
-    PlantedBug(
         "no-deduplication",
         "a retry of an idempotent producer is stored once",
         "streamlog.storage.log_state",

@@ -134,6 +134,7 @@ class AppliedState(Generic[State, Record]):
                 if not self._group.log.needs_install:
                     raise
                 await self._woken()  # a copy of the log is on its way, and brings another
+                self._replaced = True
             return
         if generation != self._replacements:
             return  # Replaced again meanwhile: `_replaced` is set, the loop comes back.

@@ -290,6 +290,11 @@ class MultiRaft:
         return self._node.counters
 
     @property
+    def copied_bytes(self) -> int:
+        """What was copied to replicas that did not vote yet, since the start."""
+        return self._node.copy_rate.copied_bytes
+
+    @property
     def budget(self) -> NodeBudget:
         """Bytes that the groups hold in memory, and their bounds."""
         return self._node.budget

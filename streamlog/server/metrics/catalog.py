@@ -454,6 +454,13 @@ SECTIONS: Final[tuple[tuple[str, tuple[MetricInfo, ...]], ...]] = (
                 "Grows in normal work: retention removes what slow replicas still need.",
             ),
             MetricInfo(
+                "streamlog_replication_copied_bytes_total",
+                _C,
+                "Bytes that this node copied to new replicas on other nodes, before they voted.",
+                "Its rate stays below move.bytes.per.second; stands still while partitions move:"
+                " `streamlog partition moves` names what they wait for.",
+            ),
+            MetricInfo(
                 "streamlog_replication_dropped_messages_total",
                 _C,
                 "Messages for replicas that are not on this node.",
@@ -499,6 +506,21 @@ SECTIONS: Final[tuple[tuple[str, tuple[MetricInfo, ...]], ...]] = (
                 _G,
                 "Nodes that were heard of within the failure detection time, this one included.",
                 "Below streamlog_cluster_nodes: nodes are down or cut off.",
+            ),
+            MetricInfo(
+                "streamlog_cluster_node_conditions",
+                _G,
+                "Registered nodes by what operators want of them: active, maintenance, draining.",
+                "maintenance or draining for days: somebody forgot a node; see"
+                " `streamlog node list`.",
+                ("condition",),
+            ),
+            MetricInfo(
+                "streamlog_cluster_moving_partitions",
+                _G,
+                "Partitions of the cluster that are on their way to other nodes.",
+                "Does not fall: `streamlog partition moves` says how far each is, and whether it"
+                " has a leader.",
             ),
             MetricInfo(
                 "streamlog_cluster_topics",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, NodeId
 from streamlog.broker.counters import BrokerCounters
+from streamlog.cluster.metadata.state import NodeCondition
 from streamlog.cluster.view import ClusterView
 from streamlog.model.settings.node import NodeConfig
 from streamlog.model.version import VERSION
@@ -188,6 +189,7 @@ def _sample_replication(samples: Samples, member: Member) -> None:
         ("streamlog_elections_won_total", counters.elections_won),
         ("streamlog_leaderships_lost_total", counters.leaderships_lost),
         ("streamlog_replication_installs_total", counters.installs_received),
+        ("streamlog_replication_copied_bytes_total", groups.copied_bytes),
         ("streamlog_replication_dropped_messages_total", groups.dropped_messages),
     ):
         samples.number(name, value)
@@ -204,4 +206,13 @@ def _sample_cluster(samples: Samples, member: Member, node_id: NodeId) -> None:
     samples.number("streamlog_cluster_nodes", len(view.nodes()))
     known = {node_id: None, **dict.fromkeys(view.other_nodes())}
     samples.number("streamlog_cluster_live_nodes", sum(node in live for node in known))
+    conditions = [node.condition for node in view.nodes()]
+    for condition in NodeCondition:
+        samples.number(
+            "streamlog_cluster_node_conditions",
+            conditions.count(condition),
+            condition.name.lower(),
+        )
+    state = view.state
+    samples.number("streamlog_cluster_moving_partitions", len(state.moving) if state else 0)
     samples.number("streamlog_cluster_topics", len(view.topics()))

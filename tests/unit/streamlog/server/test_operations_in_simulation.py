@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,8 @@ from replication.types import NodeId
 from streamlog.client.consumer import Consumer
 from streamlog.client.errors import NotReady
 from streamlog.client.producer import Producer
+from streamlog.cluster.metadata.state import NodeCondition
+from streamlog.cluster.operations import Operations as ClusterOperations
 from streamlog.server.metrics import survey
 from streamlog.server.metrics.catalog import METRICS
 from streamlog.server.node import Node, build_node
@@ -32,6 +34,7 @@ from streamlog.server.operations import Answer, Operations
 
 PATIENCE_S = 60.0
 TOPIC, PARTITIONS, RECORDS = "orders", 4, 500
+CONDITIONS = "streamlog_cluster_node_conditions"
 
 
 class World:
@@ -298,3 +301,43 @@ def test_a_node_that_stops_says_so_before_it_hands_over(world: World) -> None:
     assert ["the node is stopping"] in [reasons for _, reasons, _ in seen]
     first = next(entry for entry in seen if entry[0] == 503)
     assert first == (503, ["the node is stopping"], True)
+
+
+def test_what_operators_wish_and_what_follows_is_told(world: World) -> None:
+    """A node in maintenance, partitions that are on their way, and what the leaders copied for
+    them; every node tells the same of the wishes."""
+
+    def ask(of: Callable[[ClusterOperations], Coroutine[Any, Any, object]]) -> None:
+        life, member = world.sim_node(1).life, world.node(1).member
+        assert life is not None
+        assert member is not None
+        task = life.loop.create_task(of(member.cluster.operations))
+        world.scheduler.complete(task, PATIENCE_S)
+
+    ask(lambda operations: operations.set_replication_factor(TOPIC, 1))
+    world.run(5.0)
+    world.write(RECORDS, size_bytes=1_000)
+    # What a leader appended itself since it began is not copied, but sent as it is to all.
+    for number in (1, 2, 3):
+        world.cluster.kill(world.sim_node(number), power_cut=False)
+    world.run(1.0)
+    for number in (1, 2, 3):
+        world.cluster.start(world.sim_node(number))
+    world.until_ready()
+    ask(
+        lambda operations: operations.set_condition(
+            NodeId(3), NodeCondition.MAINTENANCE, force=True
+        )
+    )
+    ask(lambda operations: operations.set_replication_factor(TOPIC, 2))
+    assert world.metrics(1)["streamlog_cluster_moving_partitions",] == PARTITIONS
+    world.run(5.0)
+    copied = 0.0
+    for number in (1, 2, 3):
+        metrics = world.metrics(number)
+        assert metrics["streamlog_cluster_moving_partitions",] == 0
+        conditions = {key[1]: value for key, value in metrics.items() if key[0] == CONDITIONS}
+        assert conditions == {"active": 2, "maintenance": 1, "draining": 0}
+        copied += metrics["streamlog_replication_copied_bytes_total",]
+    # One thousand random bytes, again and again, compressed, from one replica to another.
+    assert copied > PARTITIONS * 1_000

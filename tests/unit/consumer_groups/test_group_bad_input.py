@@ -242,7 +242,10 @@ def many_topics(patch: pytest.MonkeyPatch, bench: GroupBench) -> Act:
 
 
 def many_partitions(_: pytest.MonkeyPatch, bench: GroupBench) -> Act:
-    bench.catalog = catalog(orders=10_000, clicks=10_001)
+    bench.catalog = catalog(orders=10_000, clicks=10_000)
+    bench.join(A, "orders", "clicks")
+    bench.leave(A)
+    bench.catalog = catalog(2, orders=10_000, clicks=10_001)
     bench.join(A)
     return lambda: bench.join(B, "orders", "clicks")
 

@@ -103,7 +103,7 @@ def test_being_slow_is_no_reason_unless_the_operator_says_so() -> None:
         deadlines.progressed(NAME, B, 9_000.0)
         deadlines.heard(NAME, A, 9_000.0)
     assert patient.due(10_000.0, WALL_MS) == []
-    assert patient.stalled(10_000.0, 5_000.0) == [(NAME, A, 10_000.0)]
+    assert patient.stalled(10_000.0, 10_000.0) == [(NAME, A, 10_000.0)]
     assert causes(strict.due(10_000.0, WALL_MS)) == [(A, ExpiryCause.NO_PROGRESS)]
 
 

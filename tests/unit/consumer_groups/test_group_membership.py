@@ -290,6 +290,31 @@ def test_most_votes_choose_the_assignor() -> None:
     assert bench.group.assignor == "range"
 
 
+def test_another_vote_is_heard() -> None:
+    """Of a member that is there, and of a static one that returns; the same vote moves nothing."""
+    bench = GroupBench()
+    bench.join(A, instance="one")
+    bench.join(A, instance="one", assignor="range")
+    assert bench.group.assignor == "range"
+    epoch = bench.group.epoch
+    bench.join(A, instance="one", assignor="range")
+    assert bench.group.epoch == epoch
+    bench.join(B, instance="one", assignor="sticky")
+    assert bench.group.assignor == "sticky"
+
+
+def test_a_target_names_only_members_for_whom_it_changed() -> None:
+    """Ten members, a newcomer takes one partition from one of them: two are named."""
+    bench = GroupBench()
+    bench.catalog = catalog(orders=12)
+    bench.settled(*(MemberId(f"m{n:02}") for n in range(10)))
+    size = len(bench.log.log)
+    bench.join(MemberId("new"))
+    written = [bench.log.machine.decode(data) for data in bench.log.log[size:]]
+    (target,) = [record for record in written if isinstance(record, TargetAssigned)]
+    assert len(target.changes) == 2
+
+
 def test_only_the_newest_causes_are_remembered() -> None:
     """At most RECENT_REBALANCES_MAX, the newest last, with whom they are about."""
     bench = GroupBench().settled(A)

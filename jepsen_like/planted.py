@@ -113,7 +113,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.storage.segment_reader",
         "        self._resources.damage.report(\n            DamagedRange(",
         "        str(\n            DamagedRange(",
-        first_seed=10,
+        first_seed=208,
     ),
     PlantedBug(
         "no-deduplication",
@@ -128,7 +128,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.broker.partition",
         "self._when_committed(seen.last_offset + 1),",
         "None,",
-        first_seed=119,
+        first_seed=95,
     ),
     PlantedBug(
         "acks-before-commit",
@@ -283,6 +283,22 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         '            await self._disk.sync_directory("")\n',
         "            pass\n",
         workload="groups",
+    ),
+    PlantedBug(
+        "left-replicas-deleted-at-once",
+        "a replica that is left behind is deleted only when its group has come to the others",
+        "streamlog.cluster.local_replicas",
+        "return any(each.replica_id == own for each in (*partition.replicas, *partition.leaving))",
+        "return any(each.replica_id == own for each in partition.replicas)",
+        first_seed=0,
+    ),
+    PlantedBug(
+        "replica-ids-reused",
+        "a replica that comes back to a node is another one: what the first promised is not its",
+        "streamlog.cluster.metadata.moves",
+        "known = Replica(ReplicaId(next_id), node_id, state.nodes[node_id].directory_id)",
+        "known = Replica(ReplicaId(node_id), node_id, state.nodes[node_id].directory_id)",
+        first_seed=0,
     ),
 )
 

@@ -309,13 +309,13 @@ class SimCluster:
 
 
 def node_config(options: SimOptions, number: int) -> NodeConfig:
-    """The configuration of one node; every node is a controller."""
-    controllers = tuple((n, f"node{n}:{PORT}") for n in range(1, options.nodes + 1))
+    """The configuration of one node."""
+    controllers = tuple((n, f"node{n}:{PORT}") for n in range(1, options.controllers + 1))
     return NodeConfig(
         node_id=number,
         bind=f"node{number}:{PORT}",
         controllers=controllers,
-        bootstrap=True,
+        bootstrap=number <= options.controllers,
         insecure=True,
         heartbeat_interval_ms=options.heartbeat_interval_ms,
         election_timeout_ms=options.election_timeout_ms,

@@ -6,6 +6,7 @@
 | of the network | `network_faults` |
 | of disks and clocks, told by errors and delays | `machine_faults` |
 | of what is stored, told by nobody | `rot` |
+| of operators | `membership_faults` |
 
 Each fault is a function that strikes and returns what heals it. They overlap freely; at the end
 everything is healed and every node runs, so that the cluster must come back.
@@ -22,6 +23,7 @@ from jepsen_like.sim.fabric import Fabric
 from jepsen_like.sim.fault import Heal, Strike
 from jepsen_like.sim.invariants import Invariants
 from jepsen_like.sim.machine_faults import MachineFaults
+from jepsen_like.sim.membership_faults import MembershipFaults
 from jepsen_like.sim.network_faults import NetworkFaults
 from jepsen_like.sim.options import FAULTS, SimOptions
 from jepsen_like.sim.process_faults import ProcessFaults
@@ -54,6 +56,7 @@ class Nemesis:
         self._open: dict[int, Heal] = {}
         self._active = False
         self.rot = Rot(scheduler, cluster, options, trace)
+        self.membership = MembershipFaults(cluster, options, trace)
         self._processes = ProcessFaults(scheduler, cluster, invariants, trace)
         hosts = [node.host for node in cluster.nodes.values()]
         self._faults: dict[str, Strike] = {
@@ -61,6 +64,7 @@ class Nemesis:
             **NetworkFaults(fabric, hosts, options, trace).faults(),
             **MachineFaults(cluster, trace).faults(),
             **self.rot.faults(),
+            **self.membership.faults(),
         }
 
     def start(self) -> None:

@@ -48,6 +48,11 @@ FAULTS: Final = (
     "restart one",
     "rolling restart",
     "hand over",
+    "move partition",
+    "change factor",
+    "drain one",
+    "maintenance",
+    "other controllers",
 )
 """Names of what a nemesis does; see `nemesis`."""
 
@@ -58,6 +63,8 @@ class SimOptions:
 
     seed: int
     nodes: int
+    controllers: int
+    """Of the nodes, how many found the cluster; the others join it."""
     partitions: int
     replication_factor: int
     faults: tuple[str, ...]
@@ -132,13 +139,14 @@ class _Draw:
 def draw_options(seed: int) -> SimOptions:
     """The options of a seed."""
     draw = _Draw(seed)
-    nodes = draw.one("nodes", [1, 3, 3, 3, 3, 5])
+    nodes = draw.one("nodes", [1, 3, 3, 4, 4, 5])
     heartbeat_ms = draw.one("heartbeat", [30, 50, 100])
     load_ms = draw.one("load", [8_000.0, 12_000.0])
     records = draw.one("records", [200, 300, 400])
     return SimOptions(
         seed=seed,
         nodes=nodes,
+        controllers=min(nodes, draw.one("controllers", [3, 5])),
         partitions=draw.one("partitions", [1, 2, 3]),
         replication_factor=min(nodes, 3),
         faults=_draw_faults(draw, nodes),
@@ -167,24 +175,27 @@ def draw_options(seed: int) -> SimOptions:
 def _draw_faults(draw: _Draw, nodes: int) -> tuple[str, ...]:
     if draw.source("no faults").random() < 0.05:
         return ()
-    possible = [fault for fault in FAULTS if nodes > 1 or fault not in _NEEDS_PEERS]
+    possible = [fault for fault in FAULTS if nodes >= _NODES_NEEDED.get(fault, 1)]
     count = min(draw.one("kinds of faults", [1, 2, 4, 8, len(possible)]), len(possible))
     ranks = {fault: draw.source(f"fault {fault}").random() for fault in possible}
     chosen = sorted(possible, key=lambda fault: ranks[fault])[:count]
     return tuple(fault for fault in FAULTS if fault in chosen)
 
 
-_NEEDS_PEERS: Final = frozenset(
-    {
-        "power cut leader",
-        "power cut majority",
-        "isolate one",
-        "split majority",
-        "one-way",
-        "ring",
-        *ROT,
-        "rolling restart",
-        "hand over",
-    }
-)
-"""Without others there is nobody to cut off, to hand over to, or to mend from."""
+_NODES_NEEDED: Final = {
+    "power cut leader": 3,
+    "power cut majority": 3,
+    "isolate one": 3,
+    "split majority": 3,
+    "one-way": 3,
+    "ring": 3,
+    **dict.fromkeys(ROT, 3),
+    "rolling restart": 3,
+    "hand over": 3,
+    "maintenance": 3,
+    "move partition": 4,
+    "change factor": 4,
+    "drain one": 4,
+    "other controllers": 4,
+}
+"""Without others there is nobody to cut off, to hand over to, to mend from or to move to."""

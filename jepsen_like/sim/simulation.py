@@ -7,6 +7,7 @@
 | heal | every partition took a record; that must be within 10 s |
 | finish | producers have heard of everything they sent |
 | drain | a reader has read every partition to its end |
+| rest | nothing moves between nodes any more |
 | settle | replicas have the same committed end |
 
 Then the checkers look at the history. Nothing but the seed (and the code) decides what happens.
@@ -43,6 +44,7 @@ FINISH_WITHIN_S: Final = 90.0
 DRAIN_WITHIN_S: Final = 60.0
 SETTLE_WITHIN_S: Final = 20.0
 START_STAGGER_S: Final = 0.3
+REST_WITHIN_S: Final = 60.0
 SETTLE_POLL_S: Final = 0.1
 MENDED_WITHIN_S: Final = 60.0
 
@@ -143,6 +145,7 @@ class Simulation:
             self._complete("finish", task, FINISH_WITHIN_S)
         self._complete("drain", self.workload.drain(), DRAIN_WITHIN_S)
         self._mend()
+        self._rest()
         self._settle()
         record_replicas(scheduler, self.cluster, self.recorder)
         self.invariants.settle()
@@ -186,6 +189,28 @@ class Simulation:
             if scheduler.now >= deadline:
                 damage = list(member.store.damage.open.values()) if member is not None else "down"
                 raise StepFailed(f"not mended within {MENDED_WITHIN_S:.0f} s: {damage}")
+            scheduler.run(scheduler.now + SETTLE_POLL_S)
+
+    def _rest(self) -> None:
+        """Nothing moves between nodes any more."""
+        scheduler, membership = self.scheduler, self.nemesis.membership
+        deadline = scheduler.now + REST_WITHIN_S
+        while True:
+            serving = [node for node in self.cluster.members() if node.is_serving]
+            for node in serving[:1]:
+                life = node.life
+                assert life is not None
+                task = life.loop.create_task(membership.bring_to_rest(node))
+                scheduler.run(
+                    deadline,
+                    lambda task=task, node=node, life=life: (  # type: ignore[misc]
+                        task.done() or node.life is not life
+                    ),
+                )
+                if task.done() and task.result():
+                    return
+            if scheduler.now >= deadline:
+                raise StepFailed(f"partitions move still after {REST_WITHIN_S:.0f} s")
             scheduler.run(scheduler.now + SETTLE_POLL_S)
 
     def _settle(self) -> None:

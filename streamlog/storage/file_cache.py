@@ -101,8 +101,9 @@ class FileCache:
             await self._close(entry)
 
     async def forget_directory(self, directory: str) -> None:
-        """The files of a directory are about to be removed or replaced."""
-        for path in [p for p in self._entries if p.startswith(f"{directory}/")]:
+        """The files of a directory are about to be removed or replaced, or were."""
+        known = dict.fromkeys((*self._entries, *self._opening))
+        for path in [path for path in known if path.startswith(f"{directory}/")]:
             await self.forget(path)
 
     async def close(self) -> None:

@@ -367,6 +367,10 @@ class NodeStore:
         try:
             await self._disk.remove_tree(group_directory(group_id))
             await self._disk.sync_directory("groups")
+            # Who was reading may have opened a file after the log was closed; another replica of
+            # the group may come, and make files of the same names.
+            files = self.segment_logs.resources.files
+            await files.forget_directory(group_directory(group_id))
         except OSError as error:
             self.fail(StorageFailed(f"removing group {group_id}", str(error)))
             return

@@ -17,7 +17,7 @@ ALL = tuple(fault for fault in FAULTS if fault != "power cut leader")
 
 def three(seed: int, faults: tuple[str, ...] = ALL) -> SimOptions:
     """Three nodes under many faults."""
-    drawn = replace(draw_options(seed), nodes=3, replication_factor=3, faults=faults)
+    drawn = replace(draw_options(seed), nodes=3, controllers=3, replication_factor=3, faults=faults)
     return replace(drawn, fault_pause_ms=(0.0, 200.0), fault_length_ms=(20.0, 100.0))
 
 
@@ -83,7 +83,7 @@ def test_a_rolling_restart_gives_every_node_one_more_life() -> None:
 
 def _damaged(seed: int) -> Outcome:
     """A run in which everything that is stored on one node rots, and nothing else happens."""
-    drawn = replace(draw_options(seed), nodes=3, replication_factor=3, faults=ROT)
+    drawn = replace(draw_options(seed), nodes=3, controllers=3, replication_factor=3, faults=ROT)
     options = replace(drawn, fault_pause_ms=(0.0, 200.0), snapshot_records=10)
     return simulate(seed, Narrowing(load_ms=4_000).apply(options))
 
@@ -105,7 +105,7 @@ def test_whatever_rots_on_one_node_nothing_is_lost() -> None:
 def test_a_damaged_snapshot_is_copied_from_a_peer() -> None:
     """The node waits for another one and goes on."""
     faults = ("snapshot rot", "kill one", "hand over")
-    drawn = replace(draw_options(1), nodes=3, replication_factor=3, faults=faults)
+    drawn = replace(draw_options(1), nodes=3, controllers=3, replication_factor=3, faults=faults)
     options = replace(drawn, fault_pause_ms=(0.0, 400.0), snapshot_records=10)
     outcome = simulate(1, Narrowing(load_ms=6_000).apply(options))
     assert outcome.violations == []

@@ -1,0 +1,142 @@
+"""What operators do while everything else goes wrong: partitions move, nodes are drained or rest,
+controllers and replication factors change.
+
+Every request goes through some node's own operations, and may be refused or get lost. What is asked
+for never costs a partition its third replica, so that the damage to one node stays a minority's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from jepsen_like.sim.cluster import SimCluster, SimNode
+from jepsen_like.sim.fault import Heal, Strike
+from jepsen_like.sim.options import SimOptions
+from jepsen_like.sim.trace import Trace
+from jepsen_like.sim.workload import TOPIC
+from replication.types import NodeId
+from streamlog.cluster.metadata.records import Assignment
+from streamlog.cluster.metadata.state import MetadataState, NodeCondition
+from streamlog.cluster.operations import Operations
+from streamlog.model.errors import StreamlogError
+
+CONTROLLERS: Final = 3
+
+Request = Callable[[Operations], Awaitable[object]]
+
+
+class MembershipFaults:
+    """Strikes by asking for changes; and brings everything to rest in the end."""
+
+    def __init__(self, cluster: SimCluster, options: SimOptions, trace: Trace) -> None:
+        self._cluster, self._options, self._trace = cluster, options, trace
+
+    def faults(self) -> dict[str, Strike]:
+        """By name."""
+        return {
+            "move partition": self._move,
+            "change factor": self._resize,
+            "drain one": lambda rng: self._withdraw(rng, NodeCondition.DRAINING),
+            "maintenance": lambda rng: self._withdraw(rng, NodeCondition.MAINTENANCE),
+            "other controllers": self._vote,
+        }
+
+    def _move(self, rng: random.Random) -> Heal | None:
+        number = rng.randrange(self._options.partitions)
+        nodes = rng.sample(sorted(self._cluster.nodes), self._options.replication_factor)
+        wish = Assignment(TOPIC, number, tuple(nodes))
+        return self._ask(rng, f"{number} to {nodes}", lambda to: to.move_partitions([wish]))
+
+    def _resize(self, rng: random.Random) -> Heal | None:
+        factor = rng.randint(self._options.replication_factor, len(self._cluster.nodes))
+        return self._ask(
+            rng, f"factor {factor}", lambda to: to.set_replication_factor(TOPIC, factor)
+        )
+
+    def _withdraw(self, rng: random.Random, condition: NodeCondition) -> Heal | None:
+        node_id = rng.choice(sorted(self._cluster.nodes))
+        asked = self._ask(
+            rng, f"{condition.name} {node_id}", lambda to: to.set_condition(node_id, condition)
+        )
+        if asked is None:
+            return None
+
+        def heal() -> None:
+            self._ask(
+                rng, f"ACTIVE {node_id}", lambda to: to.set_condition(node_id, NodeCondition.ACTIVE)
+            )
+
+        return heal
+
+    def _vote(self, rng: random.Random) -> Heal | None:
+        wanted = sorted(rng.sample(sorted(self._cluster.nodes), CONTROLLERS))
+        return self._ask(rng, f"controllers {wanted}", lambda to: to.set_controllers(wanted))
+
+    def _ask(self, rng: random.Random, what: str, request: Request) -> Heal | None:
+        """Ask some node; nobody waits for the answer. None: no node serves."""
+        serving = [node for node in self._cluster.running() if _operations(node) is not None]
+        if not serving:
+            return None
+        node = rng.choice(serving)
+        operations = _operations(node)
+        assert operations is not None
+        assert node.life is not None
+        node.life.loop.create_task(self._send(node, what, operations, request))
+        return lambda: None
+
+    async def _send(
+        self, node: SimNode, what: str, operations: Operations, request: Request
+    ) -> None:
+        try:
+            await request(operations)
+        except StreamlogError as error:
+            self._trace.add(f"node {node.node_id}", f"refused {what}: {error}")
+        else:
+            self._trace.add(f"node {node.node_id}", f"took {what}")
+
+    async def bring_to_rest(self, node: SimNode) -> bool:
+        """As a careful operator, through a node that serves: everything back into service, nothing
+        on its way to nodes that are down for good. True when nothing moves any more."""
+        operations = _operations(node)
+        if operations is None or node.life is None:
+            return False
+        member = node.life.node.member
+        state = None if member is None else member.cluster.view.state
+        if state is None:
+            return False
+        retired = [each.node_id for each in self._cluster.nodes.values() if each.retired]
+        try:
+            return await self._bring_to_rest(operations, state, retired)
+        except StreamlogError as error:
+            self._trace.add("operator", f"tries again: {error}")
+            return False
+
+    async def _bring_to_rest(
+        self, operations: Operations, state: MetadataState, retired: list[NodeId]
+    ) -> bool:
+        for node in state.nodes.values():
+            if node.condition is not NodeCondition.ACTIVE and node.node_id not in retired:
+                await operations.set_condition(node.node_id, NodeCondition.ACTIVE)
+                return False
+        stuck = [
+            partition
+            for partition in state.moving.values()
+            if any(node_id in retired for node_id in partition.node_ids)
+        ]
+        for partition in stuck:
+            topic = state.topics[partition.topic_id].name
+            kept = [node_id for node_id in partition.node_ids if node_id not in retired]
+            spare = [n for n in sorted(state.nodes) if n not in retired and n not in kept]
+            nodes = (*kept, *spare)[: len(partition.node_ids)]
+            await operations.move_partitions([Assignment(topic, partition.number, nodes)])
+        return not stuck and not state.moving
+
+
+def _operations(node: SimNode) -> Operations | None:
+    """Of a node that serves."""
+    if not node.is_serving or node.life is None:
+        return None
+    member = node.life.node.member
+    return None if member is None else member.cluster.operations

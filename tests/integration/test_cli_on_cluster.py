@@ -169,7 +169,7 @@ def test_the_cluster_is_shown(shell: Shell) -> None:
     assert all(node["live"] for node in status["nodes"])
     assert status["leaderless_partitions"] == 0
     nodes = shell.ok("cluster", "nodes").splitlines()
-    assert nodes[0].split() == ["node", "address", "rack", "live", "role"]
+    assert nodes[0].split() == ["node", "address", "rack", "live", "condition", "role"]
     assert len(nodes) == 4
     rows = json.loads(shell.ok("cluster", "partitions", "-o", "json"))
     ours = [row for row in rows if row["topic"] == "numbers"]
@@ -235,7 +235,6 @@ def test_files_are_read_offline(shell: Shell, tmp_path: Path) -> None:
         ("topic list -o yaml", 2, "'yaml' is not one of 'table', 'json'"),
         ("topic describe nobody", 1, "UNKNOWN_TOPIC: there is no topic 'nobody'"),
         ("topic delete nobody -y", 1, "there is no topic 'nobody'"),
-        ("topic alter numbers", 2, "give --set KEY=VALUE or --unset KEY"),
         ("topic alter numbers --set x=1", 1, "'x' is not a setting of a topic"),
         ("topic add-partitions numbers 2 -y", 1, "2 partitions are out of range: 4 to 10000"),
         ("topik", 2, "No such command 'topik'"),
@@ -262,6 +261,30 @@ def test_files_are_read_offline(shell: Shell, tmp_path: Path) -> None:
         ("offsets numbers --at noon", 2, "--at 'noon' is no time"),
         ("cluster status -b nonsense", 2, "'nonsense' is not host:port"),
         ("cluster status -b host:99999", 2, "'host:99999' is not host:port"),
+        ("node drain 9", 1, "there is no node 9; registered are 1, 2, 3"),
+        ("node drain one", 2, "'one' is not a whole number, 1 to"),
+        ("node drain 3", 1, "numbers/0 has 3 replicas, and only 2 other nodes can hold one"),
+        ("node undrain 3 --timeout", 2, "see 'streamlog node undrain --help'"),
+        ("node maintenance 3 maybe", 2, "'maybe' is not one of 'on', 'off'"),
+        ("node remove 3 --yes", 1, "node 3 is a controller: name other controllers first"),
+        ("node remove 3", 1, "'streamlog cluster controllers NODE ...' names other controllers"),
+        ("node replace 3 --with 3 --yes", 2, "node 3 can not replace itself"),
+        ("node replace 3 --with 4 --yes", 1, "start it with an empty data directory: streamlog"),
+        ("node replace 9 --with 1 --yes", 1, "there is no node 9"),
+        ("node restart-check 9", 1, "there is no node 9"),
+        ("partition move", 2, "give TOPIC/PARTITION:NODE,NODE,..., or --file"),
+        ("partition move numbers/0", 2, "is not TOPIC/PARTITION:NODE,NODE,..., as rides/0:1,2,3"),
+        ("partition move numbers/7:1,2", 1, "topic 'numbers' has no partition 7: 0 to 2"),
+        ("partition move number/0:1,2", 1, "did you mean 'numbers'?"),
+        ("partition move numbers/0:1,1", 1, "1 to 7 different ones are needed"),
+        ("partition move numbers/0:1,9", 1, "there is no node 9"),
+        ("partition move --file /nowhere", 2, "/nowhere: No such file or directory"),
+        ("partition move --file -", 2, "- is not JSON"),
+        ("topic alter numbers -r 4", 1, "replication factor 4 is out of range: 1 to 3"),
+        ("topic alter numbers", 2, "give --set KEY=VALUE, --unset KEY or --replication-factor N"),
+        ("cluster controllers 1 1 2", 2, "a node is named twice"),
+        ("cluster controllers 1 9", 1, "a node takes part once it was started with"),
+        ("cluster rebalance --moves 0", 2, "'0' is not a whole number, 1 to 1000"),
         ("log dump /nowhere", 2, "/nowhere: No such file or directory"),
         ("log verify /proc/self/fd", 2, "holds no segment files"),
         ("dev --nodes 0", 2, "'0' is not a whole number, 1 to 9"),

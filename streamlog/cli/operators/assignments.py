@@ -54,7 +54,9 @@ def _from_json(each: object, path: str) -> PartitionAssignment:
 
     match each:
         case {"topic": str(topic), "partition": int(partition), "nodes": list(nodes)} if (
-            partition >= 0 and all(type(node) is int and node > 0 for node in nodes)
+            type(partition) is int
+            and partition >= 0
+            and all(type(node) is int and node > 0 for node in nodes)
         ):
             return PartitionAssignment(topic, partition, tuple(nodes))
     raise CommandFailed(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from tests.fakes.node_processes import NodeProcess, free_addresses
 
 TOPIC, PARTITIONS = "rides", 4
 PAUSE_S = 0.02
+END_TIMEOUT_S = 30
 RESTART_TIMEOUT_S = "40"
 
 
@@ -115,6 +117,9 @@ class Load:
         """Offset and number, as they came."""
         self.longest_wait_s = 0.0
         self._enough = False
+        """Nothing more is to be written."""
+        self._complete = False
+        """Nothing more will be acknowledged."""
 
     async def _write(self, producer: Producer, partition: int) -> None:
         while not self._enough:
@@ -125,7 +130,7 @@ class Load:
             await asyncio.sleep(PAUSE_S)
 
     async def _read(self, consumer: Consumer) -> None:
-        while not self._enough or self._unread():
+        while not self._complete or self._unread():
             for pair, records in (await consumer.getmany(timeout_ms=200)).items():
                 self.read[pair.partition] += [
                     (record.offset, int(record.value or b"")) for record in records
@@ -148,16 +153,18 @@ class Load:
         async with Producer(self._addresses) as producer, Consumer(self._addresses) as consumer:
             pairs = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
             consumer.assign(pairs, start="earliest")
-            work = [asyncio.ensure_future(self._read(consumer))]
-            work += [
+            reading = asyncio.ensure_future(self._read(consumer))
+            writing = [
                 asyncio.ensure_future(self._write(producer, number)) for number in range(PARTITIONS)
             ]
             try:
                 yield
                 self._enough = True
-                await asyncio.wait_for(asyncio.gather(*work), 30)
+                await asyncio.wait_for(asyncio.gather(*writing), END_TIMEOUT_S)
+                self._complete = True
+                await asyncio.wait_for(reading, END_TIMEOUT_S)
             finally:
-                for task in work:
+                for task in (reading, *writing):
                     task.cancel()
         for acknowledged, read in zip(self.acknowledged, self.read, strict=True):
             assert len(acknowledged) > 20
@@ -249,8 +256,8 @@ async def test_a_dead_node_is_replaced_and_the_others_are_restarted(tmp_path: Pa
 
 
 async def test_a_copy_takes_its_time(tmp_path: Path) -> None:
-    """No faster than move.bytes.per.second, although the machine could; the way is told, and who
-    does not wait for it learns how to watch."""
+    """No faster than move.bytes.per.second, although the machine could; the way is told, who does not
+    wait for it learns how to watch, and Ctrl-C stops the waiting only."""
     rate, records, record_bytes = 1_000_000, 60, 100_000
     cluster = Cluster(tmp_path, 2, 1, f"--move-bytes-per-second={rate}")
     try:
@@ -269,6 +276,11 @@ async def test_a_copy_takes_its_time(tmp_path: Path) -> None:
         assert moves[0]["copies"][0]["end"] < moves[0]["end"]
         waiting = await cluster.refused("topic", "alter", "big", "-r", "2", "--timeout", "0")
         assert "streamlog partition moves" in waiting
+        stopped = cluster.shell.start("topic", "alter", "big", "-r", "2")
+        await asyncio.sleep(1)
+        stopped.send_signal(signal.SIGINT)
+        _, errors = await asyncio.to_thread(stopped.communicate)
+        assert (stopped.returncode, errors) == (130, b"")
         await cluster.ok("topic", "alter", "big", "-r", "2")
         took_s = time.monotonic() - began_s
         copied = records * record_bytes

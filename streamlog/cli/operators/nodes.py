@@ -19,6 +19,7 @@ from streamlog.cli.operators.waiting import (
     Timeout,
     Wait,
     advised,
+    timeout_option,
     wait_until,
 )
 from streamlog.cli.options import examples, whole_number
@@ -167,7 +168,9 @@ def maintenance(
     ],
     force: Force = False,
     wait: Wait = True,
-    timeout: Timeout = 60,
+    timeout: Annotated[
+        int, timeout_option("Longest wait for others to lead; exit code 1 after it.")
+    ] = 60,
     dry_run: DryRun = False,
     output: OutputOption = Output.TABLE,
     *,

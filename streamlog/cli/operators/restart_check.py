@@ -8,14 +8,14 @@ was restarted a moment ago lives, and is of no help until it has caught up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from streamlog.cli.failure import EXIT_FAILED
 from streamlog.cli.operators.arrivals import node_of
 from streamlog.cli.operators.controllers import controllers_of
-from streamlog.cli.operators.waiting import NodeId, Timeout, wait_until
+from streamlog.cli.operators.waiting import NodeId, timeout_option, wait_until
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, show_json
 from streamlog.cli.remote import admin_of, on_cluster, run
@@ -42,7 +42,9 @@ def register(group: typer.Typer) -> None:
 
 def restart_check(
     node: NodeId,
-    timeout: Timeout = 0,
+    timeout: Annotated[
+        int, timeout_option("Ask again for so long while it must not stop; 0: once.")
+    ] = 0,
     output: OutputOption = Output.TABLE,
     *,
     target: Target,

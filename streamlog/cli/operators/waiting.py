@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -28,14 +28,18 @@ Wait = Annotated[
     bool,
     typer.Option("--wait/--no-wait", help="Wait until it is carried out, or only until decided."),
 ]
+
+
+def timeout_option(meaning: str) -> Any:
+    """`--timeout`, with what it bounds."""
+    return typer.Option(
+        "--timeout", metavar="SECONDS", parser=whole_number(0, TIMEOUT_S_MAX), help=meaning
+    )
+
+
 Timeout = Annotated[
     int | None,
-    typer.Option(
-        "--timeout",
-        metavar="SECONDS",
-        parser=whole_number(0, TIMEOUT_S_MAX),
-        help="Longest wait; exit code 1 after it, and the cluster goes on. Default: no end.",
-    ),
+    timeout_option("Longest wait; exit code 1 after it, and the cluster goes on. Default: no end."),
 ]
 Force = Annotated[
     bool,

@@ -15,11 +15,13 @@ from replication.errors import (
     CommitTimedOut,
     DiskFull,
     LeadershipLost,
+    LogCorrupt,
     NotLeader,
     Overloaded,
     ReplicationError,
     StateMachineFailed,
 )
+from replication.runtime import applied
 from replication.runtime.limits import RuntimeLimits
 from replication.runtime.machine import Decision
 from replication.runtime.runtime import StateMachineRuntime
@@ -447,3 +449,34 @@ async def test_stop_fails_what_waits() -> None:
     assert await outcomes(tasks) == [LeadershipLost, NotLeader]
     with pytest.raises(ReplicationError):
         await bench.runtime.execute("+a", LONG_MS)
+
+
+@pytest.mark.parametrize("cold", [False, True])
+async def test_a_damaged_entry_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, *, cold: bool
+) -> None:
+    """The log's owner mends it from a peer; the machine does not give up meanwhile, and goes on
+    from where it was."""
+    monkeypatch.setattr(applied, "MEND_PAUSE_MS", 1)
+    bench = await started()
+    log = bench.group.log
+    log.cold = cold
+    sound = log._read
+    reads = 0
+
+    def damaged(start: Offset, end: Offset, max_bytes: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if reads <= 3:
+            raise LogCorrupt(GroupId(0), "a file", "CRC32C")
+        return sound(start, end, max_bytes)
+
+    monkeypatch.setattr(log, "_read", damaged)
+    tasks = bench.send("+a", "+b")
+    await settle()
+    bench.group.commit()
+    assert await outcomes(tasks) == [1, 1]
+    assert reads > 3
+    assert not bench.failures
+    assert bench.runtime.state == {"a": 1, "b": 1, "last": 2}
+    await bench.runtime.stop()

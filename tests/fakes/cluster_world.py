@@ -47,6 +47,7 @@ class Node:
             bootstrap=node_id <= 3,
             snapshot_records=10,
             journal_file_bytes=1 << 20,
+            balance_replicas=world.balances,
         )
         self.view = ClusterView(self.config)
         self.starting = self.loop.create_task(self._start())
@@ -126,6 +127,8 @@ class World:
         self.scheduler = Scheduler(seed)
         self.net = Fabric(self.scheduler, NetworkConditions())
         self.random = random.Random(seed)
+        self.balances = False
+        """Nodes that start from now on even out the replicas by themselves."""
         self.nodes: dict[int, Node] = {}
         self.every: list[Node] = []
 

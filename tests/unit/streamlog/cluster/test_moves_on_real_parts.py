@@ -278,6 +278,31 @@ def test_a_lost_replica_is_replaced_on_its_node(world: World) -> None:
     assert not world.nodes[3].cluster.lost_replicas
 
 
+@pytest.mark.parametrize("world", [11], indirect=True)
+def test_replicas_are_evened_out_only_where_it_is_wanted(world: World) -> None:
+    """A new node stays empty; when the metadata's leader is told to balance, it gets its share, and
+    then nothing moves any more."""
+    world.boot(1, 2, 3)
+    topic = created(world, "a", 12)
+    world.boot(4)
+    world.scheduler.run(world.scheduler.now + 60)
+    assert set(world.nodes[4].host.groups) == {METADATA_GROUP}
+    world.balances = True
+    for node_id in (1, 2, 3, 4):
+        world.cut_power(node_id)
+    world.boot(1, 2, 3, 4)
+
+    def even() -> bool:
+        state = world.nodes[1].view.state
+        loads = [] if state is None else [load.replicas for load in state.loads.values()]
+        return loads == [9, 9, 9, 9] and still(world, topic)
+
+    world.wait(even)
+    versions = [partition.version for partition in now(world, topic).partitions]
+    world.scheduler.run(world.scheduler.now + 60)
+    assert [partition.version for partition in now(world, topic).partitions] == versions
+
+
 REFUSALS = {
     Reason.MAJORITY_AT_RISK,
     Reason.INVALID_REQUEST,

@@ -20,7 +20,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from functools import cache, partial, wraps
+from functools import partial, wraps
 from itertools import islice
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -36,6 +36,8 @@ from streamlog.model.errors import RESOURCE_EXHAUSTED
 
 HANDOVER_RECORDS_MAX: Final = 10_000
 """Records of `send_nowait` that the loop's thread has not taken yet; beyond it the caller waits."""
+END_TIMEOUT_S: Final = 1.0
+"""How long the last client that closes waits for gRPC's own work to end."""
 CHUNK_RECORDS: Final = 1_000
 """`send_many` hands over so many at a time."""
 
@@ -43,34 +45,73 @@ ParamsT = ParamSpec("ParamsT")
 ResultT = TypeVar("ResultT")
 
 
-class _LoopThread:
-    """The event loop that a process's blocking clients share, in a thread of its own.
+class _SharedLoop:
+    """One event loop in a thread of its own for all blocking clients of the process that are open.
 
-    It stays until the process ends. gRPC gives what completes late, after its loop has closed, to
-    whatever loop runs then, and that one complains; so a loop for each object would be closed by
-    one object at the cost of the next.
+    gRPC wakes every loop of a process for each completion, and what completes for a loop that has
+    closed comes to whichever runs then; those that had nothing to do complain. So the clients
+    share a loop; it ends with the last of them, when gRPC's own work on it has ended, and leaves
+    the process to whatever loop comes next.
     """
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.loop.set_exception_handler(_on_loop_error)
-        threading.Thread(
-            target=self.loop.run_forever, name="streamlog blocking clients", daemon=True
-        ).start()
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
 
-    @staticmethod
-    @cache
-    def of_process(pid: int) -> _LoopThread:
-        """That of this process; a fork has none of its parent's threads, and gets its own."""
-        return _LoopThread()
+    def acquire(self) -> asyncio.AbstractEventLoop:
+        """For one more client; a fork has none of its parent's threads, and gets its own."""
+        with self._lock:
+            if self._pid != os.getpid():
+                self._pid, self._users, self._loop = os.getpid(), 0, None
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._loop.set_exception_handler(_on_loop_error)
+                self._thread = threading.Thread(
+                    target=self._loop.run_forever, name="streamlog blocking clients", daemon=True
+                )
+                self._thread.start()
+            self._users += 1
+            return self._loop
+
+    def release(self) -> None:
+        """A client has closed."""
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+            assert loop is not None
+            assert thread is not None
+            asyncio.run_coroutine_threadsafe(_end_tasks(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+
+async def _end_tasks() -> None:
+    """GRPC's own tasks outlive its calls by a moment: what they wait for would come to the next
+    loop."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=END_TIMEOUT_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What completes late for a loop of somebody else (an `asyncio.run` that has ended) is no
-    error: nobody waits for it."""
+    """GRPC woke this loop for another one: that is no error (grpc/grpc issue 25364)."""
     error = context.get("exception")
-    if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+    late = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+    if not (late or isinstance(error, BlockingIOError)):
         loop.default_exception_handler(context)
+
+
+_SHARED: Final = _SharedLoop()
 
 
 class _Worker:
@@ -79,7 +120,7 @@ class _Worker:
     def __init__(self, what: str) -> None:
         self._what = what
         self._pid = os.getpid()
-        self._loop = _LoopThread.of_process(self._pid).loop
+        self._loop = _SHARED.acquire()
         self.is_closed = False
 
     def check(self) -> None:
@@ -117,6 +158,12 @@ class _Worker:
         """Call it in the loop's thread."""
         self._loop.call_soon_threadsafe(callback)
 
+    def close(self) -> None:
+        """The object needs the loop no more."""
+        if not self.is_closed:
+            self.is_closed = True
+            _SHARED.release()
+
 
 class _Blocking:
     """What the three have in common: a twin, the loop it lives on, and an end."""
@@ -153,15 +200,19 @@ class _Blocking:
             try:
                 self._worker.run(self._twin.close())
             finally:
-                self._worker.is_closed = True
+                self._worker.close()
 
     def _make(self, make: Callable[[], ResultT]) -> ResultT:
-        """Make the twin where it will be used."""
+        """Make the twin where it will be used. A refused argument leaves no thread behind."""
 
         async def work() -> ResultT:
             return make()
 
-        return self._worker.run(work())
+        try:
+            return self._worker.run(work())
+        except BaseException:
+            self._worker.close()
+            raise
 
 
 def _waits(
@@ -415,7 +466,7 @@ class Producer(_Blocking):
         try:
             self._worker.run(self._twin.close(timeout_ms))
         finally:
-            self._worker.is_closed = True
+            self._worker.close()
         self._raise_refused()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,15 +44,25 @@ async def until_first(consumer: Consumer, pair: TopicPartition, least: int) -> i
 
 
 def segment_bytes(cluster: LocalCluster) -> list[int]:
-    """Bytes of segment files on each node, without those of the metadata."""
+    """Bytes of segment files on each node, without those of the metadata. Files and directories
+    may go while they are looked at."""
     return [
         sum(
-            path.stat().st_size
-            for path in directory.rglob("*.segment")
-            if int(path.parent.parent.name, 16) != 0
+            file_bytes(Path(parent, name))
+            for parent, _, names in os.walk(directory / "groups")
+            for name in names
+            if name.endswith(".segment") and int(Path(parent).parent.name, 16) != 0
         )
         for directory in cluster.data_directories
     ]
+
+
+def file_bytes(path: Path) -> int:
+    """0 when it has gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 async def test_size_bounds_the_disk_of_every_node(cluster: LocalCluster) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 from streamlog.storage.log_state import StateUndo
 from streamlog.storage.log_tail import LogTail, TailFrame, TailMemory
 
@@ -21,11 +19,13 @@ def test_what_left_the_budget_is_freed_at_once() -> None:
     memory = TailMemory(LIMIT_BYTES)
     tails = [LogTail(memory) for _ in range(4)]
     undo = StateUndo(data_end=0, producer=None)
+    made: list[TailFrame] = []
     for number in range(200):
         for tail in tails:
-            tail.push(frame(number, undo))
+            made.append(frame(number, undo))
+            tail.push(made[-1])
             tail.mark_written(tail.next_run(1 << 40, 1 << 20, 16))
-    held = sum(len(o.frame) for o in gc.get_objects() if isinstance(o, TailFrame))
+    held = sum(len(each.frame) for each in made)
     assert held <= LIMIT_BYTES
     newest = tails[0].collect(199, 200, 1 << 20)
     assert [len(one) for one in newest] == [FRAME_BYTES]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from streamlog.broker.metadata import MetadataService
+from streamlog.broker.page_tokens import decode_token, encode_token
 from streamlog.cluster.cluster import Cluster
 from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.internal_topics import check_not_internal
 from streamlog.model.settings.topic import TOPIC_SETTINGS
 from streamlog.v1 import admin_service_pb2 as pb
 
@@ -23,6 +22,7 @@ class AdminService:
 
     async def create_topic(self, request: pb.CreateTopicRequest) -> pb.CreateTopicResponse:
         """Create; committed when it returns."""
+        check_not_internal(request.name)
         topic = await self._cluster.create_topic(
             request.name,
             partition_count=request.partition_count,
@@ -34,6 +34,7 @@ class AdminService:
 
     async def alter_topic(self, request: pb.AlterTopicRequest) -> pb.AlterTopicResponse:
         """Change settings; committed when it returns."""
+        check_not_internal(request.name)
         topic = await self._cluster.alter_topic(
             request.name,
             overrides=dict(request.set),
@@ -44,6 +45,7 @@ class AdminService:
 
     async def add_partitions(self, request: pb.AddPartitionsRequest) -> pb.AddPartitionsResponse:
         """Add partitions; committed when it returns."""
+        check_not_internal(request.name)
         topic = await self._cluster.add_partitions(
             request.name,
             partition_count=request.partition_count,
@@ -53,6 +55,7 @@ class AdminService:
 
     async def delete_topic(self, request: pb.DeleteTopicRequest) -> pb.DeleteTopicResponse:
         """Delete; committed when it returns, files follow."""
+        check_not_internal(request.name)
         await self._cluster.delete_topic(request.name)
         return pb.DeleteTopicResponse()
 
@@ -64,7 +67,7 @@ class AdminService:
                 f"page_size is {request.page_size}, it must be 0 to {PAGE_SIZE_MAX}",
             )
         size = request.page_size or PAGE_SIZE_MAX
-        after = _decode_token(request.page_token)
+        after = decode_token(request.page_token, "ListTopics")
         names = sorted(self._cluster.view.topics(), key=lambda topic: topic.name)
         rest = [topic for topic in names if after is None or topic.name > after]
         page = rest[:size]
@@ -78,7 +81,7 @@ class AdminService:
                 )
                 for topic in page
             ],
-            next_page_token=_encode_token(page[-1].name) if len(rest) > size else "",
+            next_page_token=encode_token(page[-1].name) if len(rest) > size else "",
         )
 
     async def describe_topic(self, request: pb.DescribeTopicRequest) -> pb.DescribeTopicResponse:
@@ -104,19 +107,3 @@ class AdminService:
         """Nodes and counts."""
         del request
         return self._metadata.describe_cluster()
-
-
-def _encode_token(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def _decode_token(token: str) -> str | None:
-    if not token:
-        return None
-    try:
-        return base64.b64decode(token.encode(), b"-_", validate=True).decode()
-    except (binascii.Error, ValueError) as error:
-        raise StreamlogError(
-            Reason.INVALID_REQUEST,
-            f"page_token {token!r} is not one that ListTopics gave out",
-        ) from error

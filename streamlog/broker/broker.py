@@ -21,6 +21,7 @@ from streamlog.broker.compression import BatchRecoder
 from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
 from streamlog.broker.fetch import FetchService
+from streamlog.broker.group_service import GroupService
 from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
 from streamlog.broker.operations import OperationsService
@@ -32,11 +33,12 @@ from streamlog.broker.retention import Retention
 from streamlog.broker.trim import trim_partitions
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.intervals import run_rounds
+from streamlog.groups.groups import Groups
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.storage.validation import BatchValidator
-from streamlog.v1 import admin_service_pb2, log_service_pb2
+from streamlog.v1 import admin_service_pb2, group_service_pb2, log_service_pb2
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,12 +61,14 @@ class Broker:
         replicas: ReplicaService,
         recovery: RecoveryService,
         operations: OperationsService,
+        groups: GroupService,
         settings: LiveSettings,
     ) -> None:
         self._retention = retention
         self._replicas = replicas
         self._recovery = recovery
         self._operations = operations
+        self._groups = groups
         self._settings = settings
         self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
@@ -159,7 +163,25 @@ class Broker:
                 },
                 streams={},
             ),
+            self._group_service(),
         ]
+
+    def _group_service(self) -> Service:
+        groups, pb = self._groups, group_service_pb2
+        return Service(
+            name="streamlog.v1.GroupService",
+            unary={
+                "FindCoordinator": self._unary(pb.FindCoordinatorRequest, groups.find_coordinator),
+                "CommitOffsets": self._unary(pb.CommitOffsetsRequest, groups.commit_offsets),
+                "FetchOffsets": self._unary(pb.FetchOffsetsRequest, groups.fetch_offsets),
+                "ListGroups": self._unary(pb.ListGroupsRequest, groups.list_groups),
+                "DescribeGroup": self._unary(pb.DescribeGroupRequest, groups.describe_group),
+                "ResetOffsets": self._unary(pb.ResetOffsetsRequest, groups.reset_offsets),
+                "DeleteOffsets": self._unary(pb.DeleteOffsetsRequest, groups.delete_offsets),
+                "DeleteGroup": self._unary(pb.DeleteGroupRequest, groups.delete_group),
+            },
+            streams={"Membership": self._stream(groups.membership)},
+        )
 
     async def _init_producer(
         self, request: log_service_pb2.InitProducerRequest
@@ -177,7 +199,7 @@ class Broker:
         self, request: log_service_pb2.TrimPartitionsRequest
     ) -> log_service_pb2.TrimPartitionsResponse:
         timeout_ms = self._settings.now.request_timeout_ms
-        return await trim_partitions(self._partitions, request, timeout_ms)
+        return await trim_partitions(self._partitions, self._cluster.view, request, timeout_ms)
 
     # Handlers of bytes.
 
@@ -230,6 +252,7 @@ def build_broker(
     settings: LiveSettings,
     group_host: GroupHost,
     cluster: Cluster,
+    groups: Groups,
     clock: Clock,
     disk: Disk,
     counters: BrokerCounters,
@@ -267,5 +290,6 @@ def build_broker(
         ReplicaService(config.node_id, metadata, cluster.view, group_host, disk),
         RecoveryService(settings, metadata, cluster.view, group_host),
         OperationsService(config.node_id, cluster, metadata, group_host),
+        GroupService(config.node_id, groups, partitions, group_host, cluster.view, counters),
         settings,
     )

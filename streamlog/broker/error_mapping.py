@@ -7,10 +7,13 @@ canonical status code and google.rpc.Status details (ErrorInfo, RetryInfo).
 from __future__ import annotations
 
 import logging
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
+from consumer_groups.errors import GroupError
+from consumer_groups.errors import Reason as GroupReason
 from replication import errors as replication_errors
 from replication.ports import CallFailed, StatusCode
 from streamlog.model import status_details
@@ -18,6 +21,31 @@ from streamlog.model.errors import Reason, StreamlogError
 from streamlog.v1 import error_pb2
 
 logger = logging.getLogger(__name__)
+
+GROUP_REASONS: Final[Mapping[GroupReason, Reason]] = {
+    GroupReason.INVALID_GROUP_NAME: Reason.INVALID_GROUP_NAME,
+    GroupReason.INVALID_REQUEST: Reason.INVALID_REQUEST,
+    GroupReason.INVALID_PATTERN: Reason.INVALID_PATTERN,
+    GroupReason.UNKNOWN_ASSIGNOR: Reason.UNKNOWN_ASSIGNOR,
+    GroupReason.UNKNOWN_GROUP: Reason.UNKNOWN_GROUP,
+    GroupReason.UNKNOWN_MEMBER: Reason.UNKNOWN_MEMBER,
+    GroupReason.UNKNOWN_TOPIC: Reason.UNKNOWN_TOPIC,
+    GroupReason.UNKNOWN_PARTITION: Reason.UNKNOWN_PARTITION,
+    GroupReason.STALE_MEMBER_EPOCH: Reason.STALE_MEMBER_EPOCH,
+    GroupReason.STALE_CATALOG: Reason.STALE_CATALOG,
+    GroupReason.INSTANCE_ID_IN_USE: Reason.INSTANCE_ID_IN_USE,
+    GroupReason.GROUP_FULL: Reason.GROUP_FULL,
+    GroupReason.GROUP_NOT_EMPTY: Reason.GROUP_NOT_EMPTY,
+    GroupReason.GROUP_SUBSCRIBED: Reason.GROUP_SUBSCRIBED,
+    GroupReason.METADATA_TOO_LARGE: Reason.METADATA_TOO_LARGE,
+    GroupReason.OFFSET_OUT_OF_RANGE: Reason.OFFSET_OUT_OF_RANGE,
+    GroupReason.TOO_MANY_PARTITIONS: Reason.TOO_MANY_PARTITIONS,
+    GroupReason.TOO_MANY_TOPICS: Reason.TOO_MANY_TOPICS,
+    GroupReason.TOO_MANY_PATTERNS: Reason.TOO_MANY_PATTERNS,
+    GroupReason.TOO_MANY_GROUPS: Reason.TOO_MANY_GROUPS,
+    GroupReason.TOO_MANY_COMMITS: Reason.TOO_MANY_COMMITS,
+}
+"""Refusals of consumer groups, as clients are told them: by the same names."""
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -27,6 +55,9 @@ def to_streamlog_error(error: BaseException) -> StreamlogError:
     match error:
         case StreamlogError():
             return error
+        case GroupError():
+            message = error.args[0] if error.args else str(error)
+            return StreamlogError(GROUP_REASONS[error.reason], str(message))
         case replication_errors.NotLeader():
             # The caller knows the address of the leader and says so; this is the bare fact.
             reason = Reason.NOT_LEADER if error.leader else Reason.LEADER_NOT_AVAILABLE
@@ -47,6 +78,10 @@ def to_streamlog_error(error: BaseException) -> StreamlogError:
             return StreamlogError(Reason.STORAGE_FAILED, str(error))
         case replication_errors.LogCorrupt():
             return StreamlogError(Reason.CORRUPT_LOG, str(error))
+        case replication_errors.StateMachineFailed():
+            return StreamlogError(Reason.CORRUPT_LOG, str(error))
+        case replication_errors.CommitTimedOut():
+            return StreamlogError(Reason.REQUEST_TIMED_OUT, str(error))
         case replication_errors.UnknownGroup():
             return StreamlogError(Reason.LEADER_NOT_AVAILABLE, str(error))
         case TimeoutError():

@@ -28,6 +28,7 @@ from streamlog.broker.partition import Append, Partition
 from streamlog.broker.partitions import Partitions
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.internal_topics import check_not_internal
 from streamlog.storage.validation import BatchValidator
 from streamlog.v1 import log_service_pb2
 
@@ -156,6 +157,7 @@ class _ProduceStream:
         topic = self._service.view.topic_by_id(entry.topic_id)
         if topic is None:
             raise StreamlogError(Reason.UNKNOWN_TOPIC, f"no topic has the id {entry.topic_id}")
+        check_not_internal(topic.name)
         draft = self._service.validator.validate(
             entry.batch, topic_id=entry.topic_id, max_batch_bytes=topic.config.max_batch_bytes
         )

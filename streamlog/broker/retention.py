@@ -18,6 +18,7 @@ from replication.raft.effects import Role
 from streamlog.broker.partition import PartitionLog
 from streamlog.cluster.local_replicas import KIND
 from streamlog.cluster.view import ClusterView
+from streamlog.model.internal_topics import is_internal
 from streamlog.storage.retention import RetentionPolicy
 
 GROUPS_AT_ONCE: Final = 100
@@ -52,8 +53,8 @@ class Retention:
 
     async def _look_at(self, group: ReplicatedGroup) -> None:
         topic = self._view.topic_by_id(group.creation.topic_id)
-        if topic is None:
-            return
+        if topic is None or is_internal(topic.name):
+            return  # What is kept of a coordinator's log, its snapshots decide.
         policy = RetentionPolicy(topic.config.retention_ms, topic.config.retention_bytes)
         log = cast("PartitionLog", group.log)
         start = await log.retained_from(policy, self._clock.wall_ms())

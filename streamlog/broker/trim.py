@@ -12,9 +12,13 @@ from functools import partial
 
 from replication.types import Offset
 from streamlog.broker.each import answered_by_leader, each_in_order
+from streamlog.broker.error_mapping import to_proto
 from streamlog.broker.offsets import committed_end
 from streamlog.broker.partition import Partition
 from streamlog.broker.partitions import Partitions
+from streamlog.cluster.view import ClusterView
+from streamlog.model.errors import StreamlogError
+from streamlog.model.internal_topics import check_not_internal
 from streamlog.v1 import log_service_pb2
 
 Trim = log_service_pb2.PartitionTrim
@@ -24,12 +28,22 @@ _LOG = logging.getLogger(__name__)
 
 
 async def trim_partitions(
-    partitions: Partitions, request: log_service_pb2.TrimPartitionsRequest, timeout_ms: int
+    partitions: Partitions,
+    view: ClusterView,
+    request: log_service_pb2.TrimPartitionsRequest,
+    timeout_ms: int,
 ) -> log_service_pb2.TrimPartitionsResponse:
     """Trim each; one that fails fails alone. Raises INVALID_REQUEST for their number."""
 
     async def one(trim: Trim) -> Trimmed:
         blank = Trimmed(topic_id=trim.topic_id, partition=trim.partition)
+        topic = view.topic_by_id(trim.topic_id)
+        try:
+            if topic is not None:
+                check_not_internal(topic.name)
+        except StreamlogError as error:
+            blank.error.CopyFrom(to_proto(error))
+            return blank
         return await answered_by_leader(
             partitions, blank, partial(_fill, trim.before_offset, timeout_ms / 1_000)
         )

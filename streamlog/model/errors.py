@@ -106,6 +106,12 @@ class Reason(Enum):
         "After a CreateTopic whose outcome was unknown this is the success; else use another name.",
         metadata=("topic", "topic_id"),
     )
+    INTERNAL_TOPIC = ReasonInfo(
+        INVALID_ARGUMENT,
+        "Names that begin with '__' are the cluster's own topics.",
+        "Choose another name; what such a topic holds is changed by the calls that it serves.",
+        metadata=("topic",),
+    )
     # Where to go.
     NOT_LEADER = ReasonInfo(
         UNAVAILABLE,
@@ -219,6 +225,105 @@ class Reason(Enum):
         "Ask for metadata again and read from the leader after a pause. Operators: the node's log"
         " names the file.",
         retriable=True,
+    )
+    # Consumer groups.
+    INVALID_GROUP_NAME = ReasonInfo(
+        INVALID_ARGUMENT,
+        "The name is not 1 to 249 characters of [a-zA-Z0-9._-], or is '.' or '..'.",
+        "Choose another name.",
+    )
+    INVALID_PATTERN = ReasonInfo(
+        INVALID_ARGUMENT,
+        "The pattern of a subscription is none, or too large.",
+        "The message says where it goes wrong.",
+    )
+    UNKNOWN_ASSIGNOR = ReasonInfo(
+        INVALID_ARGUMENT,
+        "No assignor has this name.",
+        "The message lists those that are known.",
+    )
+    UNKNOWN_GROUP = ReasonInfo(
+        NOT_FOUND,
+        "There is no group of this name.",
+        "A group exists from its first member or position on, until it is deleted or its positions"
+        " expire.",
+    )
+    UNKNOWN_MEMBER = ReasonInfo(
+        NOT_FOUND,
+        "The member left, was expired or was replaced.",
+        "Drop all partitions without a commit, and join with a new member id and epoch 0.",
+    )
+    STALE_MEMBER_EPOCH = ReasonInfo(
+        FAILED_PRECONDITION,
+        "The member does not own the partition at the epoch that it names: it is fenced.",
+        "Drop what the newest assignment does not name. Nothing of the request counted.",
+    )
+    STALE_CATALOG = ReasonInfo(
+        UNAVAILABLE,
+        "The coordinator's metadata is older than what the group was last decided on.",
+        "Send the same again after a pause.",
+        retriable=True,
+    )
+    INSTANCE_ID_IN_USE = ReasonInfo(
+        ALREADY_EXISTS,
+        "Another member with this instance id is connected.",
+        "Stop one of the two, or give each an instance id of its own.",
+        retriable=True,
+    )
+    GROUP_FULL = ReasonInfo(
+        RESOURCE_EXHAUSTED,
+        "The group has as many members as a group may have.",
+        "Stop some, or let each read more partitions.",
+        retriable=True,
+    )
+    GROUP_NOT_EMPTY = ReasonInfo(
+        FAILED_PRECONDITION,
+        "The group has members.",
+        "Stop them first, or let a member commit.",
+        retriable=True,
+    )
+    GROUP_SUBSCRIBED = ReasonInfo(
+        FAILED_PRECONDITION,
+        "Members of the group subscribe to the topic.",
+        "Stop them first, or reset the positions instead.",
+        retriable=True,
+    )
+    METADATA_TOO_LARGE = ReasonInfo(
+        INVALID_ARGUMENT,
+        "The notes beside committed positions are too large.",
+        "The message names size and bound.",
+    )
+    TOO_MANY_PARTITIONS = ReasonInfo(
+        INVALID_ARGUMENT,
+        "A request names, or a group's subscriptions come to, more partitions than are allowed.",
+        "Split the request, or the group.",
+    )
+    TOO_MANY_TOPICS = ReasonInfo(
+        INVALID_ARGUMENT,
+        "A subscription names, or a group's subscriptions come to, more topics than are allowed.",
+        "Use a pattern, or split the group.",
+    )
+    TOO_MANY_PATTERNS = ReasonInfo(
+        INVALID_ARGUMENT,
+        "The members of a group have more different patterns than are allowed.",
+        "Let them have the same pattern.",
+    )
+    TOO_MANY_GROUPS = ReasonInfo(
+        RESOURCE_EXHAUSTED,
+        "The coordinator has as many groups as it may have.",
+        "Operators: delete groups that nobody uses.",
+        retriable=True,
+    )
+    TOO_MANY_COMMITS = ReasonInfo(
+        RESOURCE_EXHAUSTED,
+        "The coordinator has as many committed positions as it may have.",
+        "Operators: delete groups that nobody uses, or positions of them.",
+        retriable=True,
+    )
+    STREAM_REPLACED = ReasonInfo(
+        ABORTED,
+        "The member opened another stream, which took this one's place.",
+        "Nothing, if it was the same process. Else two have one member id: draw them at random.",
     )
     # Limits and failures of the node.
     OVERLOADED = ReasonInfo(

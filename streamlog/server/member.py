@@ -22,6 +22,7 @@ from streamlog.cluster.cluster import KIND as METADATA_KIND
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.view import ClusterView
 from streamlog.gateway.gateway import Gateway
+from streamlog.groups.groups import Groups
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.topic import TopicConfig
 from streamlog.storage.entry_codec import BatchEntryCodec
@@ -41,6 +42,7 @@ class Member:
     store: NodeStore
     groups: MultiRaft
     cluster: Cluster
+    consumer_groups: Groups
     broker: Broker
     gateway: Gateway
 
@@ -143,6 +145,9 @@ class Member:
             on_joined=on_joined,
             on_failure=on_failure,
         )
-        broker = build_broker(settings, groups, cluster, ports.clock, ports.disk, counters)
+        consumer_groups = Groups(settings, cluster, groups, codec, ports.clock)
+        broker = build_broker(
+            settings, groups, cluster, consumer_groups, ports.clock, ports.disk, counters
+        )
         gateway = Gateway(settings, ports, broker.services(), view)
-        return cls(store, groups, cluster, broker, gateway)
+        return cls(store, groups, cluster, consumer_groups, broker, gateway)

@@ -10,6 +10,7 @@ nothing below, touches the world in another way.
 | recover the logs, take part in their groups (not while blank) | stop the groups, flush, mark the stop as clean |
 | listen, answering UNAVAILABLE | close the listener |
 | belong to the cluster, know its metadata as before | stop the cluster's part |
+| replay the consumer groups held here | end the streams of their members |
 | open the public services, those for single records last | refuse calls |
 | healthy | not healthy, first of all; then hand leaderships over |
 
@@ -57,6 +58,7 @@ PUBLIC_SERVICES: Final = (
     "streamlog.v1.LogService",
     "streamlog.v1.AdminService",
     "streamlog.v1.RecordService",
+    "streamlog.v1.GroupService",
 )
 BLANK: Final = 0
 """Cluster id of a directory that belongs to no cluster yet."""
@@ -237,6 +239,8 @@ class Node:
         await member.cluster.start()
         invariant(identity.cluster_id != BLANK, "a blank node took part")
         await _metadata_known(member)
+        undo.push_async_callback(member.consumer_groups.stop)
+        await member.consumer_groups.start()
         undo.push_async_callback(member.broker.stop)
         await member.broker.start()
         undo.push_async_callback(member.gateway.stop)

@@ -206,6 +206,43 @@ _LIST: tuple[Setting, ...] = (
         "Replicas of a topic that names no number; with fewer nodes, as many as there are.",
         live=True,
     ),
+    # Consumer groups.
+    _number(
+        "groups.partitions",
+        16,
+        1,
+        1_000,
+        "",
+        "Partitions of __consumer_offsets, when this node is the one that makes it; they never"
+        " change afterwards.",
+    ),
+    _number(
+        "groups.replication.factor",
+        3,
+        1,
+        7,
+        "",
+        "Replicas of __consumer_offsets, when this node is the one that makes it; with fewer nodes,"
+        " as many as there are.",
+    ),
+    _number(
+        "groups.offset.retention.ms",
+        604_800_000,
+        60_000,
+        1 << 50,
+        "ms",
+        "How long the positions of a consumer group without members are kept.",
+        live=True,
+    ),
+    _number(
+        "groups.no.progress.ms",
+        0,
+        0,
+        86_400_000,
+        "ms",
+        "Members that own partitions, are alive and handle nothing for so long are expired by this"
+        " node; 0: they are not.",
+    ),
     # Limits.
     _number(
         "message.bytes",
@@ -367,6 +404,10 @@ class NodeConfig:
     snapshot_records: int = 50_000
     default_partitions: int = 1
     default_replication_factor: int = 3
+    groups_partitions: int = 16
+    groups_replication_factor: int = 3
+    groups_offset_retention_ms: int = 604_800_000
+    groups_no_progress_ms: int = 0
     message_bytes: int = 33 * MIB
     connection_inflight_bytes: int = 16 * MIB
     node_inflight_bytes: int = 64 * MIB

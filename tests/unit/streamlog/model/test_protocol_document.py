@@ -22,6 +22,7 @@ from streamlog.v1 import (
     admin_service_pb2,
     batch_pb2,
     error_pb2,
+    group_service_pb2,
     log_service_pb2,
     record_pb2,
     record_service_pb2,
@@ -34,12 +35,14 @@ FILES: list[FileDescriptor] = [
         admin_service_pb2,
         batch_pb2,
         error_pb2,
+        group_service_pb2,
         log_service_pb2,
         record_pb2,
         record_service_pb2,
     )
 ]
 OTHER_NAMES = {
+    "__consumer_offsets",
     "batch.proto",
     "grpc.health.v1.Health",
     "grpc-status-details-bin",

@@ -72,6 +72,7 @@ def test_the_live_settings_are_these() -> None:
         "default.replication.factor",
         "disk.reserve.bytes",
         "fetch.buffer.bytes",
+        "groups.offset.retention.ms",
         "leader.return.ms",
         "move.bytes.per.second",
         "node.inflight.bytes",

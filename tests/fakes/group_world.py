@@ -1,0 +1,306 @@
+"""Three whole nodes in virtual time, and members of consumer groups that speak the protocol raw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from jepsen_like.sim.cluster import SimCluster, SimNode, node_config
+from jepsen_like.sim.fabric import Fabric
+from jepsen_like.sim.invariants import Invariants
+from jepsen_like.sim.network import SimChannel, SimNetwork
+from jepsen_like.sim.options import draw_options
+from jepsen_like.sim.scheduler import Scheduler, silence
+from jepsen_like.sim.trace import Trace
+from replication.ports import CallFailed, ClientStream
+from replication.types import NodeId
+from streamlog.groups.offsets_topic import partition_of
+from streamlog.model import status_details
+from streamlog.server.member import Member
+from streamlog.server.node import Node, build_node
+from streamlog.v1 import admin_service_pb2 as admin
+from streamlog.v1 import group_service_pb2 as pb
+
+PATIENCE_S = 120.0
+CALL_TIMEOUT_MS = 10_000.0
+GROUP = "orders-readers"
+SESSION_MS = 6_000
+
+T = TypeVar("T")
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class RefusedCall(Exception):
+    """A call or stream ended with a reason."""
+
+    def __init__(self, failed: CallFailed) -> None:
+        details = status_details.decode(failed.details)
+        self.reason = "" if details is None else details.reason
+        self.metadata = {} if details is None else dict(details.metadata)
+        super().__init__(f"{self.reason}: {failed}")
+
+
+class RawMember:
+    """A member that says what a test tells it to, and keeps what it is told."""
+
+    def __init__(self, world: GroupWorld, member_id: str, stream: ClientStream) -> None:
+        self.world, self.member_id, self.stream = world, member_id, stream
+        self.assignments: list[pb.MemberAssignment] = []
+        self.heartbeats: list[pb.MemberHeartbeatAnswer] = []
+        self.commits: list[pb.MemberCommitAnswer] = []
+        self.errors: list[str] = []
+        self.ended: RefusedCall | None = None
+        self.closed = False
+        self.beating = True
+        self._tasks = [world.loop.create_task(self._read()), world.loop.create_task(self._beat())]
+
+    @property
+    def epoch(self) -> int:
+        return self.assignments[-1].member_epoch
+
+    @property
+    def owned(self) -> list[int]:
+        """Numbers of the partitions to read."""
+        return [each.partition for each in self.assignments[-1].assigned]
+
+    @property
+    def revoking(self) -> list[int]:
+        return [each.partition for each in self.assignments[-1].revoking]
+
+    def say(self, **request: Any) -> None:
+        self.world.complete(self._send(pb.MemberRequest(**request)))
+
+    def acknowledge(self) -> None:
+        newest = self.assignments[-1]
+        self.say(
+            acknowledge=pb.MemberAcknowledge(
+                member_epoch=newest.member_epoch, revoked=newest.revoking
+            )
+        )
+
+    def commit(
+        self, offsets: dict[int, int], *, epoch: int | None = None, note: str = ""
+    ) -> pb.MemberCommitAnswer:
+        """Commit offsets by partition of the first topic; the answer."""
+        sequence = len(self.commits) + 1
+        topic_id = self.world.topic_ids["orders"]
+        self.say(
+            commit=pb.MemberCommit(
+                sequence=sequence,
+                member_epoch=self.epoch if epoch is None else epoch,
+                offsets=[
+                    pb.GroupOffset(topic_id=topic_id, partition=number, offset=at, metadata=note)
+                    for number, at in offsets.items()
+                ],
+            )
+        )
+        self.world.wait(lambda: len(self.commits) == sequence)
+        return self.commits[-1]
+
+    def vanish(self) -> None:
+        """The stream breaks; nobody says leave."""
+        self.beating = False
+        self.stream.cancel()
+        self.world.wait(lambda: self.closed)
+
+    async def _send(self, request: pb.MemberRequest) -> None:
+        await self.stream.send(request.SerializeToString())
+
+    async def _read(self) -> None:
+        try:
+            while (data := await self.stream.receive()) is not None:
+                response = pb.MemberResponse.FromString(data)
+                match response.WhichOneof("response"):
+                    case "assignment":
+                        self.assignments.append(response.assignment)
+                    case "heartbeat":
+                        self.heartbeats.append(response.heartbeat)
+                    case "commit":
+                        self.commits.append(response.commit)
+                    case _:
+                        self.errors.append(response.error.reason)
+        except CallFailed as failed:
+            self.ended = RefusedCall(failed)
+        finally:
+            self.closed = True
+
+    async def _beat(self) -> None:
+        sequence = 0
+        while not self.closed:
+            await asyncio.sleep(0.5)
+            if not self.assignments or not self.beating or self.closed:
+                continue
+            sequence += 1
+            beat = pb.MemberHeartbeat(
+                sequence=sequence,
+                member_epoch=self.epoch,
+                assigned_count=len(self.owned),
+                handled_count=sequence,
+            )
+            try:
+                await self._send(pb.MemberRequest(heartbeat=beat))
+            except CallFailed:
+                return
+
+
+class GroupWorld:
+    """The nodes and their clients."""
+
+    def __init__(self, **settings: Any) -> None:
+        options = replace(
+            draw_options(1), nodes=3, controllers=3, faults=(), drift=0.0, sync_ms=0.5
+        )
+        self.scheduler = Scheduler(1)
+        trace = Trace(self.scheduler)
+        self.fabric = Fabric(self.scheduler, options.network())
+        self.cluster = SimCluster(
+            self.scheduler,
+            self.fabric,
+            trace,
+            Invariants(trace),
+            options=options,
+            build_node=build_node,
+        )
+        for number, node in enumerate(self.cluster.nodes.values(), start=1):
+            node.config = replace(
+                node_config(options, number), **{"groups_partitions": 2, **settings}
+            )
+            self.cluster.start(node)
+        self.loop = self.scheduler.new_loop("client")
+        self.network = SimNetwork(self.fabric, "client", self.loop)
+        self.channels: dict[int, SimChannel] = {}
+        self.members: list[RawMember] = []
+        self.topic_ids: dict[str, int] = {}
+        self.wait(lambda: all(node.is_serving for node in self.cluster.nodes.values()))
+
+    # Time.
+
+    def complete(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.scheduler.complete(self.loop.create_task(work), PATIENCE_S)
+
+    def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
+        assert self.scheduler.run(self.scheduler.now + seconds, condition), "it never came to hold"
+
+    def run(self, seconds: float) -> None:
+        self.scheduler.run(self.scheduler.now + seconds)
+
+    # Nodes.
+
+    def node(self, number: int) -> SimNode:
+        return self.cluster.nodes[NodeId(number)]
+
+    def parts(self, number: int) -> Member:
+        life = self.node(number).life
+        assert life is not None
+        assert isinstance(life.node, Node)
+        assert life.node.member is not None
+        return life.node.member
+
+    def channel(self, number: int) -> SimChannel:
+        if number not in self.channels:
+            self.channels[number] = self.network.connect(self.node(number).address)
+        return self.channels[number]
+
+    def coordinator_of(self, group: str = GROUP) -> int:
+        """Node that coordinates the group, once there is one that does."""
+        found: list[int] = []
+
+        def settled() -> bool:
+            found.clear()
+            for number in (1, 2, 3):
+                if not self.node(number).is_serving:
+                    continue
+                groups = self.parts(number).consumer_groups
+                topic = groups.offsets_topic.known
+                if topic is None:
+                    return False
+                place = topic.partitions[partition_of(group, len(topic.partitions))]  # type: ignore[arg-type]
+                coordinator = groups.coordinator(place.group_id)
+                if coordinator is not None and coordinator.leads:
+                    found.append(number)
+            return len(found) == 1
+
+        self.wait(settled)
+        return found[0]
+
+    # Calls.
+
+    def call(self, node: int, method: str, request: Message, kind: type[ResponseT]) -> ResponseT:
+        """A call of GroupService, or of AdminService by its whole name."""
+        name = method if "/" in method else f"streamlog.v1.GroupService/{method}"
+
+        async def work() -> ResponseT:
+            try:
+                data = await self.channel(node).unary(
+                    f"/{name}", request.SerializeToString(), CALL_TIMEOUT_MS
+                )
+            except CallFailed as failed:
+                raise RefusedCall(failed) from failed
+            return kind.FromString(data)
+
+        return self.complete(work())
+
+    def make_topic(self, name: str, partitions: int) -> int:
+        response = self.call(
+            1,
+            "streamlog.v1.AdminService/CreateTopic",
+            admin.CreateTopicRequest(name=name, partition_count=partitions),
+            admin.CreateTopicResponse,
+        )
+        self.topic_ids[name] = response.topic.topic_id
+        self.wait(
+            lambda: all(self.parts(n).cluster.view.topic(name) is not None for n in (1, 2, 3))
+        )
+        return response.topic.topic_id
+
+    def find(self, node: int = 1, group: str = GROUP) -> pb.FindCoordinatorResponse:
+        return self.call(
+            node,
+            "FindCoordinator",
+            pb.FindCoordinatorRequest(group=group),
+            pb.FindCoordinatorResponse,
+        )
+
+    def open(self, member_id: str, node: int | None = None, **join: Any) -> RawMember:
+        """A member's stream with its join on the way."""
+        if node is None:
+            self.find(group=join.get("group", GROUP))
+            node = self.coordinator_of(join.get("group", GROUP))
+        stream = self.channel(node).stream("/streamlog.v1.GroupService/Membership")
+        member = RawMember(self, member_id, stream)
+        self.members.append(member)
+        values = {
+            "group": GROUP,
+            "member_id": member_id,
+            "topics": ["orders"],
+            "session_timeout_ms": SESSION_MS,
+            "rebalance_timeout_ms": 20_000,
+            **join,
+        }
+        member.say(join=pb.MemberJoin(**values))
+        return member
+
+    def join(self, member_id: str, node: int | None = None, **join: Any) -> RawMember:
+        """A member that has its first assignment."""
+        member = self.open(member_id, node, **join)
+        self.wait(lambda: bool(member.assignments) or member.closed)
+        if member.ended is not None:
+            raise member.ended
+        return member
+
+
+@contextmanager
+def new_group_world(**settings: Any) -> Iterator[GroupWorld]:
+    """A world with a topic `orders` of 4 partitions; nothing inside of a node went wrong."""
+    with silence():  # Coroutines of dead processes complain while they are collected.
+        world = GroupWorld(**settings)
+        world.make_topic("orders", 4)
+        yield world
+        assert world.cluster.all_failures() == []
+        world.scheduler.dispose([*world.cluster.loops, world.loop])
+        world.__dict__.clear()

@@ -128,7 +128,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.broker.partition",
         "self._when_committed(seen.last_offset + 1),",
         "None,",
-        first_seed=95,
+        first_seed=218,
     ),
     PlantedBug(
         "acks-before-commit",

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from jepsen_like.checkers import check
 from jepsen_like.checkers.history import Operation, to_json_lines
@@ -37,6 +37,8 @@ from jepsen_like.sim.replicas import record_replicas, settled
 from jepsen_like.sim.scheduler import Livelock, Scheduler, silence
 from jepsen_like.sim.trace import EXPLAINED_BY_ROT, Trace, TraceLog
 from jepsen_like.sim.workload import ADMIN_PATIENCE_MS, Workload
+
+T = TypeVar("T")
 
 HEALED_WITHIN_S: Final = 10.0
 """What RELIABILITY promises: with a majority a partition serves again within this time."""
@@ -176,12 +178,7 @@ class Simulation:
             member = life.node.member if life is not None and node.is_serving else None
             if life is not None and member is not None:
                 task = life.loop.create_task(member.cluster.scrubber.round())
-                scheduler.run(
-                    deadline,
-                    lambda task=task, life=life: (  # type: ignore[misc]
-                        task.done() or node.life is not life
-                    ),
-                )
+                self._run_until_done(task, node, deadline)
                 if task.done() and not member.store.damage.open:
                     task.result()
                     self.trace.add("simulation", "scrub done")
@@ -190,6 +187,11 @@ class Simulation:
                 damage = list(member.store.damage.open.values()) if member is not None else "down"
                 raise StepFailed(f"not mended within {MENDED_WITHIN_S:.0f} s: {damage}")
             scheduler.run(scheduler.now + SETTLE_POLL_S)
+
+    def _run_until_done(self, task: asyncio.Task[T], node: SimNode, deadline: float) -> None:
+        """Until the task of a node ends, or the node's process does, or the time is up."""
+        life = node.life
+        self.scheduler.run(deadline, lambda: task.done() or node.life is not life)
 
     def _rest(self) -> None:
         """Nothing moves between nodes any more."""
@@ -201,12 +203,7 @@ class Simulation:
                 life = node.life
                 assert life is not None
                 task = life.loop.create_task(membership.bring_to_rest(node))
-                scheduler.run(
-                    deadline,
-                    lambda task=task, node=node, life=life: (  # type: ignore[misc]
-                        task.done() or node.life is not life
-                    ),
-                )
+                self._run_until_done(task, node, deadline)
                 if task.done() and task.result():
                     return
             if scheduler.now >= deadline:

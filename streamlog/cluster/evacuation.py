@@ -76,8 +76,7 @@ class Evacuation:
             for node_id in sorted(state.nodes)
             if state.nodes[node_id].condition is NodeCondition.DRAINING
         ]
-        live = self._host.live_nodes()
-        dead = [node_id for node_id in state.nodes if node_id not in live]
+        dead = state.dead_nodes(self._host.live_nodes())
         if draining:
             moves = self._evacuate(state, draining, dead)
             if moves:

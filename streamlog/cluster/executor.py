@@ -143,8 +143,8 @@ class Executor:
 
     def _dead_nodes(self) -> tuple[NodeId, ...]:
         """Registered nodes that this node, the metadata leader, does not hear of."""
-        live = self._host.live_nodes()
-        return tuple(node.node_id for node in self._view.nodes() if node.node_id not in live)
+        state = self._view.state
+        return () if state is None else state.dead_nodes(self._host.live_nodes())
 
     def _not_leader(self) -> StreamlogError:
         known = self._host.leader_of(METADATA_GROUP)

@@ -106,6 +106,5 @@ class Operations:
         state = self._view.state
         if state is None:
             return ()
-        live = self._host.live_nodes()
-        dead = [node_id for node_id in state.nodes if node_id not in live]
+        dead = state.dead_nodes(self._host.live_nodes())
         return assignments(state, Relocation(state, dead).balance(count))

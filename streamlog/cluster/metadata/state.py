@@ -13,7 +13,7 @@ Invariant: `partition_count` and `loads` are what counting over all topics gives
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -175,6 +175,10 @@ class MetadataState:
     """Ids that were removed and never come back; looked up only."""
     moving: Mapping[GroupId, Partition] = field(default_factory=dict)
     """Partitions that are moving."""
+
+    def dead_nodes(self, live: Collection[NodeId]) -> tuple[NodeId, ...]:
+        """Registered nodes that are not among those that are heard of, ascending."""
+        return tuple(node_id for node_id in sorted(self.nodes) if node_id not in live)
 
     def node_groups(self, node_id: NodeId) -> list[Partition]:
         """Partitions that have a replica on the node, wanted or leaving."""

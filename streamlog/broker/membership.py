@@ -220,7 +220,7 @@ class _Part:
                 await self._send(self._assignment())
             for message in session.take_replies():
                 await self._send(message)
-            if session.ended:
+            if session.over:
                 if session.reason is not None:
                     raise self._coordinators.explain(self._found, session.reason)
                 return

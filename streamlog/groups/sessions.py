@@ -73,6 +73,11 @@ class MemberSession:
         due, self._assignment_due = self._assignment_due, False
         return due and not self.ended
 
+    @property
+    def over(self) -> bool:
+        """It ended, and every answer was taken."""
+        return self.ended and not self._replies
+
     def take_replies(self) -> list[bytes]:
         """Answers to be sent now, oldest first."""
         taken, self._replies = self._replies, []

@@ -56,7 +56,7 @@ class RawMember:
         self.errors: list[str] = []
         self.ended: RefusedCall | None = None
         self.closed = False
-        self.beating = True
+        self.beating = self.handles = True
         self._tasks = [world.loop.create_task(self._read()), world.loop.create_task(self._beat())]
 
     @property
@@ -130,17 +130,18 @@ class RawMember:
             self.closed = True
 
     async def _beat(self) -> None:
-        sequence = 0
+        sequence = handled = 0
         while not self.closed:
             await asyncio.sleep(0.5)
             if not self.assignments or not self.beating or self.closed:
                 continue
             sequence += 1
+            handled += self.handles
             beat = pb.MemberHeartbeat(
                 sequence=sequence,
                 member_epoch=self.epoch,
                 assigned_count=len(self.owned),
-                handled_count=sequence,
+                handled_count=handled,
             )
             try:
                 await self._send(pb.MemberRequest(heartbeat=beat))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from consumer_groups.limits import METADATA_BYTES_MAX
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import group_service_pb2 as pb
+from streamlog.v1 import log_service_pb2 as log
 from tests.fakes.group_world import GROUP, SESSION_MS, GroupWorld, RefusedCall, new_group_world
 
 
@@ -24,6 +26,25 @@ def world() -> Iterator[GroupWorld]:
 def small_world() -> Iterator[GroupWorld]:
     with new_group_world(snapshot_bytes=16 << 10, retention_check_ms=200) as made:
         yield made
+
+
+@pytest.fixture
+def strict_world() -> Iterator[GroupWorld]:
+    with new_group_world(groups_no_progress_ms=3_000) as made:
+        yield made
+
+
+def test_who_handles_nothing_is_expired_where_that_is_wanted(strict_world: GroupWorld) -> None:
+    """A member whose heartbeats come and whose count stands still loses its partitions to one that
+    works."""
+    world = strict_world
+    stuck = world.join("m1")
+    world.run(5)
+    assert not stuck.closed
+    stuck.handles = False
+    world.wait(lambda: stuck.closed, 6)
+    assert stuck.ended is not None
+    assert stuck.ended.reason == "UNKNOWN_MEMBER"
 
 
 def test_partitions_move_from_one_member_to_another_with_an_acknowledgement(
@@ -407,6 +428,107 @@ def test_topics_of_the_cluster_are_not_the_users(world: GroupWorld) -> None:
         with pytest.raises(RefusedCall) as refused:
             world.call(2, f"streamlog.v1.AdminService/{method}", request, kind)
         assert refused.value.reason == "INTERNAL_TOPIC"
+
+
+def test_records_of_the_cluster_are_not_the_users(world: GroupWorld) -> None:
+    """Nobody writes to the coordinators' log, and nobody trims it."""
+    world.join("m1")
+    leader, place = world.coordinator_of(), world.find().partition
+    topic = world.parts(leader).consumer_groups.offsets_topic.known
+    assert topic is not None
+    trims = [log.PartitionTrim(topic_id=topic.topic_id, partition=place, before_offset=1)]
+    trimmed = world.call(
+        leader,
+        "streamlog.v1.LogService/TrimPartitions",
+        log.TrimPartitionsRequest(trims=trims),
+        log.TrimPartitionsResponse,
+    )
+    assert [each.error.reason for each in trimmed.results] == ["INTERNAL_TOPIC"]
+
+    async def produce() -> str:
+        stream = world.channel(leader).stream("/streamlog.v1.LogService/Produce")
+        entry = log.ProduceEntry(request_id=1, topic_id=topic.topic_id)
+        entry.batch.partition = place
+        await stream.send(log.ProduceRequest(entries=[entry]).SerializeToString())
+        data = await stream.receive()
+        assert data is not None
+        return log.ProduceResponse.FromString(data).results[0].error.reason
+
+    assert world.complete(produce()) == "INTERNAL_TOPIC"
+
+
+def test_a_full_group_takes_nobody_more(world: GroupWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The member above the bound is refused, may try again, and has room when another leaves."""
+    monkeypatch.setattr("consumer_groups.coordinator.membership.MEMBERS_PER_GROUP_MAX", 2)
+    first = world.join("m1")
+    world.join("m2")
+    with pytest.raises(RefusedCall) as refused:
+        world.join("m3")
+    assert refused.value.reason == "GROUP_FULL"
+    first.say(leave=pb.MemberLeave())
+    world.wait(lambda: first.closed)
+    world.join("m3")
+
+
+def test_answers_come_before_the_end(world: GroupWorld) -> None:
+    """A commit that is followed by a leave at once is answered before the stream ends."""
+    member = world.join("m1")
+    commit = pb.MemberCommit(
+        sequence=7,
+        member_epoch=member.epoch,
+        offsets=[pb.GroupOffset(topic_id=world.topic_ids["orders"], partition=0, offset=5)],
+    )
+    member.say(commit=commit)
+    member.say(leave=pb.MemberLeave())
+    world.wait(lambda: member.closed)
+    assert member.ended is None
+    assert [each.sequence for each in member.commits] == [7]
+    assert fetched(world) == {0: 5}
+
+
+def test_of_two_newcomers_with_one_instance_id_one_wins(world: GroupWorld) -> None:
+    """Both come while nobody is connected: one takes the place, the other is refused, and no
+    member that was told it is in is thrown out."""
+    world.find()
+    rivals = [world.open(f"m{number}", instance_id="till-1") for number in (1, 2)]
+    world.wait(lambda: all(each.closed or each.assignments for each in rivals))
+    world.run(1)
+    (loser,) = [each for each in rivals if each.closed]
+    (winner,) = [each for each in rivals if not each.closed]
+    assert loser.ended is not None
+    assert loser.ended.reason == "INSTANCE_ID_IN_USE"
+    assert not loser.assignments
+    assert winner.owned == [0, 1, 2, 3]
+
+
+def test_positions_of_an_empty_group_expire(world: GroupWorld) -> None:
+    """The group goes with its positions when it had no members for as long as the setting says,
+    and not before; a group with a member stays."""
+    other = "stays"
+    gone, stays = world.join("m1"), world.join("m1", group=other)
+    gone.commit({0: 5})
+    stays.commit({0: 6})
+    gone.say(leave=pb.MemberLeave())
+    world.wait(lambda: gone.closed)
+    for number in (1, 2, 3):
+        settings = world.parts(number).consumer_groups._settings
+        settings.apply(replace(settings.now, groups_offset_retention_ms=60_000))
+    assert fetched(world) == {0: 5}
+
+    def expire() -> None:
+        for number in (1, 2, 3):
+            life = world.node(number).life
+            assert life is not None
+            groups = world.parts(number).consumer_groups
+            world.scheduler.complete(life.loop.create_task(groups._expire_offsets()), 30)
+
+    expire()
+    assert fetched(world) == {0: 5}
+    world.run(61)
+    expire()
+    assert fetched(world) == {}
+    assert not stays.closed
+    assert stays.owned == [0, 1, 2, 3]
 
 
 def test_positions_survive_snapshots_and_a_restart_of_all_nodes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -235,7 +236,14 @@ def fetched(world: GroupWorld) -> dict[int, int]:
 
 def test_any_node_finds_the_coordinator_and_only_it_answers(world: GroupWorld) -> None:
     """Three nodes that are asked at the same time make one topic and name one leader."""
-    asked = [world.find(number) for number in (3, 1, 2)]
+    request = pb.FindCoordinatorRequest(group=GROUP).SerializeToString()
+    method = "/streamlog.v1.GroupService/FindCoordinator"
+
+    async def ask_all() -> list[bytes]:
+        calls = (world.channel(number).unary(method, request, 10_000) for number in (3, 1, 2))
+        return await asyncio.gather(*calls)
+
+    asked = [pb.FindCoordinatorResponse.FromString(each) for each in world.complete(ask_all())]
     assert len({each.partition for each in asked}) == 1
     leader = world.coordinator_of()
     world.wait(lambda: all(world.find(number).leader_node_id == leader for number in (1, 2, 3)))

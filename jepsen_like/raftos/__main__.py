@@ -78,8 +78,8 @@ async def _run(trial: Trial, rounds: int, *, votes: bool) -> None:
     async with asyncio.timeout(SECONDS_MAX):
         for number in range(rounds):
             await trial.writes(number)
-        if votes:
-            await trial.votes()
+            if votes and not trial.double_leaders:
+                await trial.votes(number)
 
 
 if __name__ == "__main__":

@@ -71,9 +71,9 @@ class Trial:
         finally:
             await cluster.kill()
 
-    async def votes(self) -> None:
+    async def votes(self, number: int) -> None:
         """One cluster: until a term has two leaders, or enough was tried. Raises TimeoutError."""
-        cluster = RaftosCluster(self._python, self._directory / "votes")
+        cluster = RaftosCluster(self._python, self._directory / f"votes-{number}")
         try:
             for _ in range(ELECTIONS):
                 await cluster.start()

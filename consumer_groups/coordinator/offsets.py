@@ -69,21 +69,20 @@ def _may_commit(member: Member, partition: TopicPartition, epoch: Epoch) -> bool
 def _fenced(
     group: Group, command: CommitOffsets, partitions: tuple[TopicPartition, ...]
 ) -> GroupError:
-    values = {"member_id": command.member_id, "epoch": str(command.member_epoch)}
     unknown = tuple(p for p in partitions if p.topic_id not in group.topics)
     if unknown:
         return GroupError(
             Reason.UNKNOWN_TOPIC,
             f"group {group.name} does not read {list_of(unknown)}: the topic was deleted, or"
             " nobody subscribes to it",
-            values,
+            {"member_id": command.member_id, "epoch": str(command.member_epoch)},
             unknown,
         )
     return GroupError(
         Reason.STALE_MEMBER_EPOCH,
         f"member {command.member_id} of group {group.name} does not own {list_of(partitions)} at"
         f" epoch {command.member_epoch}: nothing was committed",
-        values,
+        {"member_id": command.member_id, "epoch": str(command.member_epoch)},
         partitions,
     )
 

@@ -47,6 +47,9 @@ GROUP_REASONS: Final[Mapping[GroupReason, Reason]] = {
 }
 """Refusals of consumer groups, as clients are told them: by the same names."""
 
+PARTITIONS_NAMED_MAX: Final = 100
+"""In the metadata of an error: it must fit into a trailer."""
+
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -57,7 +60,7 @@ def to_streamlog_error(error: BaseException) -> StreamlogError:
             return error
         case GroupError():
             message = error.args[0] if error.args else str(error)
-            return StreamlogError(GROUP_REASONS[error.reason], str(message))
+            return StreamlogError(GROUP_REASONS[error.reason], str(message), _values(error))
         case replication_errors.NotLeader():
             # The caller knows the address of the leader and says so; this is the bare fact.
             reason = Reason.NOT_LEADER if error.leader else Reason.LEADER_NOT_AVAILABLE
@@ -89,6 +92,16 @@ def to_streamlog_error(error: BaseException) -> StreamlogError:
         case _:
             logger.error("defect", exc_info=error)
             return StreamlogError(Reason.INTERNAL_ERROR, f"{type(error).__name__}; see the log")
+
+
+def _values(error: GroupError) -> dict[str, str]:
+    """The offending value and the allowed range, and which partitions it is about, the first few:
+    "topic_id/partition" with commas between."""
+    values = dict(error.values)
+    if error.partitions:
+        named = error.partitions[:PARTITIONS_NAMED_MAX]
+        values["partitions"] = ",".join(f"{topic_id}/{number}" for topic_id, number in named)
+    return values
 
 
 def to_proto(error: StreamlogError) -> error_pb2.Error:

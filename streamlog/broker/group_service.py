@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from consumer_groups.coordinator.queries import GroupListing
-from consumer_groups.types import GroupName
+from consumer_groups.limits import PARTITIONS_PER_REQUEST_MAX
+from consumer_groups.types import GroupName, PartitionNumber, TopicId, TopicPartition
 from replication.errors import ReplicationError
 from replication.group import GroupHost
 from replication.ports import StreamHandler
@@ -26,7 +29,9 @@ from streamlog.groups.groups import Groups
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.v1 import group_service_pb2 as pb
 
-PAGE_SIZE_MAX = 1_000
+PAGE_SIZE_MAX: Final = 1_000
+"""Groups."""
+OFFSETS_PAGE_SIZE_MAX: Final = 20_000
 
 
 class GroupService:
@@ -73,21 +78,30 @@ class GroupService:
         return pb.CommitOffsetsResponse()
 
     async def fetch_offsets(self, request: pb.FetchOffsetsRequest) -> pb.FetchOffsetsResponse:
-        """All that was committed before the call."""
+        """A page, by topic id and partition, of what was committed before the call (AIP-158)."""
+        size = _page_size(request.page_size, OFFSETS_PAGE_SIZE_MAX)
+        after = _partition_after(request.page_token)
         name, wanted = GroupName(request.group), partitions_of(request.partitions)
+        if len(wanted) > PARTITIONS_PER_REQUEST_MAX:
+            raise StreamlogError(
+                Reason.TOO_MANY_PARTITIONS,
+                f"{len(wanted)} partitions in one request are too many: 0 to"
+                f" {PARTITIONS_PER_REQUEST_MAX}",
+                {"value": str(len(wanted)), "maximum": str(PARTITIONS_PER_REQUEST_MAX)},
+            )
         found = await self._coordinators.call(
             name, lambda at: at.committed_offsets(name, wanted or None)
         )
-        return pb.FetchOffsetsResponse(offsets=to_offsets(sorted(found.items())))
+        rest = sorted(item for item in found.items() if after is None or item[0] > after)
+        page = rest[:size]
+        return pb.FetchOffsetsResponse(
+            offsets=to_offsets(page),
+            next_page_token=_token_of(page[-1][0]) if len(rest) > size else "",
+        )
 
     async def list_groups(self, request: pb.ListGroupsRequest) -> pb.ListGroupsResponse:
         """A page of this node's groups by name (AIP-158)."""
-        if request.page_size > PAGE_SIZE_MAX:
-            raise StreamlogError(
-                Reason.INVALID_REQUEST,
-                f"page_size is {request.page_size}, it must be 0 to {PAGE_SIZE_MAX}",
-            )
-        size = request.page_size or PAGE_SIZE_MAX
+        size = _page_size(request.page_size, PAGE_SIZE_MAX)
         after = decode_token(request.page_token, "ListGroups")
         listings: list[GroupListing] = []
         for coordinator in self._groups.coordinators():
@@ -136,3 +150,31 @@ class GroupService:
         name = GroupName(request.group)
         count = await self._coordinators.call(name, lambda at: at.delete_group(name))
         return pb.DeleteGroupResponse(deleted_count=count)
+
+
+def _page_size(asked: int, most: int) -> int:
+    """Raises INVALID_REQUEST."""
+    if asked > most:
+        raise StreamlogError(
+            Reason.INVALID_REQUEST,
+            f"page_size is {asked}, it must be 0 to {most}",
+            {"field": "page_size", "value": str(asked), "minimum": "0", "maximum": str(most)},
+        )
+    return asked or most
+
+
+def _token_of(partition: TopicPartition) -> str:
+    return encode_token(f"{partition.topic_id}/{partition.partition}")
+
+
+def _partition_after(token: str) -> TopicPartition | None:
+    """The partition after which to go on; None: from the beginning. Raises INVALID_REQUEST."""
+    text = decode_token(token, "FetchOffsets")
+    if text is None:
+        return None
+    topic_id, slash, number = text.partition("/")
+    if not (slash and topic_id.isascii() and topic_id.isdigit() and number.isdigit()):
+        raise StreamlogError(
+            Reason.INVALID_REQUEST, f"page_token {token!r} is not one that FetchOffsets gave out"
+        )
+    return TopicPartition(TopicId(int(topic_id)), PartitionNumber(int(number)))

@@ -57,6 +57,7 @@ class Reason(Enum):
         INVALID_ARGUMENT,
         "A field is missing, contradictory or out of its range.",
         "The message names the field, its value and the range: correct the request.",
+        metadata=("field", "value", "minimum", "maximum", "partitions"),
     )
     UNSUPPORTED_VERSION = ReasonInfo(
         FAILED_PRECONDITION,
@@ -93,12 +94,13 @@ class Reason(Enum):
         "No topic has this name or id.",
         "Create it, or ask for metadata again: a topic of the same name may have a new id. Right"
         " after a topic was created another node may not know it yet.",
-        metadata=("topic",),
+        metadata=("topic", "member_id", "topic_id", "epoch", "partitions"),
     )
     UNKNOWN_PARTITION = ReasonInfo(
         NOT_FOUND,
         "The topic has no partition of this number.",
         "The message names the range; ask for metadata again.",
+        metadata=("value", "maximum", "partitions"),
     )
     TOPIC_EXISTS = ReasonInfo(
         ALREADY_EXISTS,
@@ -211,7 +213,14 @@ class Reason(Enum):
         "The offset is outside the log.",
         "Go on from `log_start_offset` (records before it were deleted) or from `high_watermark`,"
         " as the application decides.",
-        metadata=("log_start_offset", "high_watermark"),
+        metadata=(
+            "log_start_offset",
+            "high_watermark",
+            "value",
+            "minimum",
+            "maximum",
+            "partitions",
+        ),
     )
     OFFSET_NOT_AVAILABLE = ReasonInfo(
         UNAVAILABLE,
@@ -231,94 +240,111 @@ class Reason(Enum):
         INVALID_ARGUMENT,
         "The name is not 1 to 249 characters of [a-zA-Z0-9._-], or is '.' or '..'.",
         "Choose another name.",
+        metadata=("name", "maximum", "length"),
     )
     INVALID_PATTERN = ReasonInfo(
         INVALID_ARGUMENT,
         "The pattern of a subscription is none, or too large.",
         "The message says where it goes wrong.",
+        metadata=("maximum", "pattern", "length", "at"),
     )
     UNKNOWN_ASSIGNOR = ReasonInfo(
         INVALID_ARGUMENT,
         "No assignor has this name.",
         "The message lists those that are known.",
+        metadata=("assignor",),
     )
     UNKNOWN_GROUP = ReasonInfo(
         NOT_FOUND,
         "There is no group of this name.",
         "A group exists from its first member or position on, until it is deleted or its positions"
         " expire.",
+        metadata=("group",),
     )
     UNKNOWN_MEMBER = ReasonInfo(
         NOT_FOUND,
         "The member left, was expired or was replaced.",
         "Drop all partitions without a commit, and join with a new member id and epoch 0.",
+        metadata=("group", "member_id"),
     )
     STALE_MEMBER_EPOCH = ReasonInfo(
         FAILED_PRECONDITION,
         "The member does not own the partition at the epoch that it names: it is fenced.",
         "Drop what the newest assignment does not name. Nothing of the request counted.",
+        metadata=("member_id", "epoch", "maximum", "partitions"),
     )
     STALE_CATALOG = ReasonInfo(
         UNAVAILABLE,
         "The coordinator's metadata is older than what the group was last decided on.",
         "Send the same again after a pause.",
         retriable=True,
+        metadata=("value", "minimum"),
     )
     INSTANCE_ID_IN_USE = ReasonInfo(
         ALREADY_EXISTS,
         "Another member with this instance id is connected.",
         "Stop one of the two, or give each an instance id of its own.",
         retriable=True,
+        metadata=("member_id", "instance_id"),
     )
     GROUP_FULL = ReasonInfo(
         RESOURCE_EXHAUSTED,
         "The group has as many members as a group may have.",
         "Stop some, or let each read more partitions.",
         retriable=True,
+        metadata=("value", "maximum"),
     )
     GROUP_NOT_EMPTY = ReasonInfo(
         FAILED_PRECONDITION,
         "The group has members.",
         "Stop them first, or let a member commit.",
         retriable=True,
+        metadata=("value", "maximum"),
     )
     GROUP_SUBSCRIBED = ReasonInfo(
         FAILED_PRECONDITION,
         "Members of the group subscribe to the topic.",
         "Stop them first, or reset the positions instead.",
         retriable=True,
+        metadata=("members", "partitions"),
     )
     METADATA_TOO_LARGE = ReasonInfo(
         INVALID_ARGUMENT,
         "The notes beside committed positions are too large.",
         "The message names size and bound.",
+        metadata=("value", "maximum"),
     )
     TOO_MANY_PARTITIONS = ReasonInfo(
         INVALID_ARGUMENT,
         "A request names, or a group's subscriptions come to, more partitions than are allowed.",
         "Split the request, or the group.",
+        metadata=("value", "maximum"),
     )
     TOO_MANY_TOPICS = ReasonInfo(
         INVALID_ARGUMENT,
         "A subscription names, or a group's subscriptions come to, more topics than are allowed.",
         "Use a pattern, or split the group.",
+        metadata=("value", "maximum"),
     )
     TOO_MANY_PATTERNS = ReasonInfo(
         INVALID_ARGUMENT,
         "The members of a group have more different patterns than are allowed.",
         "Let them have the same pattern.",
+        metadata=("value", "maximum"),
     )
     TOO_MANY_GROUPS = ReasonInfo(
         RESOURCE_EXHAUSTED,
         "The coordinator has as many groups as it may have.",
         "Operators: delete groups that nobody uses.",
         retriable=True,
+        metadata=("maximum", "groups"),
     )
     TOO_MANY_COMMITS = ReasonInfo(
         RESOURCE_EXHAUSTED,
         "The coordinator has as many committed positions as it may have.",
         "Operators: delete groups that nobody uses, or positions of them.",
         retriable=True,
+        metadata=("value", "maximum"),
     )
     STREAM_REPLACED = ReasonInfo(
         ABORTED,

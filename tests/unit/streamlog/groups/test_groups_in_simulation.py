@@ -234,6 +234,39 @@ def fetched(world: GroupWorld) -> dict[int, int]:
     return {each.partition: each.offset for each in response.offsets}
 
 
+def test_positions_come_in_pages(world: GroupWorld) -> None:
+    """A page is as large as asked for, the last one has no token; what is no token, and a page that
+    is too large, is refused with the range in the metadata."""
+    world.join("m1").commit({0: 10, 1: 11, 2: 12, 3: 13})
+    leader = world.coordinator_of()
+
+    def page(**request: Any) -> pb.FetchOffsetsResponse:
+        asked = pb.FetchOffsetsRequest(group=GROUP, **request)
+        return world.call(leader, "FetchOffsets", asked, pb.FetchOffsetsResponse)
+
+    first = page(page_size=3)
+    assert [each.offset for each in first.offsets] == [10, 11, 12]
+    second = page(page_size=3, page_token=first.next_page_token)
+    assert [each.offset for each in second.offsets] == [13]
+    assert second.next_page_token == ""
+    some = [
+        pb.GroupPartition(topic_id=world.topic_ids["orders"], partition=number) for number in (3, 1)
+    ]
+    assert [each.offset for each in page(partitions=some).offsets] == [11, 13]
+    with pytest.raises(RefusedCall) as refused:
+        page(page_size=20_001)
+    assert refused.value.reason == "INVALID_REQUEST"
+    assert refused.value.metadata == {
+        "field": "page_size",
+        "value": "20001",
+        "minimum": "0",
+        "maximum": "20000",
+    }
+    for token in ("?", "YQ==", "LTEvMA=="):
+        with pytest.raises(RefusedCall, match="page_token"):
+            page(page_token=token)
+
+
 def test_any_node_finds_the_coordinator_and_only_it_answers(world: GroupWorld) -> None:
     """Three nodes that are asked at the same time make one topic and name one leader."""
     request = pb.FindCoordinatorRequest(group=GROUP).SerializeToString()
@@ -293,7 +326,10 @@ def test_operators_see_and_change_groups(world: GroupWorld) -> None:
     assert answer.group_epoch == member.epoch
     given = member.assignments[-1].assigned[1]
     assert (given.partition, given.grant_epoch, given.committed.offset) == (1, member.epoch, 3)
-    assert member.commit({1: 21}, epoch=before).error.reason == "STALE_MEMBER_EPOCH"
+    stale = member.commit({1: 21}, epoch=before).error
+    assert stale.reason == "STALE_MEMBER_EPOCH"
+    assert stale.metadata["partitions"] == f"{world.topic_ids['orders']}/1"
+    assert stale.metadata["epoch"] == str(before)
 
     partition = pb.GroupPartition(topic_id=world.topic_ids["orders"], partition=0)
     forget = pb.DeleteOffsetsRequest(group=GROUP, partitions=[partition])
@@ -342,6 +378,10 @@ def test_what_a_member_may_not_say(world: GroupWorld) -> None:
     assert refused.value.reason == "INVALID_GROUP_NAME"
     large = member.commit({0: 1}, note="x" * (METADATA_BYTES_MAX + 1))
     assert large.error.reason == "METADATA_TOO_LARGE"
+    assert dict(large.error.metadata) == {
+        "value": str(METADATA_BYTES_MAX + 1),
+        "maximum": str(METADATA_BYTES_MAX),
+    }
     assert member.commit({}).error.reason == "INVALID_REQUEST"
     assert not member.closed
 

@@ -20,6 +20,7 @@ NODE_SOURCES = [
     for path in sorted((ROOT / "streamlog").rglob("*.py"))
     if not path.name.endswith("_pb2.py") and "client" not in path.parts
 ]
+GROUP_SOURCES = sorted((ROOT / "consumer_groups").rglob("*.py"))
 TOLD_BY_THE_TRANSPORT = {"MESSAGE_TOO_LARGE"}
 """Kept for other transports: over gRPC the library itself refuses, as the page says."""
 
@@ -37,11 +38,18 @@ def reasons_named(tree: ast.AST) -> Iterator[str]:
 
 
 def metadata_given(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Reason and key of each `StreamlogError(Reason.X, message, {key: ...})`."""
+    """Reason and key of each `StreamlogError(Reason.X, message, {key: ...})`, and of each
+    `GroupError`, whose partitions come as a key, too."""
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and ast.unparse(node.func) == "StreamlogError"):
+        if not (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in {"StreamlogError", "GroupError"}
+            and node.args
+        ):
             continue
         for reason in reasons_named(ast.Module(body=[ast.Expr(node.args[0])], type_ignores=[])):
+            if len(node.args) > 3:
+                yield reason, "partitions"
             for argument in node.args:
                 if isinstance(argument, ast.Dict):
                     for key in argument.keys:
@@ -67,7 +75,11 @@ def test_every_reason_in_the_code_is_in_the_table_and_the_other_way_round() -> N
 
 def test_documented_metadata_is_what_the_code_gives() -> None:
     """No key that the page lacks, no key on the page that no error carries."""
-    given = {pair for path in NODE_SOURCES for pair in metadata_given(ast.parse(path.read_text()))}
+    given = {
+        pair
+        for path in (*NODE_SOURCES, *GROUP_SOURCES)
+        for pair in metadata_given(ast.parse(path.read_text()))
+    }
     assert given == {(reason.name, key) for reason in Reason for key in reason.info.metadata}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 
+from contract import vectors
 from streamlog.broker import admin, each, fetch, metadata, partition, produce
 from streamlog.host import grpc_options
 from streamlog.model import batch as batch_format
@@ -50,6 +51,23 @@ OTHER_NAMES = {
     "proto/streamlog/cluster",
     "proto/streamlog/v1",
     "streamlog.v1",
+    # What others call by these names.
+    "--go-grpc_opt",
+    "--go_opt=M",
+    "-I proto",
+    "Mstreamlog/v1/batch.proto=example.org/streamlogv1",
+    "admin_service.proto",
+    "error.proto",
+    "group_service.proto",
+    "java_multiple_files",
+    "log_service.proto",
+    "optional",
+    "proto/",
+    "proto/testdata",
+    "record.proto",
+    "record_service.proto",
+    "uint64",
+    "vectors",
     # Texts of the example.
     "k",
     "hello",
@@ -115,7 +133,9 @@ def test_the_example_passes_the_nodes_checks() -> None:
 
 def known_names() -> set[str]:
     """Whatever the protocol gives a name to."""
-    names = {*Reason.__members__, *metadata.FEATURES, *NODE_SETTINGS}
+    names = {*Reason.__members__, *metadata.FEATURES, *NODE_SETTINGS, *vectors.FILES}
+    for make in vectors.FILES.values():
+        names.update(name for vector in make() for name in vector)
     for reason in Reason:
         names.update(reason.info.metadata)
     for file in FILES:
@@ -149,6 +169,14 @@ def test_every_call_and_feature_is_on_the_page() -> None:
     for name in metadata.FEATURES:
         assert f"| `{name}` |" in PAGE
     assert f"# Protocol, version {metadata.PROTOCOL_VERSION} " in PAGE
+
+
+def test_every_reason_has_its_row() -> None:
+    """In the table that says what a client does, each once."""
+    table = PAGE.partition("\n### Every reason\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| ([A-Z_, ]+) \|", table, re.MULTILINE)
+    named = [name for cell in cells for name in cell.split(", ")]
+    assert sorted(named) == sorted(Reason.__members__)
 
 
 LIMITS = {

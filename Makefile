@@ -19,9 +19,11 @@ $(VENV)/.installed: pyproject.toml
 
 install: $(VENV)/.installed  ## Make the virtual environment.
 
-proto: install  ## Generate Python from proto/.
+proto: install  ## Generate Python, the API reference and test vectors from proto/.
 	$(BIN)/python -m grpc_tools.protoc -Iproto --python_out=. --pyi_out=. \
 	  $$(cd proto && find . -name '*.proto' | sed 's,^\./,,' | sort)
+	$(BIN)/python -m contract.reference > docs/api.md.new && mv docs/api.md.new docs/api.md
+	$(BIN)/python -m contract.vectors
 
 lint: install  ## Format, lint, types and layers.
 	$(BIN)/ruff format --check .

@@ -1,10 +1,11 @@
-"""ListOffsets: the first offset, the committed end, and offsets by time."""
+"""ListOffsets: the first offset, the committed end, offsets by time, and the record at an offset."""
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
 
+from replication.types import Offset
 from streamlog.broker.each import answered_by_leader, each_in_order
 from streamlog.broker.partition import Partition
 from streamlog.broker.partitions import Partitions
@@ -31,7 +32,10 @@ async def list_offsets(
 
 
 async def _fill(query: Query, partition: Partition, answer: Answer) -> None:
-    offset, timestamp_ms = await _look_up(partition, query)
+    if query.spec == log_service_pb2.OFFSET_SPEC_RECORD:
+        offset, timestamp_ms = await _record_at(partition, query, answer)
+    else:
+        offset, timestamp_ms = await _look_up(partition, query)
     answer.offset = offset
     answer.leader_term = partition.group.term
     if timestamp_ms is not None:
@@ -53,17 +57,34 @@ async def _look_up(partition: Partition, query: Query) -> tuple[int, int | None]
         case _:
             raise StreamlogError(
                 Reason.INVALID_REQUEST,
-                f"spec is {query.spec}, it must be 1 (earliest), 2 (latest) or 3 (timestamp)",
+                f"spec is {query.spec}, it must be 1 (earliest), 2 (latest), 3 (timestamp) or 4"
+                " (record)",
             )
+
+
+async def _record_at(partition: Partition, query: Query, answer: Answer) -> tuple[int, int | None]:
+    """Without asking the others: a lag that is a moment old does no harm, and there are many."""
+    group = partition.group
+    if not group.established:
+        raise _not_established()
+    start, end = group.start, group.commit_end
+    answer.log_start_offset, answer.high_watermark = start, end
+    at = Offset(max(query.offset, start))
+    found = await partition.log.record_at(at, end) if at < end else None
+    return (max(query.offset, end), None) if found is None else found
 
 
 async def committed_end(partition: Partition) -> int:
     """The commit of the group, confirmed by a majority: never older than the call."""
     if not partition.group.established:
-        raise StreamlogError(
-            Reason.OFFSET_NOT_AVAILABLE,
-            "a new leader does not know yet how far the log is committed",
-            retry_after_ms=20,
-        )
+        raise _not_established()
     async with asyncio.timeout(BARRIER_TIMEOUT_S):
         return await partition.group.read_barrier()
+
+
+def _not_established() -> StreamlogError:
+    return StreamlogError(
+        Reason.OFFSET_NOT_AVAILABLE,
+        "a new leader does not know yet how far the log is committed",
+        retry_after_ms=20,
+    )

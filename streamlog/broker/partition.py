@@ -71,6 +71,10 @@ class PartitionLog(ReplicaLog, Protocol):
         it; None when all are before."""
         ...
 
+    async def record_at(self, offset: Offset, end: Offset) -> tuple[Offset, int] | None:
+        """First record of [offset, end) and its timestamp; None when there is none."""
+        ...
+
 
 @dataclass(slots=True)
 class Append:

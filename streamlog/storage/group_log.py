@@ -236,6 +236,10 @@ class GroupLog:
         it; None when all are before."""
         return await self.segment_log.offset_for_timestamp(timestamp_ms, start)
 
+    async def record_at(self, offset: Offset, end: Offset) -> tuple[Offset, int] | None:
+        """First record of [offset, end) and its timestamp; None when there is none."""
+        return await self.segment_log.record_at(offset, end)
+
     # Writes.
 
     def check_room(self, size_bytes: int) -> None:

@@ -24,7 +24,7 @@ from streamlog.storage.segment_recovery import recover
 from streamlog.storage.segment_repair import SegmentRepair
 from streamlog.storage.segment_resources import SegmentResources, SettingsSource
 from streamlog.storage.segment_writer import SegmentWriter
-from streamlog.storage.time_lookup import find_timestamp
+from streamlog.storage.time_lookup import find_record, find_timestamp
 
 EMPTY_LOG = LogPosition(Term(0), Offset(0))
 
@@ -216,6 +216,11 @@ class GroupSegmentLog:
         return await find_timestamp(
             self._contents, self._reader, timestamp_ms, start, self._contents.active.end
         )
+
+    async def record_at(self, offset: Offset, end: Offset) -> tuple[Offset, int] | None:
+        """Offset and timestamp of the first record of [offset, end); None when there is none.
+        Raises LogCorrupt."""
+        return await find_record(self._contents, self._reader, offset, end)
 
     async def retained_from(self, policy: RetentionPolicy, now_ms: int) -> Offset:
         """The offset from which on the policy keeps the log; closes the active segment when it is

@@ -20,6 +20,7 @@ class OffsetSpec(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OFFSET_SPEC_EARLIEST: _ClassVar[OffsetSpec]
     OFFSET_SPEC_LATEST: _ClassVar[OffsetSpec]
     OFFSET_SPEC_TIMESTAMP: _ClassVar[OffsetSpec]
+    OFFSET_SPEC_RECORD: _ClassVar[OffsetSpec]
 NODE_CONDITION_UNSPECIFIED: NodeCondition
 NODE_CONDITION_MAINTENANCE: NodeCondition
 NODE_CONDITION_DRAINING: NodeCondition
@@ -27,6 +28,7 @@ OFFSET_SPEC_UNSPECIFIED: OffsetSpec
 OFFSET_SPEC_EARLIEST: OffsetSpec
 OFFSET_SPEC_LATEST: OffsetSpec
 OFFSET_SPEC_TIMESTAMP: OffsetSpec
+OFFSET_SPEC_RECORD: OffsetSpec
 
 class HandshakeRequest(_message.Message):
     __slots__ = ("min_protocol_version", "max_protocol_version", "client_software", "client_id", "features")
@@ -257,16 +259,18 @@ class FetchResponse(_message.Message):
     def __init__(self, batches: _Optional[_Iterable[_Union[_batch_pb2.RecordBatch, _Mapping]]] = ..., topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., session_epoch: _Optional[int] = ..., high_watermark: _Optional[int] = ..., log_start_offset: _Optional[int] = ..., next_offset: _Optional[int] = ..., leader_term: _Optional[int] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
 
 class OffsetQuery(_message.Message):
-    __slots__ = ("topic_id", "partition", "spec", "timestamp_ms")
+    __slots__ = ("topic_id", "partition", "spec", "timestamp_ms", "offset")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     topic_id: int
     partition: int
     spec: OffsetSpec
     timestamp_ms: int
-    def __init__(self, topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., spec: _Optional[_Union[OffsetSpec, str]] = ..., timestamp_ms: _Optional[int] = ...) -> None: ...
+    offset: int
+    def __init__(self, topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., spec: _Optional[_Union[OffsetSpec, str]] = ..., timestamp_ms: _Optional[int] = ..., offset: _Optional[int] = ...) -> None: ...
 
 class ListOffsetsRequest(_message.Message):
     __slots__ = ("queries",)
@@ -275,20 +279,24 @@ class ListOffsetsRequest(_message.Message):
     def __init__(self, queries: _Optional[_Iterable[_Union[OffsetQuery, _Mapping]]] = ...) -> None: ...
 
 class OffsetAnswer(_message.Message):
-    __slots__ = ("topic_id", "partition", "offset", "timestamp_ms", "leader_term", "error")
+    __slots__ = ("topic_id", "partition", "offset", "timestamp_ms", "leader_term", "error", "log_start_offset", "high_watermark")
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_MS_FIELD_NUMBER: _ClassVar[int]
     LEADER_TERM_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    LOG_START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    HIGH_WATERMARK_FIELD_NUMBER: _ClassVar[int]
     topic_id: int
     partition: int
     offset: int
     timestamp_ms: int
     leader_term: int
     error: _error_pb2.Error
-    def __init__(self, topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., leader_term: _Optional[int] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...
+    log_start_offset: int
+    high_watermark: int
+    def __init__(self, topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., timestamp_ms: _Optional[int] = ..., leader_term: _Optional[int] = ..., error: _Optional[_Union[_error_pb2.Error, _Mapping]] = ..., log_start_offset: _Optional[int] = ..., high_watermark: _Optional[int] = ...) -> None: ...
 
 class ListOffsetsResponse(_message.Message):
     __slots__ = ("answers",)

@@ -153,6 +153,15 @@ class ModelLog:
                     return entry.base + delta, stamp
         return None
 
+    def find_record(self, offset: int, end: int) -> tuple[int, int] | None:
+        for entry in self.entries:
+            if entry.batch.control:
+                continue
+            for delta, stamp in enumerate(entry.batch.timestamps):
+                if max(offset, self.start) <= entry.base + delta < end:
+                    return entry.base + delta, stamp
+        return None
+
 
 def metas(entries: Sequence[ModelEntry]) -> list[EntryMeta]:
     return [read_entry(IDENTITY.group_id, entry.frame) for entry in entries]

@@ -222,6 +222,15 @@ class SegmentLogMachine(RuleBasedStateMachine):
         found = self.h.run(self.h.log.offset_for_timestamp(timestamp, self.h.log.start.end))
         assert found == self.h.model.find_timestamp(timestamp)
 
+    @rule(share=SHARES, length=SHARES)
+    def look_up_record(self, share: int, length: int) -> None:
+        """The first record at or after an offset, with its own timestamp."""
+        model = self.h.model
+        start = model.start + share * (model.end - model.start) // 1_000
+        end = start + length * (model.end - start) // 1_000
+        found = self.h.run(self.h.log.record_at(Offset(start), Offset(end)))
+        assert found == model.find_record(start, end)
+
     @invariant()
     def same_as_the_model(self) -> None:
         if self.harness is not None:

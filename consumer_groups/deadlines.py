@@ -160,6 +160,23 @@ class Deadlines:
             if watched.member.owned and now_ms - watched.progressed_ms >= bound_ms
         ]
 
+    def vitals(
+        self, name: GroupName, member_id: MemberId, now_ms: float
+    ) -> tuple[float, float] | None:
+        """Milliseconds since the member was last heard of, and since it last handled anything (0
+        while it owns nothing to handle). None: it is not known."""
+        watched = self._members.get((name, member_id))
+        if watched is None:
+            return None
+        idle_ms = now_ms - watched.progressed_ms if watched.member.owned else 0.0
+        return now_ms - watched.heard_ms, idle_ms
+
+    def unowned_of(self, name: GroupName, now_ms: float) -> dict[TopicPartition, float]:
+        """Subscribed partitions of the group that nobody owns, with how long, milliseconds."""
+        group = self._groups.get(name)
+        since = group.unowned_ms if group is not None else {}
+        return {partition: now_ms - since_ms for partition, since_ms in since.items()}
+
     def unowned(
         self, now_ms: float, bound_ms: float
     ) -> list[tuple[GroupName, TopicPartition, float]]:

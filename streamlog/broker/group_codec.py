@@ -26,6 +26,7 @@ from consumer_groups.types import (
     TopicId,
     TopicPartition,
 )
+from streamlog.groups.findings import Finding
 from streamlog.v1 import group_service_pb2 as pb
 
 SESSION_TIMEOUT_MS: Final = 45_000
@@ -179,6 +180,32 @@ def to_description(group: GroupDescription) -> pb.DescribeGroupResponse:
         ],
         empty_since_ms=group.empty_since_ms,
     )
+
+
+def to_findings(findings: Iterable[Finding]) -> list[pb.GroupFinding]:
+    """For the wire, in their order."""
+    return [
+        pb.GroupFinding(
+            kind=each.kind,
+            member_id=each.member_id,
+            partition=None
+            if each.partition is None
+            else pb.GroupPartition(
+                topic_id=each.partition.topic_id, partition=each.partition.partition
+            ),
+            for_ms=each.for_ms,
+            detail=each.detail,
+        )
+        for each in findings
+    ]
+
+
+def topic_ids_of(group: GroupDescription) -> list[int]:
+    """Topics that a description speaks of, ascending."""
+    named = {view.topic_id: None for view in group.topics}
+    for partition, _ in group.commits:
+        named[partition.topic_id] = None
+    return sorted(named)
 
 
 def _member(member: MemberDescription) -> pb.MemberDescription:

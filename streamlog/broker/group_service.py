@@ -15,8 +15,10 @@ from streamlog.broker.group_codec import (
     offsets_of,
     partitions_of,
     to_description,
+    to_findings,
     to_offsets,
     to_summaries,
+    topic_ids_of,
 )
 from streamlog.broker.group_coordinators import GroupCoordinators
 from streamlog.broker.leaders import known_leader
@@ -126,7 +128,15 @@ class GroupService:
             group = await at.describe(name)
             response = to_description(group)
             for message, member in zip(response.members, group.members, strict=True):
-                message.connected = at.is_connected(name, member.info.member_id)
+                member_id = member.info.member_id
+                message.connected = at.is_connected(name, member_id)
+                silent_ms, idle_ms = at.vitals(name, member_id)
+                message.silent_ms, message.idle_ms = int(silent_ms), int(idle_ms)
+            response.findings.extend(to_findings(at.findings(name)))
+            for topic_id in topic_ids_of(group):
+                topic = self._view.topic_by_id(topic_id)
+                if topic is not None:  # Else it was just deleted; the group forgets it, too.
+                    response.topics.add(topic_id=topic_id, topic=topic.name)
             response.coordinator_node_id = self._node_id
             response.coordinator_term = at.term
             return response

@@ -37,6 +37,17 @@ from streamlog.client.errors import (
     VersionNotSupported,
     WrongUse,
 )
+from streamlog.client.group_views import (
+    CommittedOffset,
+    GroupDescription,
+    GroupFinding,
+    GroupListing,
+    GroupMember,
+    GroupPartitionLag,
+    GroupPhase,
+    GroupRebalance,
+    MemberPhase,
+)
 from streamlog.client.offset_lookup import OffsetAtTime
 from streamlog.client.operations import (
     NodeCondition,
@@ -56,6 +67,7 @@ __all__ = [
     "ClientClosed",
     "ClientError",
     "ClusterDescription",
+    "CommittedOffset",
     "ConditionFailed",
     "ConfigValue",
     "ConnectionLost",
@@ -64,6 +76,14 @@ __all__ = [
     "ConsumerRecord",
     "DataCorrupt",
     "DeliveryTimedOut",
+    "GroupDescription",
+    "GroupFinding",
+    "GroupListing",
+    "GroupMember",
+    "GroupPartitionLag",
+    "GroupPhase",
+    "GroupRebalance",
+    "MemberPhase",
     "NodeCondition",
     "NodeDescription",
     "NodeReplicas",

@@ -11,6 +11,8 @@ from typing import Final, Self
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
 from streamlog.client.connection import ADMIN_SERVICE, LOG_SERVICE, Connection, Connections
 from streamlog.client.errors import ClientError, TopicUnknown
+from streamlog.client.group_admin import GroupOperations
+from streamlog.client.groups.coordinator_calls import CoordinatorCalls
 from streamlog.client.leader_calls import LeaderCalls
 from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
 from streamlog.client.operations import ClusterOperations, NodeCondition, condition_from_wire
@@ -163,8 +165,8 @@ class ClusterDescription:
     too, until it is carried out."""
 
 
-class Admin(ClusterOperations):
-    """Administers topics and the cluster; an asynchronous context manager.
+class Admin(ClusterOperations, GroupOperations):
+    """Administers topics, consumer groups and the cluster; an asynchronous context manager.
 
     Every method raises ClientError; its `reason` says what the node refused.
     """
@@ -187,6 +189,8 @@ class Admin(ClusterOperations):
         )
         self._leaders = LeaderCalls(self._metadata, self._connections, environment)
         self._lookup = OffsetLookup(self._leaders)
+        self._coordinators = CoordinatorCalls(self._metadata, self._connections, environment)
+        self._environment = environment
         self._clock = environment.clock
         self._created: dict[str, None] = {}
         """Topics made here: another node may answer the next question, and know them a moment

@@ -60,8 +60,31 @@ class LeaderCalls:
         Raises the first error that a retry can not help, or the last one after the total
         timeout.
         """
+        found, error = await self._ask_all(questions, ask, self._metadata.policy.total_timeout_ms)
+        if error is not None:
+            raise error
+        return found
+
+    async def those_that_answer(
+        self,
+        questions: Mapping[PartitionId, QuestionT],
+        ask: Callable[[Connection, Sequence[QuestionT], float], Awaitable[Sequence[AnswerT]]],
+        timeout_ms: float,
+    ) -> dict[PartitionId, AnswerT]:
+        """As `each`, but after `timeout_ms` with the answers that came, and no error for the
+        others."""
+        found, _ = await self._ask_all(questions, ask, timeout_ms)
+        return found
+
+    async def _ask_all(
+        self,
+        questions: Mapping[PartitionId, QuestionT],
+        ask: Callable[[Connection, Sequence[QuestionT], float], Awaitable[Sequence[AnswerT]]],
+        total_timeout_ms: float,
+    ) -> tuple[dict[PartitionId, AnswerT], ClientError | None]:
+        """The answers, and, when one is missing after the timeout, the last error."""
         now_ms = self._environment.clock.monotonic_ms
-        deadline_ms = now_ms() + self._metadata.policy.total_timeout_ms
+        deadline_ms = now_ms() + total_timeout_ms
         backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
         found: dict[PartitionId, AnswerT] = {}
         while True:
@@ -76,14 +99,17 @@ class LeaderCalls:
                     continue
                 by_leader.setdefault(address, []).append(question)
             failures = await asyncio.gather(
-                *(self._ask(address, asked, ask, found) for address, asked in by_leader.items())
+                *(
+                    self._ask(address, asked, ask, found, total_timeout_ms)
+                    for address, asked in by_leader.items()
+                )
             )
             error = next((failure for failure in failures if failure is not None), error)
             if error is None:
-                return found
+                return found, None
             wait_ms = max(backoff.next_ms(), error.retry_after_ms)
             if now_ms() + wait_ms >= deadline_ms:
-                raise error
+                return found, error
             await asyncio.sleep(wait_ms / 1000)
             await self._metadata.refresh()
 
@@ -93,9 +119,10 @@ class LeaderCalls:
         questions: Sequence[QuestionT],
         ask: Callable[[Connection, Sequence[QuestionT], float], Awaitable[Sequence[AnswerT]]],
         found: dict[PartitionId, AnswerT],
+        total_timeout_ms: float,
     ) -> ClientError | None:
         """Ask one leader; returns an error worth a retry, raises any other."""
-        timeout_ms = self._metadata.policy.request_timeout_ms
+        timeout_ms = min(self._metadata.policy.request_timeout_ms, total_timeout_ms)
         try:
             answers = await ask(self._connections.to(address), questions, timeout_ms)
         except ClientError as error:

@@ -1,8 +1,8 @@
-"""Offsets by position or by time, asked of each partition's leader."""
+"""Offsets by position or by time, and records at offsets, asked of each partition's leader."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from streamlog.client.cluster_metadata import PartitionId
@@ -11,6 +11,7 @@ from streamlog.client.leader_calls import LeaderCalls
 from streamlog.v1.log_service_pb2 import (
     OFFSET_SPEC_EARLIEST,
     OFFSET_SPEC_LATEST,
+    OFFSET_SPEC_RECORD,
     OFFSET_SPEC_TIMESTAMP,
     ListOffsetsRequest,
     ListOffsetsResponse,
@@ -25,6 +26,18 @@ class OffsetAtTime(NamedTuple):
 
     offset: int
     timestamp_ms: int | None
+
+
+class RecordAt(NamedTuple):
+    """The first record at or after an offset, and the log that it is in."""
+
+    offset: int
+    """The record's; where none follows, the one that was asked for or the end."""
+    timestamp_ms: int | None
+    """The record's; None when none follows."""
+    start_offset: int
+    end_offset: int
+    """Committed, exclusive, as the leader alone knows it: an election may have moved it on."""
 
 
 Position = str | int
@@ -61,6 +74,20 @@ class OffsetLookup:
         found = await self._calls.each(queries, _ask)
         return [_at(found[partition]) for partition in partitions]
 
+    async def records_at(
+        self, offsets: Mapping[PartitionId, int], timeout_ms: float
+    ) -> dict[PartitionId, RecordAt]:
+        """Records at or after offsets, of the partitions that are answered for in time. Raises
+        ClientError for what asking again would not mend."""
+        queries = {
+            (topic_id, partition): OffsetQuery(
+                topic_id=topic_id, partition=partition, spec=OFFSET_SPEC_RECORD, offset=offset
+            )
+            for (topic_id, partition), offset in offsets.items()
+        }
+        found = await self._calls.those_that_answer(queries, _ask, timeout_ms)
+        return {partition: _record_at(answer) for partition, answer in found.items()}
+
 
 async def _ask(
     leader: Connection, queries: Sequence[OffsetQuery], timeout_ms: float
@@ -77,3 +104,8 @@ async def _ask(
 def _at(answer: OffsetAnswer) -> OffsetAtTime:
     stamp_ms = answer.timestamp_ms if answer.HasField("timestamp_ms") else None
     return OffsetAtTime(answer.offset, stamp_ms)
+
+
+def _record_at(answer: OffsetAnswer) -> RecordAt:
+    stamp_ms = answer.timestamp_ms if answer.HasField("timestamp_ms") else None
+    return RecordAt(answer.offset, stamp_ms, answer.log_start_offset, answer.high_watermark)

@@ -277,6 +277,12 @@ class Admin(_Blocking):
     list_moves = _waits(aio_admin.Admin.list_moves)
     list_offsets = _waits(aio_admin.Admin.list_offsets)
     trim = _waits(aio_admin.Admin.trim)
+    list_groups = _waits(aio_admin.Admin.list_groups)
+    describe_group = _waits(aio_admin.Admin.describe_group)
+    group_offsets = _waits(aio_admin.Admin.group_offsets)
+    reset_group_offsets = _waits(aio_admin.Admin.reset_group_offsets)
+    delete_group_offsets = _waits(aio_admin.Admin.delete_group_offsets)
+    delete_group = _waits(aio_admin.Admin.delete_group)
 
 
 class Consumer(_Blocking):

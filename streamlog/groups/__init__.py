@@ -6,6 +6,7 @@
 | `offsets_topic` | makes `__consumer_offsets`, and says which partition has a group |
 | `catalogs` | the topics of the cluster, as coordinators are told them |
 | `sessions` | what waits to be sent to one connected member |
+| `findings` | what somebody should look at in a group |
 | `leading` | what a leader knows beside the log: timers, streams, topics to look at |
 | `coordinator` | one replica of a partition of `__consumer_offsets` |
 | `groups` | all coordinators of a node |

@@ -54,6 +54,7 @@ from replication.runtime.runtime import StateMachineRuntime
 from replication.transport.tasks import TaskOwner
 from replication.types import Membership, NodeId, Offset, Term
 from streamlog.groups.catalogs import Catalogs, same_topics
+from streamlog.groups.findings import AlarmBounds, Finding
 from streamlog.groups.leading import Leading
 from streamlog.groups.machine import GroupMachine, GroupRuntime
 from streamlog.groups.sessions import MemberSession
@@ -254,6 +255,21 @@ class GroupCoordinator:
     def is_connected(self, name: GroupName, member_id: MemberId) -> bool:
         """The member has a stream here."""
         return self._lead is not None and self._lead.is_connected(name, member_id)
+
+    def vitals(self, name: GroupName, member_id: MemberId) -> tuple[float, float]:
+        """Milliseconds since the member was heard of, and since it handled anything (0 while it
+        owns nothing); zeros for one that is not known here."""
+        found = self._lead.vitals(name, member_id) if self._lead is not None else None
+        return found or (0.0, 0.0)
+
+    def findings(self, name: GroupName) -> tuple[Finding, ...]:
+        """What somebody should look at in the group; nothing while this node does not lead."""
+        group = self.state.groups.get(name)
+        if self._lead is None or group is None:
+            return ()
+        now = self._settings.now
+        bounds = AlarmBounds(now.groups_alarm_no_progress_ms, now.groups_alarm_unowned_ms)
+        return self._lead.findings(group, bounds)
 
     async def expire_offsets(self, retention_ms: int) -> None:
         """Forget positions of groups that have been empty for so long."""

@@ -28,6 +28,7 @@ from replication.ports import Clock
 from replication.types import Term
 from streamlog.cluster.intervals import gather_bounded
 from streamlog.groups.catalogs import Catalogs, same_topics
+from streamlog.groups.findings import AlarmBounds, Finding, findings_of
 from streamlog.groups.sessions import MemberSession
 from streamlog.model.errors import Reason, StreamlogError
 
@@ -161,6 +162,16 @@ class Leading:
             for session in sessions.values():
                 session.end(reason)
         self._sessions.clear()
+
+    # What operators ask.
+
+    def vitals(self, name: GroupName, member_id: MemberId) -> tuple[float, float] | None:
+        """See Deadlines.vitals."""
+        return self._deadlines.vitals(name, member_id, self._clock.monotonic_ms())
+
+    def findings(self, group: Group, bounds: AlarmBounds) -> tuple[Finding, ...]:
+        """What somebody should look at in the group."""
+        return findings_of(group, self._deadlines, self._clock.monotonic_ms(), bounds)
 
     # Timers.
 

@@ -274,7 +274,7 @@ class DescribeGroupRequest(_message.Message):
     def __init__(self, group: _Optional[str] = ...) -> None: ...
 
 class DescribeGroupResponse(_message.Message):
-    __slots__ = ("summary", "members", "offsets", "unowned", "rebalances", "empty_since_ms", "coordinator_node_id", "coordinator_term")
+    __slots__ = ("summary", "members", "offsets", "unowned", "rebalances", "empty_since_ms", "coordinator_node_id", "coordinator_term", "findings", "topics")
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     OFFSETS_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +283,8 @@ class DescribeGroupResponse(_message.Message):
     EMPTY_SINCE_MS_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_NODE_ID_FIELD_NUMBER: _ClassVar[int]
     COORDINATOR_TERM_FIELD_NUMBER: _ClassVar[int]
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    TOPICS_FIELD_NUMBER: _ClassVar[int]
     summary: GroupSummary
     members: _containers.RepeatedCompositeFieldContainer[MemberDescription]
     offsets: _containers.RepeatedCompositeFieldContainer[GroupOffset]
@@ -291,10 +293,34 @@ class DescribeGroupResponse(_message.Message):
     empty_since_ms: int
     coordinator_node_id: int
     coordinator_term: int
-    def __init__(self, summary: _Optional[_Union[GroupSummary, _Mapping]] = ..., members: _Optional[_Iterable[_Union[MemberDescription, _Mapping]]] = ..., offsets: _Optional[_Iterable[_Union[GroupOffset, _Mapping]]] = ..., unowned: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., rebalances: _Optional[_Iterable[_Union[GroupRebalance, _Mapping]]] = ..., empty_since_ms: _Optional[int] = ..., coordinator_node_id: _Optional[int] = ..., coordinator_term: _Optional[int] = ...) -> None: ...
+    findings: _containers.RepeatedCompositeFieldContainer[GroupFinding]
+    topics: _containers.RepeatedCompositeFieldContainer[GroupTopic]
+    def __init__(self, summary: _Optional[_Union[GroupSummary, _Mapping]] = ..., members: _Optional[_Iterable[_Union[MemberDescription, _Mapping]]] = ..., offsets: _Optional[_Iterable[_Union[GroupOffset, _Mapping]]] = ..., unowned: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., rebalances: _Optional[_Iterable[_Union[GroupRebalance, _Mapping]]] = ..., empty_since_ms: _Optional[int] = ..., coordinator_node_id: _Optional[int] = ..., coordinator_term: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[GroupFinding, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[GroupTopic, _Mapping]]] = ...) -> None: ...
+
+class GroupTopic(_message.Message):
+    __slots__ = ("topic_id", "topic")
+    TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    topic_id: int
+    topic: str
+    def __init__(self, topic_id: _Optional[int] = ..., topic: _Optional[str] = ...) -> None: ...
+
+class GroupFinding(_message.Message):
+    __slots__ = ("kind", "member_id", "partition", "for_ms", "detail")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    FOR_MS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    member_id: str
+    partition: GroupPartition
+    for_ms: int
+    detail: str
+    def __init__(self, kind: _Optional[str] = ..., member_id: _Optional[str] = ..., partition: _Optional[_Union[GroupPartition, _Mapping]] = ..., for_ms: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class MemberDescription(_message.Message):
-    __slots__ = ("member_id", "instance_id", "client_id", "client_host", "phase", "member_epoch", "joined_at_ms", "connected", "assigned", "revoking", "target", "missing_topics", "topics", "pattern", "session_timeout_ms", "rebalance_timeout_ms")
+    __slots__ = ("member_id", "instance_id", "client_id", "client_host", "phase", "member_epoch", "joined_at_ms", "connected", "assigned", "revoking", "target", "missing_topics", "topics", "pattern", "session_timeout_ms", "rebalance_timeout_ms", "silent_ms", "idle_ms")
     MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -311,6 +337,8 @@ class MemberDescription(_message.Message):
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     SESSION_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     REBALANCE_TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    SILENT_MS_FIELD_NUMBER: _ClassVar[int]
+    IDLE_MS_FIELD_NUMBER: _ClassVar[int]
     member_id: str
     instance_id: str
     client_id: str
@@ -327,7 +355,9 @@ class MemberDescription(_message.Message):
     pattern: str
     session_timeout_ms: int
     rebalance_timeout_ms: int
-    def __init__(self, member_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., client_id: _Optional[str] = ..., client_host: _Optional[str] = ..., phase: _Optional[_Union[MemberPhase, str]] = ..., member_epoch: _Optional[int] = ..., joined_at_ms: _Optional[int] = ..., connected: bool = ..., assigned: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., revoking: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., target: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., missing_topics: _Optional[_Iterable[str]] = ..., topics: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., session_timeout_ms: _Optional[int] = ..., rebalance_timeout_ms: _Optional[int] = ...) -> None: ...
+    silent_ms: int
+    idle_ms: int
+    def __init__(self, member_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., client_id: _Optional[str] = ..., client_host: _Optional[str] = ..., phase: _Optional[_Union[MemberPhase, str]] = ..., member_epoch: _Optional[int] = ..., joined_at_ms: _Optional[int] = ..., connected: bool = ..., assigned: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., revoking: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., target: _Optional[_Iterable[_Union[GroupPartition, _Mapping]]] = ..., missing_topics: _Optional[_Iterable[str]] = ..., topics: _Optional[_Iterable[str]] = ..., pattern: _Optional[str] = ..., session_timeout_ms: _Optional[int] = ..., rebalance_timeout_ms: _Optional[int] = ..., silent_ms: _Optional[int] = ..., idle_ms: _Optional[int] = ...) -> None: ...
 
 class GroupRebalance(_message.Message):
     __slots__ = ("group_epoch", "cause", "at_ms", "member_id", "detail")

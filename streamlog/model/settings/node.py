@@ -243,6 +243,26 @@ _LIST: tuple[Setting, ...] = (
         "Members that own partitions, are alive and handle nothing for so long are expired by this"
         " node; 0: they are not.",
     ),
+    _number(
+        "groups.alarm.no.progress.ms",
+        300_000,
+        0,
+        86_400_000,
+        "ms",
+        "A member of a consumer group that owns partitions and handles nothing for so long is an"
+        " alarm: in the log, in the metrics, in what is told of the group; 0: it is not.",
+        live=True,
+    ),
+    _number(
+        "groups.alarm.unowned.ms",
+        120_000,
+        0,
+        86_400_000,
+        "ms",
+        "A partition that a consumer group subscribes to and that none of its members owns for so"
+        " long is an alarm; 0: it is not.",
+        live=True,
+    ),
     # Limits.
     _number(
         "message.bytes",
@@ -408,6 +428,8 @@ class NodeConfig:
     groups_replication_factor: int = 3
     groups_offset_retention_ms: int = 604_800_000
     groups_no_progress_ms: int = 0
+    groups_alarm_no_progress_ms: int = 300_000
+    groups_alarm_unowned_ms: int = 120_000
     message_bytes: int = 33 * MIB
     connection_inflight_bytes: int = 16 * MIB
     node_inflight_bytes: int = 64 * MIB

@@ -72,6 +72,8 @@ def test_the_live_settings_are_these() -> None:
         "default.replication.factor",
         "disk.reserve.bytes",
         "fetch.buffer.bytes",
+        "groups.alarm.no.progress.ms",
+        "groups.alarm.unowned.ms",
         "groups.offset.retention.ms",
         "leader.return.ms",
         "move.bytes.per.second",

@@ -7,10 +7,13 @@ Rules:
 2. A replica is removed only because of a committed record: its topic was deleted, or its move away
    was settled. A group the metadata has not heard of is left alone and reported.
 3. Until the metadata is replayed up to `created_through`, nothing is done: everything below was
-   carried out before the restart, deletions included.
+   carried out before the restart, removals included.
+4. A replica that comes to a node which an older one of its partition has yet to leave is created
+   when that is gone; `LocalState.waiting` tells that it is not lost meanwhile.
 
 Creations run CREATIONS_CONCURRENT at a time, so that they share journal flushes, and the mark is
-saved once a round.
+saved once a round: after its creations, and before its removals. For a crash after a removal must
+not lead to a state in which what was removed should still be here.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from functools import partial
 from typing import Final
 
 from replication.group import GroupHost, ReplicatedGroup
-from replication.types import GroupCreation, GroupId, Offset, Replica
+from replication.types import GroupCreation, GroupId, Offset, Replica, ReplicaId
 from streamlog.cluster.formation import Identity
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.records import (
@@ -59,6 +62,7 @@ class LocalReplicas:
         self._by_topic: dict[int, dict[GroupId, None]] = {}
         self._lost: dict[GroupId, Partition] = {}
         self._unknown: dict[GroupId, None] = {}
+        self._waiting: dict[GroupId, ReplicaId] = {}
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -110,6 +114,7 @@ class LocalReplicas:
         self._touched, self._everything = {}, False
         if everything:
             touched = dict.fromkeys((*state.topics, *self._by_topic))
+            self._waiting.clear()
         creations, removals = self._due(state, touched)
         for group_id, lost in list(self._lost.items()):
             if not self._is_wanted(state, lost):
@@ -117,6 +122,8 @@ class LocalReplicas:
         if not creations and not removals:
             return True
         # Removals first: a replica may come back to a node that an older one has yet to leave.
+        if removals:
+            await self._save(end, creations)
         failures = await self._carry_out([partial(self._remove, *each) for each in removals])
         if removals:
             self._tell_changed()
@@ -139,8 +146,17 @@ class LocalReplicas:
             self._touched.update(touched)
             self._everything = self._everything or everything
             return False
-        await self._local.save(created_through=end)
+        await self._save(end, ())
         return True
+
+    async def _save(self, end: Offset, due: Sequence[Partition]) -> None:
+        """Everything below `end` is carried out, but for what waits and what is `due`."""
+        waiting = dict(self._waiting)
+        for partition in due:
+            own = self._own(partition)
+            assert own is not None
+            waiting[partition.group_id] = own.replica_id
+        await self._local.save(created_through=end, waiting=tuple(sorted(waiting.items())))
 
     def _tell_changed(self) -> None:
         for listener in self._listeners:
@@ -153,26 +169,36 @@ class LocalReplicas:
         creations: list[Partition] = []
         removals: list[tuple[int, GroupId]] = []
         through = self._local.state.created_through
+        not_yet_here = dict(self._local.state.waiting) | self._waiting
         for topic_id in touched:
             topic = state.topics.get(topic_id)
             wanted: dict[GroupId, None] = {}
             for partition in topic.partitions if topic else ():
-                hosted = self._host.groups.get(partition.group_id)
-                replica = self._own(partition)
+                group_id = partition.group_id
+                hosted = self._host.groups.get(group_id)
+                newest = self._newest(partition)
+                self._waiting.pop(group_id, None)
                 if hosted is not None and self._is_needed(partition, hosted):
-                    wanted[partition.group_id] = None
-                elif replica is None:
+                    wanted[group_id] = None
+                    if newest is not None and newest.replica_id != _hosted_id(hosted):
+                        self._waiting[group_id] = newest.replica_id
                     continue
-                elif (
-                    partition.placed_offset(replica) < through
-                    or partition.birth_membership(replica) is None
-                ):
+                if newest is None:
+                    continue
+                was_here = partition.placed_offset(newest) < through
+                was_here = was_here and not_yet_here.get(group_id) != newest.replica_id
+                if newest not in partition.replicas:
+                    if not was_here:  # it is leaving, and may be wanted again
+                        self._waiting[group_id] = newest.replica_id
+                elif was_here or partition.birth_membership(newest) is None:
                     self._report_lost(partition)
                 else:
                     creations.append(partition)
             for group_id in self._by_topic.get(topic_id, {}):
                 if group_id in wanted:
                     continue
+                if topic is None:
+                    self._waiting.pop(group_id, None)
                 if self._was_given_up(state, topic, group_id):
                     removals.append((topic_id, group_id))
                 else:
@@ -202,13 +228,23 @@ class LocalReplicas:
             return None
         return replica
 
+    def _newest(self, partition: Partition) -> Replica | None:
+        """The last replica that was placed in this directory, leaving or not."""
+        here = [
+            each
+            for each in (*partition.replicas, *partition.leaving)
+            if (each.node_id, each.directory_id)
+            == (self._identity.node_id, self._identity.directory_id)
+        ]
+        return max(here, key=lambda each: each.replica_id, default=None)
+
     def _was_given_up(self, state: MetadataState, topic: Topic | None, group_id: GroupId) -> bool:
         """A committed record says that the replica here is needed no more. It is not enough that
         the metadata does not name it: a replica may be here before its record is replayed."""
         if topic is None:
             return group_id < state.next_group_id
         partition = next((each for each in topic.partitions if each.group_id == group_id), None)
-        own = self._host.groups[group_id].creation.local_replica_id
+        own = _hosted_id(self._host.groups[group_id])
         return partition is not None and own < partition.next_replica_id
 
     def _is_wanted(self, state: MetadataState, lost: Partition) -> bool:
@@ -221,7 +257,7 @@ class LocalReplicas:
     @staticmethod
     def _is_needed(partition: Partition, hosted: ReplicatedGroup) -> bool:
         """The replica that is here is wanted, or may still be."""
-        own = hosted.creation.local_replica_id
+        own = _hosted_id(hosted)
         return any(each.replica_id == own for each in (*partition.replicas, *partition.leaving))
 
     def _shall_lead(self, partition: Partition) -> bool:
@@ -270,3 +306,7 @@ class LocalReplicas:
             self._unknown[group_id] = None
             # After a crash among creations this is so until their record is replayed again.
             _log.info("group_unknown", extra={"group": group_id})
+
+
+def _hosted_id(hosted: ReplicatedGroup) -> ReplicaId:
+    return hosted.creation.local_replica_id

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from replication.errors import StorageFailed, invariant
 from replication.ports import Disk
-from replication.types import Offset, ReplicaId
+from replication.types import GroupId, Offset, ReplicaId
 from streamlog.cluster.metadata.codec import founding_from_proto, founding_to_proto
 from streamlog.cluster.metadata.state import Founding
 from streamlog.cluster.v1 import local_state_pb2 as pb
@@ -43,6 +43,9 @@ class LocalState:
     metadata_group_created: bool = False
     created_through: Offset = Offset(0)
     """Creations and removals by records of group 0 below this offset were carried out."""
+    waiting: tuple[tuple[GroupId, ReplicaId], ...] = ()
+    """But for the creation of these: an older replica has yet to leave their place, or was leaving
+    it when this was saved."""
 
 
 class LocalStateFile:
@@ -76,6 +79,7 @@ class LocalStateFile:
             ReplicaId(message.metadata_replica_id) if message.metadata_replica_id else None,
             message.metadata_group_created,
             Offset(message.created_through),
+            tuple((GroupId(each.group_id), ReplicaId(each.replica_id)) for each in message.waiting),
         )
 
     async def save(self, **changes: Any) -> None:
@@ -90,6 +94,10 @@ class LocalStateFile:
                 metadata_replica_id=after.metadata_replica_id or 0,
                 metadata_group_created=after.metadata_group_created,
                 created_through=after.created_through,
+                waiting=[
+                    pb.WaitingReplica(group_id=group_id, replica_id=replica_id)
+                    for group_id, replica_id in after.waiting
+                ],
             )
             if after.founding is not None:
                 message.founding.CopyFrom(founding_to_proto(after.founding))

@@ -1,0 +1,169 @@
+"""Which replicas a node makes, removes and misses, through crashes at any point of a round."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from jepsen_like.sim.disk import SimDisk
+from replication.types import (
+    DirectoryId,
+    GroupCreation,
+    GroupId,
+    Membership,
+    NodeId,
+    Offset,
+    Replica,
+    ReplicaId,
+)
+from streamlog.cluster.local_replicas import LocalReplicas
+from streamlog.cluster.local_state import LocalStateFile
+from streamlog.cluster.metadata.machine import MetadataMachine
+from streamlog.cluster.metadata.state import Founding, MetadataState, Partition, Topic
+from streamlog.model.settings.topic import TopicConfig
+
+HERE = NodeId(1)
+DIRECTORY = DirectoryId(11)
+GROUP = GroupId(3)
+
+
+@dataclass(frozen=True)
+class _Identity:
+    node_id: NodeId
+    directory_id: DirectoryId
+    cluster_id: int
+
+
+@dataclass
+class _Hosted:
+    creation: GroupCreation
+
+
+class _Host:
+    """The groups of a disk; dies before a creation or after a removal when told to."""
+
+    def __init__(self) -> None:
+        self.groups: dict[GroupId, _Hosted] = {}
+        self.born: list[ReplicaId] = []
+        self.die = ""
+
+    async def create(self, creation: GroupCreation, *, campaign: bool = False) -> None:
+        if self.die == "before creation":
+            raise asyncio.CancelledError
+        self.groups[creation.group_id] = _Hosted(creation)
+        self.born.append(creation.local_replica_id)
+
+    async def remove(self, group_id: GroupId) -> None:
+        del self.groups[group_id]
+        if self.die == "after removal":
+            raise asyncio.CancelledError
+
+
+def replica(number: int, node: int) -> Replica:
+    return Replica(ReplicaId(number), NodeId(node), DirectoryId(10 + node))
+
+
+def state_of(
+    wanted: list[tuple[int, int]],
+    leaving: list[tuple[int, int]],
+    placed: dict[int, int],
+    version: int,
+) -> MetadataState:
+    """One partition; `wanted` and `leaving` are (replica id, node)."""
+    replicas = tuple(replica(*each) for each in wanted)
+    gone = tuple(replica(*each) for each in leaving)
+    partition = Partition(
+        number=0,
+        topic_id=1,
+        group_id=GROUP,
+        replicas=replicas,
+        leaving=gone,
+        placed_offsets=tuple(Offset(placed[each.replica_id]) for each in (*replicas, *gone)),
+        version=version,
+        next_replica_id=max(placed) + 1,
+    )
+    topic = Topic(1, "t", (partition,), TopicConfig(), (), 1, 1)
+    founding = Founding(5, Membership((replica(1, 1),)))
+    return replace(MetadataMachine(founding).initial(), topics={1: topic}, next_group_id=GroupId(4))
+
+
+class Node:
+    """A data directory, and processes on it one after the other."""
+
+    def __init__(self) -> None:
+        self.disk, self.host = SimDisk(), _Host()
+        self.replicas: LocalReplicas
+
+    async def life(self, *states: tuple[int, MetadataState]) -> list[GroupId]:
+        """A process that hears of these states, by their ends; which groups it missed."""
+        local = LocalStateFile(self.disk)
+        await local.load()
+        replicas = LocalReplicas(_Identity(HERE, DIRECTORY, 5), self.host, local)  # type: ignore[arg-type]
+        running = asyncio.ensure_future(replicas.run())
+        missed: dict[GroupId, None] = {}
+        for end, state in states:
+            replicas.state_replaced(state, Offset(end))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            missed.update((each.group_id, None) for each in replicas.lost)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        self.host.die = ""
+        return list(missed)
+
+
+BORN = (8, state_of([(2, 2), (1, 1)], [], {1: 5, 2: 5}, 0))
+COMES_BACK = (12, state_of([(2, 2), (3, 1)], [(1, 1)], {2: 5, 3: 10, 1: 5}, 2))
+SETTLED = (14, state_of([(2, 2), (3, 1)], [], {2: 5, 3: 10}, 2))
+GIVEN_UP = (14, state_of([(2, 2)], [], {2: 5}, 2))
+
+
+async def test_a_replica_that_was_here_and_is_gone_is_lost() -> None:
+    """It is not made anew under its id: it would vote with a blank memory."""
+    node = Node()
+    assert await node.life(BORN) == []
+    node.host.groups.clear()
+    assert await node.life(BORN) == [GROUP]
+    assert node.host.born == [1]
+
+
+async def test_a_replica_comes_when_the_older_one_has_left() -> None:
+    """Whatever else the node did meanwhile."""
+    node = Node()
+    assert await node.life(BORN, COMES_BACK, SETTLED) == []
+    assert node.host.born == [1, 3]
+
+
+async def test_a_crash_after_a_removal_loses_nothing() -> None:
+    """The state from before, which the next process sees first, does not want back what is gone."""
+    node = Node()
+    await node.life(BORN)
+    node.host.die = "after removal"
+    await node.life(GIVEN_UP)
+    assert node.host.groups == {}
+    assert await node.life(BORN, GIVEN_UP) == []
+    assert node.host.born == [1]
+
+
+async def test_a_crash_between_a_removal_and_the_creation_loses_nothing() -> None:
+    """The next process makes the replica that was to follow."""
+    node = Node()
+    await node.life(BORN, COMES_BACK)
+    node.host.die = "before creation"
+    await node.life(COMES_BACK, SETTLED)
+    assert node.host.groups == {}
+    assert await node.life(BORN, SETTLED) == []
+    assert node.host.born == [1, 3]
+
+
+async def test_a_replica_that_was_sent_away_before_it_came_may_come_later() -> None:
+    """It was placed, and was leaving again when its place became free; then it is wanted anew."""
+    node = Node()
+    leaves = (14, state_of([(2, 2)], [(3, 1)], {2: 5, 3: 10}, 3))
+    wanted = (16, state_of([(2, 2), (3, 1)], [], {2: 5, 3: 10}, 4))
+    assert await node.life(BORN, leaves) == []
+    assert node.host.groups == {}
+    assert await node.life(leaves, wanted) == []
+    assert node.host.born == [1, 3]
+    node.host.groups.clear()
+    assert await node.life(wanted) == [GROUP]

@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help install proto demo test lint check sim crash-states bench cluster clean
+.PHONY: help install proto proto-baseline buf toolchains test-clients demo test lint check sim \
+  crash-states bench cluster clean
 
 help:  ## This list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -24,6 +25,30 @@ proto: install  ## Generate Python, the API reference and test vectors from prot
 	  $$(cd proto && find . -name '*.proto' | sed 's,^\./,,' | sort)
 	$(BIN)/python -m contract.reference > docs/api.md.new && mv docs/api.md.new docs/api.md
 	$(BIN)/python -m contract.vectors
+
+BUF := $(CURDIR)/var/buf/node_modules/.bin/buf
+BUF_VERSION := 1.75.0
+BASELINE := $(CURDIR)/proto/baseline.binpb
+PROTO ?= proto
+
+$(BUF):
+	@mkdir -p var/buf
+	@npm install --silent --prefix var/buf --no-save --no-package-lock @bufbuild/buf@$(BUF_VERSION)
+
+buf: $(BUF)  ## Lint proto/ and look for breaking changes; needs npm.
+	cd $(PROTO) && $(BUF) lint
+	cd $(PROTO) && $(BUF) breaking --against $(BASELINE)
+	cd $(PROTO) && $(BUF) breaking --against $(BASELINE) --config buf.stored.yaml
+
+proto-baseline: $(BUF)  ## After a release: what it has in proto/ must not break from now on.
+	cd proto && $(BUF) build --exclude-source-info -o $(BASELINE)
+
+toolchains: install  ## What is missing to build the clients in other languages, and how to get it.
+	$(BIN)/python -m contract.toolchains
+
+test-clients: install  ## Build the clients in all languages and run them against each other.
+	@$(BIN)/python -m contract.toolchains || true
+	$(BIN)/pytest -p no:xdist -rs tests/clients
 
 lint: install  ## Format, lint, types and layers.
 	$(BIN)/ruff format --check .

@@ -1,0 +1,149 @@
+"""The languages that have a client in `examples/clients`, what each needs on a machine, and how to
+get it.
+
+python -m contract.toolchains
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(__file__).parents[1] / "examples" / "clients"
+PROBE_SECONDS_MAX: Final = 60.0
+USUAL_PLACES: Final = (
+    "/usr/local/go/bin",
+    "/usr/lib/go/bin",
+    str(Path.home() / ".cargo" / "bin"),
+    "/usr/local/bin",
+)
+"""Where tools are that installers do not put on everybody's PATH."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Something that must be there to build."""
+
+    name: str
+    how: str
+    """How to get it, on Debian."""
+    probe: tuple[str, ...] = ()
+    """A command that ends with 0 if it is there; default: `name` is on the PATH."""
+
+    def is_there(self) -> bool:
+        """Ask the machine."""
+        if not self.probe:
+            return shutil.which(self.name, path=search_path()) is not None
+        try:
+            done = subprocess.run(
+                self.probe,
+                env=os.environ | {"PATH": search_path()},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PROBE_SECONDS_MAX,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A folder of `examples/clients`."""
+
+    name: str
+    title: str
+    tools: tuple[Tool, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where its program is."""
+        return FOLDER / self.name
+
+    @property
+    def written(self) -> bool:
+        """Its program is there."""
+        return (self.folder / "build.sh").exists()
+
+    def missing(self) -> list[Tool]:
+        """Tools that this machine has not."""
+        return [tool for tool in self.tools if not tool.is_there()]
+
+
+def header(name: str, package: str) -> Tool:
+    """A C++ library, by a header of it."""
+    probe = ("g++", "-std=c++17", "-fsyntax-only", "-include", name, "-x", "c++", "/dev/null")
+    return Tool(f"<{name}>", f"apt-get install {package}", probe)
+
+
+GO: Final = Tool("go", "apt-get install golang, 1.24 or newer, or the archive of go.dev")
+NPM: Final = Tool("npm", "comes with node, or apt-get install npm")
+
+LANGUAGES: Final = (
+    Language("python", "Python", ()),
+    Language("go", "Go", (GO,)),
+    Language(
+        "java",
+        "Java",
+        (
+            Tool("javac", "apt-get install openjdk-17-jdk-headless"),
+            Tool("mvn", "apt-get install maven"),
+        ),
+    ),
+    Language(
+        "node", "Node", (Tool("node", "version 20 or newer: apt-get install nodejs"), NPM)
+    ),
+    Language("rust", "Rust", (Tool("cargo", "apt-get install cargo, or rustup of rustup.rs"),)),
+    Language(
+        "cpp",
+        "C++",
+        (
+            Tool("g++", "apt-get install g++"),
+            Tool("cmake", "apt-get install cmake"),
+            Tool("protoc", "apt-get install protobuf-compiler"),
+            Tool("grpc_cpp_plugin", "apt-get install protobuf-compiler-grpc"),
+            header("grpcpp/grpcpp.h", "libgrpc++-dev"),
+            header("zstd.h", "libzstd-dev"),
+        ),
+    ),
+)  # fmt: skip
+
+OTHERS: Final = (
+    Language("buf", "buf, which lints proto/ (npm has it)", (NPM,)),
+    Language("grpcurl", "grpcurl, a generic client (Go's proxy has it)", (GO,)),
+)
+"""Tools of `make test-clients` that are no clients of ours."""
+
+
+def search_path() -> str:
+    """PATH, and where installers of languages put things."""
+    return os.pathsep.join([os.environ.get("PATH", os.defpath), *USUAL_PLACES])
+
+
+def report(languages: Sequence[Language]) -> tuple[list[str], bool]:
+    """Lines for people, and whether everything is there."""
+    lines, complete = [], True
+    for language in languages:
+        missing = language.missing()
+        complete = complete and not missing
+        lines.append(f"{language.title}: {'missing' if missing else 'ready'}")
+        lines += [f"  {tool.name}: {tool.how}" for tool in missing]
+    return lines, complete
+
+
+def main() -> int:
+    """Say what is missing. 1 if anything is."""
+    lines, complete = report([*LANGUAGES, *OTHERS])
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

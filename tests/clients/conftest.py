@@ -1,0 +1,87 @@
+"""The programs of `examples/clients`, built, and a cluster of three real nodes for them.
+
+`make test-clients` runs this folder, one test after the other; `make test` does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from contract.clients import VAR, BuildFailed, build
+from contract.toolchains import LANGUAGES, Language
+from tests.clients.running import Cluster, Rates
+
+RATES = Rates()
+
+
+class Programs:
+    """Built when they are first asked for, each once."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Path | BuildFailed] = {}
+
+    def get(self, language: Language) -> Path:
+        """What to run. Raises BuildFailed; skips when tools are missing."""
+        if not language.written:
+            pytest.skip(f"{language.title}: not written yet")
+        missing = language.missing()
+        if missing:
+            pytest.skip(f"{language.title}: {', '.join(t.name for t in missing)} missing")
+        if language.name not in self._built:
+            try:
+                self._built[language.name] = build(language)
+            except BuildFailed as error:
+                self._built[language.name] = error
+        built = self._built[language.name]
+        if isinstance(built, BuildFailed):
+            raise built
+        return built
+
+
+@pytest.fixture(scope="session")
+def builder() -> Programs:
+    """For tests of one language."""
+    return Programs()
+
+
+@pytest.fixture(scope="session")
+def programs(builder: Programs) -> Mapping[str, Path]:
+    """All that could be built, by name of the language; why others could not is told elsewhere."""
+    found = {}
+    for language in LANGUAGES:
+        try:
+            found[language.name] = builder.get(language)
+        except (BuildFailed, pytest.skip.Exception):
+            continue
+    return found
+
+
+@pytest.fixture(params=LANGUAGES, ids=lambda language: language.name)
+def program(request: pytest.FixtureRequest, builder: Programs) -> Path:
+    """Of each language in turn."""
+    return builder.get(request.param)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nodes."""
+    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def rates() -> Rates:
+    """Filled by tests, shown at the end."""
+    return RATES
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table for benchmarks/README.md."""
+    table = RATES.table()
+    if table:
+        VAR.mkdir(parents=True, exist_ok=True)
+        (VAR / "rates.md").write_text(table)
+        terminalreporter.write_line(table)

@@ -23,6 +23,7 @@ from streamlog.cli.failure import (
     abandon_output,
     have_streams,
 )
+from streamlog.cli.groups import group
 from streamlog.cli.node import config, dev, server
 from streamlog.cli.operators import nodes
 from streamlog.cli.records import consume, produce
@@ -35,6 +36,7 @@ COMMANDS = (
     topic,
     produce,
     consume,
+    group,
     offsets,
     partition,
     nodes,

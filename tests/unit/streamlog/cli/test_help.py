@@ -36,12 +36,14 @@ DESTROY = {
     ("topic", "delete"),
     ("topic", "trim"),
     ("topic", "add-partitions"),
+    ("group", "delete"),
+    ("group", "delete-offsets"),
     ("partition", "force-recover"),
     ("cluster", "force-recover"),
     ("node", "remove"),
     ("node", "replace"),
 }
-PLANS = {("cluster", "rebalance")}
+PLANS = {("cluster", "rebalance"), ("group", "reset")}
 """Without --yes they only show what would be done."""
 
 

@@ -1,0 +1,1 @@
+"""`streamlog group`: consumer groups as operators see and change them."""

@@ -1,0 +1,302 @@
+"""Consumer groups as an operator meets them at a shell, right and wrong, on a real cluster of three."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from streamlog.client.sync import Admin
+from streamlog.v1 import group_service_pb2 as pb
+from tests.fakes.cli_shell import TIMEOUT_S, Shell, dev
+from tests.fakes.node_processes import until
+
+TOPIC = "numbers"
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """One cluster; each test has groups of its own."""
+    with dev(tmp_path_factory.mktemp("dev")) as shell:
+        yield shell
+
+
+def bounds(shell: Shell) -> dict[int, tuple[int, int]]:
+    """Start and end of each partition."""
+    pairs = [(TOPIC, number) for number in range(3)]
+    with Admin(shell.bootstrap) as admin:
+        starts = admin.list_offsets(pairs, "earliest")
+        ends = admin.list_offsets(pairs, "latest")
+    return {pair.partition: (start.offset, ends[pair].offset) for pair, start in starts.items()}
+
+
+def described(shell: Shell, group: str) -> dict[str, Any]:
+    told = json.loads(shell.ok("group", "describe", group, "-o", "json"))
+    assert isinstance(told, dict)
+    return told
+
+
+def positions(shell: Shell, group: str) -> dict[int, int]:
+    """Where the group stands, by partition; without a command, which takes half a second."""
+    with Admin(shell.bootstrap) as admin:
+        return {pair.partition: each.offset for pair, each in admin.group_offsets(group).items()}
+
+
+def refused(shell: Shell, code: int, *arguments: str, stdin: str = "") -> str:
+    """What a command that fails says, in one line."""
+    done = shell.run(*arguments, stdin=stdin)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.startswith("error: "), done.stderr
+    return done.stderr
+
+
+def made(shell: Shell, group: str) -> dict[int, tuple[int, int]]:
+    """A group that stands at the start of each partition; the bounds of these."""
+    found = bounds(shell)
+    with Admin(shell.bootstrap) as admin:
+        admin.reset_group_offsets(
+            group, {(TOPIC, number): start for number, (start, _) in found.items()}, create=True
+        )
+    return found
+
+
+@contextmanager
+def member(shell: Shell, group: str) -> Iterator[list[pb.MemberAssignment]]:
+    """A member that owns all of the topic; its assignments as they come."""
+    with Admin(shell.bootstrap) as admin:
+        coordinator = admin.describe_group(group).coordinator_node_id
+        nodes = {node.node_id: node.address for node in admin.describe_cluster().nodes}
+    requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+
+    def say(**request: Any) -> None:
+        requests.put(pb.MemberRequest(**request).SerializeToString())
+
+    say(
+        join=pb.MemberJoin(
+            group=group,
+            member_id="till-1",
+            client_id="a till",
+            topics=[TOPIC],
+            session_timeout_ms=600_000,
+        )
+    )
+    with grpc.insecure_channel(nodes[coordinator]) as channel:
+        call: Any = channel.stream_stream("/streamlog.v1.GroupService/Membership")
+        answers = call(iter(requests.get, None))
+        assignments = []
+        seen = iter(answers)
+
+        def newest() -> list[pb.MemberAssignment]:
+            response = pb.MemberResponse.FromString(next(seen))
+            if response.WhichOneof("response") == "assignment":
+                assignments.append(response.assignment)
+            return assignments
+
+        while not (newest() and len(assignments[-1].assigned) == 3):
+            pass
+        try:
+            yield assignments
+        finally:
+            say(leave=pb.MemberLeave())
+            for _ in seen:
+                pass
+            requests.put(None)
+
+
+def test_a_group_is_seen_moved_and_deleted(shell: Shell) -> None:
+    """From its positions alone: lag, preview, every way to say where, a file, the end of it."""
+    assert "would set 3 positions" in shell.ok(
+        "group", "reset", "billing", "-t", TOPIC, "--to", "earliest", "--create"
+    )
+    assert "billing" not in shell.ok("group", "list")
+    shell.ok("group", "reset", "billing", "-t", TOPIC, "--to", "earliest", "--create", "--yes")
+    ends = bounds(shell)
+    assert set(positions(shell, "billing").values()) == {start for start, _ in ends.values()}
+    listed = {row["group"]: row for row in json.loads(shell.ok("group", "list", "-o", "json"))}
+    assert (listed["billing"]["phase"], listed["billing"]["positions"]) == ("empty", 3)
+    assert listed["billing"]["coordinator"] in {1, 2, 3}
+    told = described(shell, "billing")
+    # Leaders' own entries take offsets, too.
+    assert 100 <= told["lag_records"] <= sum(end - start for start, end in ends.values())
+    assert 0 < told["lag_seconds"] < 600
+    lagging = {
+        row["group"]: row for row in json.loads(shell.ok("group", "list", "--lag", "-o", "json"))
+    }
+    assert lagging["billing"]["lag_records"] == told["lag_records"]
+
+    saved = shell.ok("group", "describe", "billing", "-o", "csv")
+    preview = shell.run("group", "reset", "billing", "--to", "latest")
+    assert preview.returncode == 0
+    assert "would set 3 positions of billing" in preview.stdout
+    assert preview.stderr == "nothing was changed; --yes does it\n"
+    assert positions(shell, "billing") == {number: start for number, (start, _) in ends.items()}
+    done = json.loads(
+        shell.ok("group", "reset", "billing", "--to", "latest", "--execute", "-o", "json")
+    )
+    assert (done["dry_run"], done["changed"]) == (False, 3)
+    assert positions(shell, "billing") == {number: end for number, (_, end) in ends.items()}
+    assert described(shell, "billing")["lag_records"] == 0
+    assert described(shell, "billing")["lag_seconds"] == 0.0
+    assert shell.ok("group", "reset", "billing", "--to", "latest").endswith(
+        "billing is there already\n"
+    )
+
+    shell.ok("group", "reset", "billing", "-t", f"{TOPIC}:0,2", "--shift", "-3", "--yes")
+    assert positions(shell, "billing") == {
+        number: end - (3 if number != 1 else 0) for number, (_, end) in ends.items()
+    }
+    shell.ok("group", "reset", "billing", "--to", "-1d", "--yes")
+    assert described(shell, "billing")["lag_records"] >= 100
+    shell.ok("group", "reset", "billing", "--to", "@now", "--yes")
+    assert described(shell, "billing")["lag_records"] == 0
+    shell.ok("group", "reset", "billing", "-t", f"{TOPIC}:1", "--to", str(ends[1][0] + 2), "--yes")
+    assert positions(shell, "billing")[1] == ends[1][0] + 2
+    shell.ok("group", "reset", "billing", "--from-file", "-", "--yes", stdin=saved)
+    assert positions(shell, "billing") == {number: start for number, (start, _) in ends.items()}
+    shell.ok("group", "reset", "billing", "--from-file", "-", "--yes", stdin=json.dumps(done))
+    assert positions(shell, "billing") == {number: start for number, (start, _) in ends.items()}
+
+    assert shell.ok("group", "delete-offsets", "billing", "-t", f"{TOPIC}:1", "--yes") == (
+        "forgot 1 position of billing\n"
+    )
+    assert list(positions(shell, "billing")) == [0, 2]
+    assert shell.ok("group", "delete", "billing", "--dry-run") == (
+        "would delete billing: 2 positions\n"
+    )
+    assert "this needs --yes" in refused(shell, 2, "group", "delete", "billing", stdin="y\n")
+    assert shell.ok("group", "delete", "billing", "--yes") == "deleted billing: 2 positions\n"
+    assert "billing" not in shell.ok("group", "list")
+
+
+def test_a_group_with_members(shell: Shell) -> None:
+    """Who reads what, by names; its positions are set under its feet, and it can not be deleted."""
+    ends = made(shell, "tills")
+    with member(shell, "tills") as assignments:
+        told = described(shell, "tills")
+        assert told["phase"] == "stable"
+        (till,) = told["members"]
+        assert (till["member"], till["client"], till["connected"]) == ("till-1", "a till", True)
+        assert till["assigned"] == [f"{TOPIC}/{number}" for number in range(3)]
+        assert {row["member"] for row in told["partitions"]} == {"till-1"}
+        text = shell.ok("group", "describe", "tills")
+        assert f"{TOPIC}:0,1,2" in text
+        assert "member_joined" in text
+
+        epoch = assignments[-1].member_epoch
+        done = json.loads(
+            shell.ok("group", "reset", "tills", "--to", "latest", "--yes", "-o", "json")
+        )
+        assert done["epoch"] > epoch
+        assert positions(shell, "tills") == {number: end for number, (_, end) in ends.items()}
+        assert "offsets_reset" in shell.ok("group", "describe", "tills")
+
+        assert "has 1 member; stop its members first" in refused(
+            shell, 1, "group", "delete", "tills", "--yes"
+        )
+        assert "group reset" in refused(
+            shell, 1, "group", "delete-offsets", "tills", "-t", TOPIC, "--yes"
+        )
+    until(lambda: described(shell, "tills")["phase"] == "empty", "the member left")
+    shell.ok("group", "delete", "tills", "--yes")
+
+
+def test_who_watches(shell: Shell) -> None:
+    """A pipe gets lines with their time, or an object a line; nothing that moves."""
+    made(shell, "watched")
+    lines = shell.ok(
+        *("group", "describe", "watched", "--watch", "--interval", "1", "-n", "2")
+    ).splitlines()
+    assert len([line for line in lines if " watched empty members=0 lag=" in line]) == 2
+    assert not any("\x1b" in line for line in lines)
+    objects = shell.ok("group", "describe", "watched", "-w", "-n", "1", "-o", "json").splitlines()
+    assert json.loads(objects[0])["group"] == "watched"
+    listed = shell.ok("group", "list", "--lag", "--watch", "-n", "1").splitlines()
+    assert any(" watched phase=empty members=0 positions=3 " in line for line in listed)
+    assert "-n is for --watch" in refused(shell, 2, "group", "list", "-n", "3")
+    assert "not for -o csv" in refused(shell, 2, "group", "describe", "watched", "-w", "-o", "csv")
+    assert "no group" in refused(shell, 1, "group", "describe", "watchet", "--watch")
+
+
+def test_what_is_wrong_is_said_in_a_line(shell: Shell) -> None:
+    """Names, places, files and partitions that are none; nothing is changed by any of them."""
+    ends = made(shell, "wrong")
+    before = positions(shell, "wrong")
+    end = ends[0][1]
+    assert "did you mean 'wrong'?" in refused(shell, 1, "group", "describe", "wrnog")
+    assert "did you mean 'wrong'?" in refused(shell, 1, "group", "reset", "Wrong", "--to", "latest")
+    assert "there is no group 'wrog'" in refused(shell, 1, "group", "delete", "wrog", "--yes")
+    for name in ("a b", "..", "x" * 250):
+        assert "INVALID_GROUP_NAME" in refused(shell, 1, "group", "describe", name)
+    reset = ("group", "reset", "wrong")
+    assert "nothing says where to" in refused(shell, 2, *reset)
+    both = refused(shell, 2, *reset, "--to", "latest", "--shift", "+1")
+    assert "--to and --shift do not go together" in both
+    assert "none of earliest, latest" in refused(shell, 2, *reset, "--to", "soon")
+    assert "with a sign" in refused(shell, 2, *reset, "--shift", "5")
+    beyond = refused(shell, 1, *reset, "-t", f"{TOPIC}:0", "--to", str(end + 1), "--yes")
+    assert f"{end + 1} of {TOPIC}/0 (it has {ends[0][0]} to {end})" in beyond
+    assert "partitions 0 to 2, not 3" in refused(
+        shell, 2, *reset, "-t", f"{TOPIC}:3", "--to", "latest"
+    )
+    assert "did you mean 'numbers'?" in refused(shell, 1, *reset, "-t", "nmubers", "--to", "latest")
+    assert "given twice" in refused(shell, 2, *reset, "-t", TOPIC, "-t", TOPIC, "--to", "latest")
+    for text, what in (
+        ("", "it is empty"),
+        ("topic,partition,offset\n", "names no position"),
+        (f"{TOPIC},0,one\n", "line 1: the offset is 'one'"),
+        ("{]", "no JSON"),
+    ):
+        assert what in refused(shell, 2, *reset, "--from-file", "-", "--yes", stdin=text)
+    assert "out of range" in refused(
+        shell, 1, *reset, "--from-file", "-", "--yes", stdin=f"{TOPIC},0,{end + 1}\n"
+    )
+    assert "No such file" in refused(shell, 2, *reset, "--from-file", "/does/not/exist")
+    assert "--topic must say" in refused(shell, 2, "group", "delete-offsets", "wrong", "--yes")
+    assert positions(shell, "wrong") == before
+
+
+def test_the_shell_offers_groups(shell: Shell) -> None:
+    """Tab after `group describe` names those that begin so."""
+    made(shell, "tabbed-one")
+    made(shell, "tabbed-two")
+
+    def offered() -> list[str]:
+        words = "streamlog group describe tabbed-"
+        done = subprocess.run(
+            [sys.executable, "-c", "from streamlog.cli.main import main; main()"],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            env={
+                **shell.environment,
+                "_STREAMLOG_COMPLETE": "complete_bash",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(len(words.split(" ")) - 1),
+            },
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    # A cluster that is too busy to answer within half a second is not waited for.
+    until(lambda: offered() == ["tabbed-one", "tabbed-two"], "groups are offered")
+
+
+def test_standard_output_is_a_file(shell: Shell, tmp_path: Path) -> None:
+    """What describe writes into a file is what reset reads from it."""
+    made(shell, "filed")
+    for form in ("json", "csv"):
+        path = tmp_path / f"filed.{form}"
+        path.write_text(shell.ok("group", "describe", "filed", "-o", form))
+        shell.ok("group", "reset", "filed", "--to", "latest", "--yes")
+        assert "set 3 positions" in shell.ok(
+            "group", "reset", "filed", "--from-file", str(path), "-y"
+        )

@@ -17,6 +17,7 @@ TOPIC = "shared"
 GROUP = "everybody"
 PARTITIONS = 6
 BEFORE, DURING = 2_000, 3_000
+WITHOUT_GROUPS = {"python"}
 
 
 def assigned(member: Program) -> list[int]:
@@ -33,6 +34,7 @@ def shared_out(members: Mapping[str, Program]) -> bool:
 
 def test_a_group_of_all_languages(programs: Mapping[str, Path], cluster: Cluster) -> None:
     """No record is lost, and in the end everything is committed."""
+    programs = {name: each for name, each in programs.items() if name not in WITHOUT_GROUPS}
     if not programs:
         pytest.skip("no language was built")
     cluster.make_topic(TOPIC, PARTITIONS)

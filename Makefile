@@ -70,7 +70,8 @@ sim: install  ## Simulate: SEEDS=300 START=0, or BUDGET_MIN=80, or one SEED=17 t
 	  $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SKIP),--skip $(SKIP)) \
 	  $(if $(STRIKES),--strikes $(STRIKES)) $(if $(OPERATIONS),--operations $(OPERATIONS)) \
 	  $(if $(LOAD_MS),--load-ms $(LOAD_MS)) $(if $(PRODUCERS),--producers $(PRODUCERS)) \
-	  $(if $(CONSUMERS),--consumers $(CONSUMERS)),--start $(or $(START),0) \
+	  $(if $(CONSUMERS),--consumers $(CONSUMERS)) $(if $(GROUPS),--groups $(GROUPS)) \
+	  $(if $(MEMBERS),--members $(MEMBERS)),--start $(or $(START),0) \
 	  $(if $(BUDGET_MIN),--minutes $(BUDGET_MIN),--seeds $(or $(SEEDS),300)))
 
 crash-states: install  ## What power cuts leave of a disk, thousands of states: STATES=8000 SEED=1.

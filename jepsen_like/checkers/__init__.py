@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 from jepsen_like.checkers.evidence import Evidence
 from jepsen_like.checkers.history import Operation, Violation
+from jepsen_like.checkers.ownership import late_ownership, overlapping_ownership, stale_commits
 from jepsen_like.checkers.polls import (
     external_nonmonotonic_polls,
     external_poll_skips,
     internal_nonmonotonic_polls,
     internal_poll_skips,
 )
+from jepsen_like.checkers.positions import lost_commits, unhandled_positions
 from jepsen_like.checkers.reads import (
     aborted_reads,
     inconsistent_offsets,
@@ -38,6 +40,8 @@ class Checker:
     """What it goes over, for the report."""
     count: Callable[[Evidence], int]
     """How much of that the history has; 0: nothing was checked."""
+    of: str = "logs"
+    """What it is about: "logs", or "groups" that consume them."""
 
     @property
     def name(self) -> str:
@@ -61,6 +65,22 @@ def _idempotent(evidence: Evidence) -> int:
     return sum(send.invoked.idempotent for send in evidence.sends)
 
 
+def _grants(evidence: Evidence) -> int:
+    return sum(len(share.grants) for share in evidence.shares)
+
+
+def _commits(evidence: Evidence) -> int:
+    return sum(len(share.acknowledged) for share in evidence.shares)
+
+
+def _positions(evidence: Evidence) -> int:
+    return _grants(evidence) + sum(len(share.reads) for share in evidence.shares)
+
+
+def _settles(evidence: Evidence) -> int:
+    return sum(len(share.settles) for share in evidence.shares)
+
+
 CHECKERS: tuple[Checker, ...] = (
     Checker(lost_writes, "acknowledged sends", _acknowledged),
     Checker(unseen_writes, "acknowledged sends", _acknowledged),
@@ -76,6 +96,11 @@ CHECKERS: tuple[Checker, ...] = (
     Checker(internal_nonmonotonic_sends, "idempotent sends", _idempotent),
     Checker(external_nonmonotonic_sends, "acknowledged sends", _acknowledged),
     Checker(divergent_replicas, "replicas", lambda evidence: len(evidence.replicas)),
+    Checker(overlapping_ownership, "grants to members", _grants, of="groups"),
+    Checker(stale_commits, "commits of members", _commits, of="groups"),
+    Checker(lost_commits, "positions read", _positions, of="groups"),
+    Checker(unhandled_positions, "positions read", _positions, of="groups"),
+    Checker(late_ownership, "partitions of groups", _settles, of="groups"),
 )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jepsen_like.checkers.history import Operation
+from jepsen_like.checkers.shares import shares_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class Evidence:
         self.replicas = [o for o in history if o.what == "replica" and o.kind == "ok"]
         self._began = {o.op: o.index for o in history if o.kind == "invoke"}
         self._logs = self._final_logs()
+        self.shares = shares_of(history)
+        """Partitions of consumer groups."""
 
     def began(self, ended: Operation) -> int:
         """Index of an operation's invocation, of its end when it has none."""

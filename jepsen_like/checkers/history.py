@@ -23,6 +23,20 @@ written as JSON lines: one event a line, in the order in which they happened. Fi
 | `end` | – | ok: `end` of the log, as a client was told; `linearizability` looks at it |
 | `replica` | – | ok: `node`, `records` (`[offset, digest]`), `end`: what the node's log holds |
 
+Consumer groups; `group` is in each of these lines, and `member` in what a member does:
+
+| what | invoke | end |
+|---|---|---|
+| `grant` | – | ok: the member is told for the first time that it owns the partition since `grant` (an epoch), at its member epoch `epoch`; `offset`: the position committed by then (left out: none) |
+| `own` | – | ok: the member is told a newer `epoch`, and owns the partition still |
+| `done` | – | ok: the member is through with the records of `[offset, end)`, under `grant` |
+| `commit` | `offset`; of a member: `grant` under which it holds the partition, `epoch` that it claims (0: by nobody's membership) | |
+| `reset` | `offset` that an operator sets | ok: `epoch` of the group afterwards |
+| `forget` | – | an operator deletes the position |
+| `committed` | – | ok: `offset` that the coordinator answers (left out: none) |
+| `settle` | `number`: milliseconds that it may take | ok: the partition has an owner that knows it |
+
+A poll of a member has `group`, `member` and `grant` as well.
 Only sends need an invocation. Lines of a small history:
 
     {"process":"p1","kind":"invoke","what":"send","op":1,"partition":0,"value":"a","idempotent":true}
@@ -42,7 +56,22 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
 Kind = Literal["invoke", "ok", "fail", "info"]
-What = Literal["send", "assign", "poll", "drain", "end", "replica"]
+What = Literal[
+    "send",
+    "assign",
+    "poll",
+    "drain",
+    "end",
+    "replica",
+    "grant",
+    "own",
+    "done",
+    "commit",
+    "reset",
+    "forget",
+    "committed",
+    "settle",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +102,13 @@ class Operation:
     end: int = -1
     """Exclusive."""
     error: str = ""
+    group: str = ""
+    member: str = ""
+    """One life of a member of the group."""
+    grant: int = 0
+    """Epoch since which the member owns the partition; 0: it does not, or that is not known."""
+    epoch: int = 0
+    """Of the member, or of the group; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

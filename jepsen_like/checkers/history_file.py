@@ -14,8 +14,21 @@ from jepsen_like.checkers.history import Kind, Operation, What
 
 _REQUIRED: Final = ("process", "kind", "what", "op", "partition")
 _NAMES: Final = tuple(f.name for f in fields(Operation))
-_TEXTS: Final = ("process", "value", "error")
-_WHOLE_NUMBERS: Final = ("op", "partition", "number", "expected", "offset", "node", "end", "index")
+_TEXTS: Final = ("process", "value", "error", "group", "member")
+_WHOLE_NUMBERS: Final = (
+    "op",
+    "partition",
+    "number",
+    "expected",
+    "offset",
+    "node",
+    "end",
+    "index",
+    "grant",
+    "epoch",
+)
+_OF_GROUPS: Final = ("grant", "own", "done", "commit", "reset", "forget", "committed", "settle")
+"""Operations that need a `group`."""
 _CHOICES: Final = {"kind": get_args(Kind), "what": get_args(What)}
 
 
@@ -62,6 +75,8 @@ def _operation(index: int, line: str) -> Operation:
     operation = Operation(**{"time_ms": 0.0, **entries, "index": index})
     if operation.partition < 0:
         raise HistoryUnreadable(index + 1, f"partition is {operation.partition}, not from 0")
+    if operation.what in _OF_GROUPS and not operation.group:
+        raise HistoryUnreadable(index + 1, f"a {operation.what} without `group`")
     return operation
 
 
@@ -131,7 +146,7 @@ def _check_end(ended: Operation, invoked: Operation | None) -> None:
         if ended.what == "send":
             raise HistoryUnreadable(line, f"send {ended.op} was never invoked")
         return
-    for name in ("process", "what", "partition"):
+    for name in ("process", "what", "partition", "group", "member"):
         before, now = getattr(invoked, name), getattr(ended, name)
         if before != now:
             raise HistoryUnreadable(

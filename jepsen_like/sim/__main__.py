@@ -46,6 +46,8 @@ def main() -> int:
     one.add_argument("--load-ms", type=int, help="how long clients work under faults")
     one.add_argument("--producers", type=int, help="at most so many")
     one.add_argument("--consumers", type=int, help="at most so many")
+    one.add_argument("--groups", type=int, help="at most so many")
+    one.add_argument("--members", type=int, help="at most so many of a group")
     arguments = parser.parse_args()
     narrowing = Narrowing(
         without=arguments.without,
@@ -55,6 +57,8 @@ def main() -> int:
         load_ms=arguments.load_ms,
         producers=arguments.producers,
         consumers=arguments.consumers,
+        groups=arguments.groups,
+        members=arguments.members,
     )
     shrink_s = arguments.shrink_seconds
     if arguments.digest is not None:

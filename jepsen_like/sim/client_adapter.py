@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 from jepsen_like.sim.clock import SimClock
+from jepsen_like.sim.group_tap import GroupTap
 from jepsen_like.sim.network import SimNetwork
 from replication.ports import CallFailed, Channel, ClientStream
+from streamlog.client import transport
 from streamlog.client.transport import Environment, TransportError
 
 
@@ -45,8 +47,8 @@ class _Stream:
 class _Channel:
     """`streamlog.client.transport.Channel`."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, tap: GroupTap | None) -> None:
+        self._channel, self._tap = channel, tap
 
     async def unary(self, method: str, request: bytes, timeout_ms: float) -> bytes:
         try:
@@ -54,11 +56,12 @@ class _Channel:
         except CallFailed as failure:
             raise _transport_error(failure) from None
 
-    def stream(self, method: str) -> _Stream:
+    def stream(self, method: str) -> transport.ClientStream:
         try:
-            return _Stream(self._channel.stream(method))
+            stream = _Stream(self._channel.stream(method))
         except CallFailed as failure:
             raise _transport_error(failure) from None
+        return stream if self._tap is None else self._tap.tapped(method, stream)
 
     async def close(self) -> None:
         await self._channel.close()
@@ -67,14 +70,16 @@ class _Channel:
 class SimConnector:
     """`streamlog.client.transport.Connector`."""
 
-    def __init__(self, network: SimNetwork) -> None:
-        self._network = network
+    def __init__(self, network: SimNetwork, tap: GroupTap | None) -> None:
+        self._network, self._tap = network, tap
 
     def connect(self, address: str) -> _Channel:
         """A channel; nothing is sent yet."""
-        return _Channel(self._network.connect(address))
+        return _Channel(self._network.connect(address), self._tap)
 
 
-def client_environment(network: SimNetwork, clock: SimClock, rng: random.Random) -> Environment:
-    """All of the world that a simulated client sees."""
-    return Environment(SimConnector(network), clock, rng)
+def client_environment(
+    network: SimNetwork, clock: SimClock, rng: random.Random, tap: GroupTap | None = None
+) -> Environment:
+    """All of the world that a simulated client sees; `tap` watches its part in groups."""
+    return Environment(SimConnector(network, tap), clock, rng)

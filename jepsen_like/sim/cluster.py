@@ -325,4 +325,5 @@ def node_config(options: SimOptions, number: int) -> NodeConfig:
         checkpoint_interval_ms=options.checkpoint_interval_ms,
         snapshot_records=options.snapshot_records,
         replication_message_bytes=64 << 10,
+        groups_partitions=options.group_partitions,
     )

@@ -46,6 +46,8 @@ class _Canon:
     """Committed end to the checksum of all bytes below it."""
     commit_end: Offset = Offset(0)
     commit_term: Term = Term(0)
+    read_end: Offset = Offset(0)
+    """`Invariants.on_committed` was told of all entries below it."""
 
 
 _Key: TypeAlias = tuple[NodeId, GroupId, ReplicaId]
@@ -127,10 +129,18 @@ class WatchedProcess:
         self.dirty: list[_GroupWatch] = []
 
 
-class Invariants:
-    """Everything that is watched, and what is known of it."""
+OnCommitted: TypeAlias = Callable[[ReplicatedGroup, Offset, Offset, bytes], None]
+"""A group's committed entry: base, end and bytes."""
 
-    def __init__(self, trace: Trace) -> None:
+
+class Invariants:
+    """Everything that is watched, and what is known of it.
+
+    `on_committed` is told of every committed entry that some node could read, once and in order.
+    """
+
+    def __init__(self, trace: Trace, on_committed: OnCommitted | None = None) -> None:
+        self._on_committed = on_committed
         self.checks = 0
         self.elections = 0
         self._trace = trace
@@ -299,7 +309,7 @@ class Invariants:
         frames = self._read(watch, end)
         position = 0
         while position < len(frames):
-            length, _, frame_end = read_place(frames, position)
+            length, base, frame_end = read_place(frames, position)
             frame = memoryview(frames)[position : position + length]
             watch.checksum = zlib.crc32(frame, watch.checksum)
             watch.checked_end = Offset(frame_end)
@@ -309,6 +319,9 @@ class Invariants:
                 self._broken(
                     watch, f"committed other bytes below {frame_end} than another replica did"
                 )
+            if self._on_committed is not None and base == canon.read_end:
+                canon.read_end = watch.checked_end
+                self._on_committed(watch.group, Offset(base), canon.read_end, bytes(frame))
         if watch.checked_end < end and frames:
             watch.dirty = True
             watch.process.dirty.append(watch)

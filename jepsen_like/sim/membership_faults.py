@@ -21,8 +21,10 @@ from streamlog.cluster.metadata.records import Assignment
 from streamlog.cluster.metadata.state import MetadataState, NodeCondition
 from streamlog.cluster.operations import Operations
 from streamlog.model.errors import StreamlogError
+from streamlog.model.internal_topics import CONSUMER_OFFSETS
 
 CONTROLLERS: Final = 3
+COORDINATORS_SHARE: Final = 0.5
 
 Request = Callable[[Operations], Awaitable[object]]
 
@@ -44,15 +46,24 @@ class MembershipFaults:
         }
 
     def _move(self, rng: random.Random) -> Heal | None:
-        number = rng.randrange(self._options.partitions)
+        topic, partitions = self._topic(rng)
+        number = rng.randrange(partitions)
         nodes = rng.sample(sorted(self._cluster.nodes), self._options.replication_factor)
-        wish = Assignment(TOPIC, number, tuple(nodes))
-        return self._ask(rng, f"{number} to {nodes}", lambda to: to.move_partitions([wish]))
+        wish = Assignment(topic, number, tuple(nodes))
+        return self._ask(rng, f"{topic}/{number} to {nodes}", lambda to: to.move_partitions([wish]))
+
+    def _topic(self, rng: random.Random) -> tuple[str, int]:
+        """One that may move, with its partitions: the coordinators' too, where there are groups."""
+        options = self._options
+        if options.groups and rng.random() < COORDINATORS_SHARE:
+            return CONSUMER_OFFSETS, options.group_partitions
+        return TOPIC, options.partitions
 
     def _resize(self, rng: random.Random) -> Heal | None:
         factor = rng.randint(self._options.replication_factor, len(self._cluster.nodes))
+        topic, _ = self._topic(rng)
         return self._ask(
-            rng, f"factor {factor}", lambda to: to.set_replication_factor(TOPIC, factor)
+            rng, f"factor {factor} of {topic}", lambda to: to.set_replication_factor(topic, factor)
         )
 
     def _withdraw(self, rng: random.Random, condition: NodeCondition) -> Heal | None:

@@ -28,6 +28,8 @@ class Narrowing:
     """How long clients work under faults."""
     producers: int | None = None
     consumers: int | None = None
+    groups: int | None = None
+    members: int | None = None
 
     def apply(self, options: SimOptions) -> SimOptions:
         """The seed's options with less."""
@@ -44,6 +46,8 @@ class Narrowing:
             load_ms=min(options.load_ms, options.load_ms if self.load_ms is None else self.load_ms),
             producers=least(options.producers, self.producers),
             consumers=least(options.consumers, self.consumers),
+            groups=least(options.groups, self.groups),
+            members=least(options.members, self.members),
         )
 
     def settings(self) -> list[tuple[str, str]]:
@@ -54,6 +58,8 @@ class Narrowing:
             ("load-ms", self.load_ms),
             ("producers", self.producers),
             ("consumers", self.consumers),
+            ("groups", self.groups),
+            ("members", self.members),
         )
         return [
             *([("without", ",".join(map(hyphened, self.without)))] if self.without else []),

@@ -7,6 +7,7 @@
 | of disks and clocks, told by errors and delays | `machine_faults` |
 | of what is stored, told by nobody | `rot` |
 | of operators | `membership_faults` |
+| of consumer groups | `group_faults` |
 
 Each fault is a function that strikes and returns what heals it. They overlap freely; at the end
 everything is healed and every node runs, so that the cluster must come back.
@@ -17,6 +18,8 @@ depend on what the others do. So a strike that is left out (`options.without`, `
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from jepsen_like.sim.cluster import SimCluster
 from jepsen_like.sim.fabric import Fabric
@@ -47,7 +50,9 @@ class Nemesis:
         *,
         trace: Trace,
         options: SimOptions,
+        groups: Mapping[str, Strike] | None = None,
     ) -> None:
+        """`groups`: strikes at consumer groups, where there are any."""
         self.strikes: dict[str, int] = dict.fromkeys(FAULTS, 0)
         self.number = 0
         """Strikes so far, those included that did nothing."""
@@ -65,6 +70,7 @@ class Nemesis:
             **MachineFaults(cluster, trace).faults(),
             **self.rot.faults(),
             **self.membership.faults(),
+            **(groups or {}),
         }
 
     def start(self) -> None:
@@ -104,7 +110,8 @@ class Nemesis:
         length_ms = low + (high - low) * rng.random()
         self.rot.remember()
         if name not in options.without and number not in options.skip:
-            heal = self._faults[name](rng)
+            strike = self._faults.get(name)
+            heal = strike(rng) if strike is not None else None
             if heal is not None:
                 self.strikes[name] += 1
                 self._open[number] = heal

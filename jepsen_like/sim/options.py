@@ -27,6 +27,18 @@ ROT: Final = (
 )
 """Damage to what is stored, on one node of a run; see `rot`."""
 
+GROUP_FAULTS: Final = (
+    "member leaves",
+    "member hangs",
+    "member freezes",
+    "member crashes",
+    "other subscription",
+    "reset offsets",
+    "delete group",
+    "add partitions",
+)
+"""What happens to consumer groups, in simulations that have some; see `group_faults`."""
+
 FAULTS: Final = (
     "kill one",
     "power cut one",
@@ -53,6 +65,7 @@ FAULTS: Final = (
     "drain one",
     "maintenance",
     "other controllers",
+    *GROUP_FAULTS,
 )
 """Names of what a nemesis does; see `nemesis`."""
 
@@ -94,6 +107,14 @@ class SimOptions:
     journal_direct_bytes: int
     segment_bytes: int
     snapshot_records: int
+    groups: int
+    """Consumer groups with members; 0: there are none, nor anything else of groups."""
+    members: int
+    """Of each group, when nobody is away."""
+    group_partitions: int
+    """Of `__consumer_offsets`."""
+    session_ms: int
+    rebalance_ms: int
     without: tuple[str, ...] = ()
     """Of `faults`, those that are switched off: their strikes do nothing."""
     strikes_max: int | None = None
@@ -140,6 +161,7 @@ def draw_options(seed: int) -> SimOptions:
     """The options of a seed."""
     draw = _Draw(seed)
     nodes = draw.one("nodes", [1, 3, 3, 4, 4, 5])
+    groups = draw.one("groups", [0, 0, 1, 1, 2])
     heartbeat_ms = draw.one("heartbeat", [30, 50, 100])
     load_ms = draw.one("load", [8_000.0, 12_000.0])
     records = draw.one("records", [200, 300, 400])
@@ -149,7 +171,7 @@ def draw_options(seed: int) -> SimOptions:
         controllers=min(nodes, draw.one("controllers", [3, 5])),
         partitions=draw.one("partitions", [1, 2, 3]),
         replication_factor=min(nodes, 3),
-        faults=_draw_faults(draw, nodes),
+        faults=(*_draw_faults(draw, nodes), *(_draw_group_faults(draw) if groups else ())),
         fault_pause_ms=(0.0, draw.one("fault pause", [100.0, 400.0, 800.0])),
         fault_length_ms=(20.0, draw.one("fault length", [150.0, 600.0, 1_200.0])),
         load_ms=load_ms,
@@ -169,17 +191,30 @@ def draw_options(seed: int) -> SimOptions:
         journal_direct_bytes=draw.one("direct appends", [4 << 10, 16 << 10, 256 << 10]),
         segment_bytes=draw.one("segments", [0, 1 << 20]),
         snapshot_records=draw.one("snapshots", [10, 50, 50_000]),
+        groups=groups,
+        members=draw.one("members", [1, 2, 3, 4]),
+        group_partitions=draw.one("group partitions", [1, 2]),
+        session_ms=draw.one("session", [1_000, 1_500, 2_500]),
+        rebalance_ms=draw.one("rebalance", [1_000, 2_000]),
     )
 
 
 def _draw_faults(draw: _Draw, nodes: int) -> tuple[str, ...]:
     if draw.source("no faults").random() < 0.05:
         return ()
-    possible = [fault for fault in FAULTS if nodes >= _NODES_NEEDED.get(fault, 1)]
+    others = [fault for fault in FAULTS if fault not in GROUP_FAULTS]
+    possible = [fault for fault in others if nodes >= _NODES_NEEDED.get(fault, 1)]
     count = min(draw.one("kinds of faults", [1, 2, 4, 8, len(possible)]), len(possible))
     ranks = {fault: draw.source(f"fault {fault}").random() for fault in possible}
     chosen = sorted(possible, key=lambda fault: ranks[fault])[:count]
     return tuple(fault for fault in FAULTS if fault in chosen)
+
+
+def _draw_group_faults(draw: _Draw) -> tuple[str, ...]:
+    count = draw.one("kinds of group faults", [0, 2, 4, len(GROUP_FAULTS)])
+    ranks = {fault: draw.source(f"fault {fault}").random() for fault in GROUP_FAULTS}
+    chosen = sorted(GROUP_FAULTS, key=lambda fault: ranks[fault])[:count]
+    return tuple(fault for fault in GROUP_FAULTS if fault in chosen)
 
 
 _NODES_NEEDED: Final = {

@@ -21,6 +21,8 @@ class Recorder:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.history: list[Operation] = []
+        self.ends: dict[int, int] = {}
+        """After the last acknowledged record, by partition."""
         self._scheduler = scheduler
         self._operations = 0
 
@@ -33,6 +35,7 @@ class Recorder:
         value: str = "",
         number: int = -1,
         idempotent: bool = False,
+        **told: Any,
     ) -> Operation:
         """An operation begins."""
         self._operations += 1
@@ -47,21 +50,33 @@ class Recorder:
             value=value,
             number=number,
             idempotent=idempotent,
+            **told,
         )
         self.history.append(operation)
         return operation
 
-    def ok(
-        self,
-        invoked: Operation,
-        *,
-        offset: int = -1,
-        records: tuple[tuple[int, str], ...] = (),
-        node: int = -1,
-        end: int = -1,
-    ) -> None:
-        """It succeeded."""
-        self._end(invoked, "ok", offset=offset, records=records, node=node, end=end)
+    def ok(self, invoked: Operation, **told: Any) -> None:
+        """It succeeded; `told` are fields of its end."""
+        self._end(invoked, "ok", **told)
+        if invoked.what == "send":
+            end = told.get("offset", -1) + 1
+            self.ends[invoked.partition] = max(end, self.ends.get(invoked.partition, 0))
+
+    def happened(self, process: str, what: What, partition: int, **told: Any) -> None:
+        """One line: something that was not asked for."""
+        self._operations += 1
+        self.history.append(
+            Operation(
+                index=len(self.history),
+                time_ms=round(self._scheduler.now * 1000, 3),
+                process=process,
+                kind="ok",
+                what=what,
+                op=self._operations,
+                partition=partition,
+                **told,
+            )
+        )
 
     def fail(self, invoked: Operation, error: str) -> None:
         """It certainly did not happen."""

@@ -5,7 +5,7 @@ Greedy, biggest steps first, until nothing more can be left out or the time is o
 1. Nothing that came after the violation: no later strike, no longer load.
 2. Half of the strikes, again and again.
 3. Each kind of fault that struck.
-4. Fewer operations, producers, consumers.
+4. Fewer operations, producers, consumers, groups, members.
 5. Single strikes, when few are left.
 
 Each try is a run, and counts as failing only when its first violation is of the same kind: the
@@ -123,6 +123,10 @@ class _Shrinker:
             yield replace(self.best, producers=1)
         if self._now.consumers > 0:
             yield replace(self.best, consumers=0)
+        for groups in range(self._now.groups):
+            yield replace(self.best, groups=groups)
+        if self._now.groups and self._now.members > 1:
+            yield replace(self.best, members=self._now.members - 1)
         for part in (1 / 16, 1 / 4, 1 / 2, 3 / 4):
             records = int(part * self._now.records_per_producer)
             if records:

@@ -5,10 +5,12 @@
 | found | the topic is created |
 | load | its time is over; meanwhile the nemesis strikes |
 | heal | every partition took a record; that must be within 10 s |
+| own | every partition of every consumer group has an owner, and every member knows what it owns |
 | finish | producers have heard of everything they sent |
+| commit | groups have committed everything that was acknowledged; then their members leave |
 | drain | a reader has read every partition to its end |
 | rest | nothing moves between nodes any more |
-| settle | replicas have the same committed end |
+| settle | replicas have the same committed end, and coordinators the state that their log says |
 
 Then the checkers look at the history. Nothing but the seed (and the code) decides what happens.
 """
@@ -28,7 +30,12 @@ from typing import Final, TypeVar
 from jepsen_like.checkers import check
 from jepsen_like.checkers.history import Operation, to_json_lines
 from jepsen_like.sim.cluster import BuildNode, SimCluster, SimNode
+from jepsen_like.sim.coordinator_replay import CoordinatorReplay
 from jepsen_like.sim.fabric import Fabric
+from jepsen_like.sim.group_faults import GroupFaults
+from jepsen_like.sim.group_load import GroupLoad
+from jepsen_like.sim.group_operator import GroupOperator
+from jepsen_like.sim.group_rest import behind, unsettled
 from jepsen_like.sim.invariants import InvariantBroken, Invariants
 from jepsen_like.sim.nemesis import Nemesis
 from jepsen_like.sim.options import ROT, SimOptions, draw_options
@@ -49,6 +56,9 @@ START_STAGGER_S: Final = 0.3
 REST_WITHIN_S: Final = 60.0
 SETTLE_POLL_S: Final = 0.1
 MENDED_WITHIN_S: Final = 60.0
+OWNED_SLACK_S: Final = 5.0
+"""For members that wait between two tries."""
+COMMIT_WITHIN_S: Final = 60.0
 
 
 class StepFailed(Exception):
@@ -97,7 +107,8 @@ class Simulation:
         self.scheduler = Scheduler(options.seed)
         self.trace = Trace(self.scheduler)
         self.fabric = Fabric(self.scheduler, options.network())
-        self.invariants = Invariants(self.trace)
+        self.replay = CoordinatorReplay()
+        self.invariants = Invariants(self.trace, self.replay.committed if options.groups else None)
         self.scheduler.after_turn = self.invariants.after_turn
         self.cluster = SimCluster(
             self.scheduler,
@@ -116,6 +127,15 @@ class Simulation:
             self.cluster.addresses,
             self.recorder,
         )
+        self.groups = GroupLoad(
+            self.scheduler,
+            self.fabric,
+            self.trace,
+            options,
+            self.cluster.addresses,
+            self.recorder,
+        )
+        self.operator = GroupOperator(self.groups)
         self.nemesis = Nemesis(
             self.scheduler,
             self.fabric,
@@ -123,6 +143,7 @@ class Simulation:
             self.invariants,
             trace=self.trace,
             options=options,
+            groups=GroupFaults(self.groups, self.operator, self.trace).faults(),
         )
 
     def run(self) -> None:
@@ -135,13 +156,21 @@ class Simulation:
         self._complete("found", self.workload.create_topic(), 2 * ADMIN_PATIENCE_MS / 1000)
         producers = self.workload.start_producers()
         consumers = self.workload.start_consumers()
+        if options.groups:
+            self.groups.start()
+            self.operator.start()
         self.load_began = scheduler.now
         self.nemesis.start()
         scheduler.run(scheduler.now + options.load_ms / 1000)
+        self.groups.calm()
         self.nemesis.heal_all()
+        healed_s = scheduler.now
+        settling = self._begin_to_settle()
         self._complete("heal", self.workload.probe(), HEALED_WITHIN_S)
+        self._own(healed_s, settling)
         for task in producers:
             self._complete("finish", task, FINISH_WITHIN_S)
+        self._commit()
         self.workload.working = False
         for task in consumers:
             self._complete("finish", task, FINISH_WITHIN_S)
@@ -166,6 +195,49 @@ class Simulation:
         except Exception as error:
             raise StepFailed(f"{phase} failed: {error!r}") from error
         self.trace.add("simulation", f"{phase} done")
+
+    def _owned_within_s(self) -> float:
+        """A session and a revocation may have to run out after the cluster serves again."""
+        options = self.options
+        return HEALED_WITHIN_S + OWNED_SLACK_S + (options.session_ms + options.rebalance_ms) / 1000
+
+    def _begin_to_settle(self) -> list[Operation]:
+        within_ms = round(1000 * self._owned_within_s())
+        return [
+            self.recorder.invoke("groups", "settle", number, number=within_ms, group=group)
+            for group in self.groups.names
+            if self.groups.living(group)
+            for number in range(self.options.partitions)
+        ]
+
+    def _own(self, healed_s: float, settling: list[Operation]) -> None:
+        """Groups come to rest in time, which the history tells."""
+        scheduler = self.scheduler
+        if not self.options.groups:
+            return
+        deadline = healed_s + self._owned_within_s()
+        while (waiting := unsettled(self.cluster, self.groups)) is not None:
+            if scheduler.now > deadline:
+                raise StepFailed(f"groups did not come to rest: {waiting}")
+            scheduler.run(scheduler.now + SETTLE_POLL_S)
+        for operation in settling:
+            self.recorder.ok(operation)
+        for task in self.operator.busy:
+            self._complete("own", task, FINISH_WITHIN_S)
+        self.trace.add("simulation", "own done")
+
+    def _commit(self) -> None:
+        """Groups get to the end of what was acknowledged; then everybody leaves."""
+        if not self.options.groups:
+            return
+        deadline = self.scheduler.now + COMMIT_WITHIN_S
+        while (waiting := behind(self.cluster, self.groups)) is not None:
+            if self.scheduler.now > deadline:
+                raise StepFailed(f"not committed within {COMMIT_WITHIN_S:.0f} s: {waiting}")
+            self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
+        for task in self.groups.go():
+            self._complete("commit", task, COMMIT_WITHIN_S)
+        self._complete("commit", self.operator.read_positions(), COMMIT_WITHIN_S)
 
     def _mend(self) -> None:
         """Everything that rotted is found and mended, unless the node refuses to go on."""
@@ -216,11 +288,16 @@ class Simulation:
             if self.scheduler.now > deadline:
                 raise StepFailed(f"not settled within {SETTLE_WITHIN_S:.0f} s: {waiting}")
             self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
+        self.invariants.settle()
+        while (wrong := self.replay.differing(self.cluster)) is not None:
+            if self.scheduler.now > deadline:
+                raise StepFailed(f"a coordinator's state is not the replay of its log: {wrong}")
+            self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
 
     def dispose(self) -> None:
         """Forget everything; to be collected within `silence`."""
         self.fabric.on_handler_error = None
-        self.scheduler.let_go([*self.cluster.loops, *self.workload.loops])
+        self.scheduler.let_go([*self.cluster.loops, *self.workload.loops, *self.groups.loops])
 
 
 def simulate(seed: int, options: SimOptions | None = None) -> Outcome:
@@ -248,6 +325,8 @@ def _run(outcome: Outcome) -> None:
                 outcome.violations.append(f"the simulator failed: {defect!r}")
         outcome.violations.extend(simulation.cluster.all_failures())
         outcome.violations.extend(simulation.workload.defects)
+        outcome.violations.extend(simulation.groups.defects)
+        outcome.violations.extend(simulation.operator.defects)
         rotten = {f"node {n.node_id}" for n in simulation.cluster.nodes.values() if n.rotten}
         outcome.violations.extend(
             f"logged: {who} {what}"
@@ -291,6 +370,10 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
         "refusals": sum(node.retired for node in simulation.cluster.nodes.values()),
         "lives": sum(node.lives for node in simulation.cluster.nodes.values()),
         "elections": simulation.invariants.elections,
+        "grants": sum(o.what == "grant" for o in history),
+        "commits": sum(o.what == "commit" and o.kind == "ok" for o in history),
+        "commits refused": sum(o.what == "commit" and o.kind == "fail" for o in history),
+        "coordinator records": simulation.replay.records,
         "invariant checks": simulation.invariants.checks,
         "messages": counters.messages,
         "connections broken": counters.connections_broken,

@@ -36,10 +36,17 @@ class Trace:
 
 
 EXPLAINED: Final = frozenset(
-    {"log_damaged", "replica_damaged", "node_failed", "cluster_part_failed"}
+    {
+        "log_damaged",
+        "replica_damaged",
+        "node_failed",
+        "cluster_part_failed",
+        "group_coordinator_failed",
+    }
 )
 """Errors that faults explain: rot is reported when it is found; a node that gives up is judged by
-`cluster`, which knows whether its disk failed."""
+`cluster`, which knows whether its disk failed; a coordinator that gave up without a reason has
+another state in the end than its log says (`coordinator_replay`)."""
 
 
 EXPLAINED_BY_ROT: Final = frozenset({"replica_lost"})

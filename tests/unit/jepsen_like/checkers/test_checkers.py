@@ -209,8 +209,9 @@ def test_planted_violation_is_caught(
 
 
 def test_every_checker_has_a_planted_violation() -> None:
-    """No checker goes untested."""
-    assert {checker.name for checker in CHECKERS} == {name for name, *_ in BAD_HISTORIES}
+    """No checker goes untested; those of groups are in `test_group_checkers`."""
+    names = [checker.name for checker in CHECKERS if checker.of == "logs"]
+    assert set(names) == {name for name, *_ in BAD_HISTORIES}
 
 
 def without_drains(history: list[Operation]) -> list[Operation]:

@@ -201,20 +201,29 @@ class Scheduler:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """What dead processes still complain about while they are collected is of no interest."""
+    """What dead processes still complain about while they are collected is of no interest.
+
+    Their `finally` blocks may ask for the running loop; without one asyncio would make one that
+    nobody closes.
+    """
     yield
     hook = sys.unraisablehook
     disabled = logging.root.manager.disable
     sys.unraisablehook = _ignore
     logging.disable(logging.CRITICAL)
+    running = asyncio._get_running_loop()  # noqa: SLF001
+    limbo = asyncio.new_event_loop()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            asyncio._set_running_loop(limbo)  # noqa: SLF001
             # Abandoned coroutines run when they are collected, and keep what they use until then.
             for _ in range(COLLECTIONS_MAX):
                 if not gc.collect():
                     break
     finally:
+        asyncio._set_running_loop(running)  # noqa: SLF001
+        limbo.close()
         sys.unraisablehook = hook
         logging.disable(disabled)
 

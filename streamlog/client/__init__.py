@@ -1,4 +1,4 @@
-"""The Python client: producer, consumer by assignment, administration."""
+"""The Python client: producer, consumer, consumer groups, administration."""
 
 from streamlog.client.admin import (
     Admin,
@@ -19,10 +19,14 @@ from streamlog.client.errors import (
     BufferFull,
     ClientClosed,
     ClientError,
+    CommitRefused,
     ConditionFailed,
     ConnectionLost,
     DataCorrupt,
     DeliveryTimedOut,
+    GroupInUse,
+    GroupUnknown,
+    MembershipRefused,
     NotLeader,
     NotReady,
     OffsetOutOfRange,
@@ -48,6 +52,7 @@ from streamlog.client.group_views import (
     GroupRebalance,
     MemberPhase,
 )
+from streamlog.client.groups.options import MembershipView, OffsetAndMetadata
 from streamlog.client.offset_lookup import OffsetAtTime
 from streamlog.client.operations import (
     NodeCondition,
@@ -67,6 +72,7 @@ __all__ = [
     "ClientClosed",
     "ClientError",
     "ClusterDescription",
+    "CommitRefused",
     "CommittedOffset",
     "ConditionFailed",
     "ConfigValue",
@@ -78,17 +84,22 @@ __all__ = [
     "DeliveryTimedOut",
     "GroupDescription",
     "GroupFinding",
+    "GroupInUse",
     "GroupListing",
     "GroupMember",
     "GroupPartitionLag",
     "GroupPhase",
     "GroupRebalance",
+    "GroupUnknown",
     "MemberPhase",
+    "MembershipRefused",
+    "MembershipView",
     "NodeCondition",
     "NodeDescription",
     "NodeReplicas",
     "NotLeader",
     "NotReady",
+    "OffsetAndMetadata",
     "OffsetAtTime",
     "OffsetOutOfRange",
     "PartitionAssignment",

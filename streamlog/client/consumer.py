@@ -1,12 +1,12 @@
-"""The consumer, by assignment: which partitions, from where, in what shape.
+"""The consumer: records of partitions that it is assigned, or that its group gives it.
 
-    async with Consumer("127.0.0.1:9092") as consumer:
-        consumer.assign([("events", 0)], start="earliest")
+    async with Consumer("127.0.0.1:9092", group="billing", topics=["events"]) as consumer:
         async for record in consumer:
             print(record.offset, record.value)
 
 Neighbours: `fetcher` brings stored batches in order, `record_source` decodes them when the
-application asks, `placement` decides where a partition is begun.
+application asks, `placement` decides where a partition is begun, `groups` what a group adds. The
+calls about positions are in `position_calls`, those about groups in `groups.calls`.
 
 Invariant: `position` is the offset after the last record that was handed out.
 """
@@ -14,23 +14,27 @@ Invariant: `position` is the offset after the last record that was handed out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
 from streamlog.client.connection import Connections
-from streamlog.client.errors import closed
+from streamlog.client.errors import ClientError, RecordUndecodable
 from streamlog.client.fetch_stream import FetchPolicy
 from streamlog.client.fetcher import Fetcher
+from streamlog.client.groups.calls import GroupCalls
+from streamlog.client.groups.consumer_group import ConsumerGroup
+from streamlog.client.groups.options import GroupOptions, OnPartitions, subscription
 from streamlog.client.home import Home
 from streamlog.client.leader_calls import LeaderCalls
-from streamlog.client.offset_lookup import OffsetAtTime, OffsetLookup, Position
+from streamlog.client.offset_lookup import OffsetLookup
 from streamlog.client.placement import Placement
 from streamlog.client.record_source import Deserializer, RecordSource
 from streamlog.client.records import ConsumerBatch, ConsumerRecord, TopicPartition
-from streamlog.client.starting import Policy, PositionPolicies, PositionReset, Start
+from streamlog.client.starting import Policy, PositionPolicies, PositionReset
 from streamlog.client.transport import Environment
 from streamlog.v1.batch_pb2 import RecordBatch
 
@@ -47,11 +51,25 @@ class StoredBatch(NamedTuple):
     batch: RecordBatch
 
 
-class Consumer:
+class Consumer(GroupCalls):
     """Reads partitions; an asynchronous context manager.
 
     Args:
         bootstrap: "host:port,host:port" of some nodes.
+        group: Name of the consumer group to read with, or to commit to; None: by assignment.
+        topics, pattern: What to subscribe to: names, and a pattern for whole names. With neither,
+            the consumer only commits what it is assigned, while the group has no members.
+        instance_id: Of a static member: the same after a restart, and then it keeps its partitions.
+        assignor: "sticky", "range", or "" for no preference.
+        session_timeout_ms: Without a sign of life for so long, others get the partitions; 1,000 to
+            1,800,000, 0: 45,000.
+        rebalance_timeout_ms: How long a member may take to give up partitions; 1,000 to 3,600,000,
+            0: 60,000.
+        auto_commit_ms: How often to commit what is done; None: only by `commit`.
+        on_assigned, on_revoked, on_lost: Called with lists of partitions: that are about to be
+            read, that are about to be given up (to commit them is still possible), that somebody
+            else may have. Functions or coroutine functions; one at a time. What they raise, the
+            next call that reads raises.
         prefetch_bytes: Most that a leader may send ahead, 64 KiB to 1 GiB.
         response_bytes: Most in one response of a partition, 1 to 16 MiB.
         min_bytes, max_wait_ms: A node waits for so much, but no longer than that.
@@ -74,6 +92,17 @@ class Consumer:
         self,
         bootstrap: str | Sequence[str],
         *,
+        group: str | None = None,
+        topics: Sequence[str] = (),
+        pattern: str = "",
+        instance_id: str = "",
+        assignor: str = "",
+        session_timeout_ms: int = 0,
+        rebalance_timeout_ms: int = 0,
+        auto_commit_ms: int | None = 5_000,
+        on_assigned: OnPartitions | None = None,
+        on_revoked: OnPartitions | None = None,
+        on_lost: OnPartitions | None = None,
         prefetch_bytes: int = 16 * 1024 * 1024,
         response_bytes: int = 1024 * 1024,
         min_bytes: int = 0,
@@ -93,6 +122,25 @@ class Consumer:
         _check("min_bytes", min_bytes, 0, 64 * 1024 * 1024)
         _check("max_wait_ms", max_wait_ms, 0, 60_000)
         policies = PositionPolicies(no_position, below_start, above_end)
+        if group is None and (topics or pattern):
+            raise ValueError("topics and pattern need a group; without one, assign partitions")
+        options = (
+            None
+            if group is None
+            else GroupOptions(
+                group,
+                subscription(topics, pattern),
+                instance_id,
+                assignor,
+                session_timeout_ms,
+                rebalance_timeout_ms,
+                auto_commit_ms,
+                on_assigned,
+                on_revoked,
+                on_lost,
+                client_id,
+            )
+        )
         if environment is None:
             from streamlog.client.real_environment import real_environment
 
@@ -119,11 +167,26 @@ class Consumer:
         )
         self._placement.fetcher = self._fetcher
         self._source = RecordSource(self._fetcher, key_deserializer, value_deserializer)
-        self._closed = False
+        self._group = (
+            None
+            if options is None
+            else ConsumerGroup(
+                options,
+                self._metadata,
+                self._connections,
+                environment,
+                self._fetcher,
+                self._placement,
+                self._source,
+            )
+        )
+        self._closed = self._closing = False
 
     async def __aenter__(self) -> Self:
         self._enter()
         self._fetcher.start()
+        if self._group is not None:
+            self._group.start()
         return self
 
     async def __aexit__(
@@ -132,118 +195,32 @@ class Consumer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        await self.end(leave=True, finished=error is None)
 
-    async def close(self) -> None:
-        """Stop reading."""
-        if self._closed:
-            return
-        self._home.check()
-        self._closed = True
-        await self._fetcher.close()
-        await self._connections.close()
-
-    # Which partitions, from where.
-
-    def assign(self, partitions: Iterable[tuple[str, int]], *, start: Start | None = None) -> None:
-        """Read these partitions and no others; those that are read already go on as they are.
+    async def close(self, *, leave: bool = True) -> None:
+        """Stop reading. With a group: what was handed out is done, unless an exception is being
+        handled; `on_revoked` is called, positions are committed if that is automatic, and the group
+        gives the partitions to others at once.
 
         Args:
-            partitions: (topic, partition) pairs.
-            start: "earliest", "latest", an offset, or a timedelta (so long ago); None: as the
-                policy `no_position` says.
-
-        Raises PositionUnknown when that is "error".
+            leave: False: the group keeps them for this member until its session expires, for a
+                static one that will be back.
         """
-        self._enter()
-        self._placement.assign([TopicPartition(*pair) for pair in partitions], start)
+        await self.end(leave=leave, finished=sys.exc_info()[1] is None)
 
-    async def partitions_for(self, topic: str) -> list[int]:
-        """Numbers of the topic's partitions. Raises TopicUnknown, ConnectionLost."""
-        self._enter()
-        return list(range(len((await self._metadata.topic(topic)).partitions)))
-
-    @property
-    def assignment(self) -> list[TopicPartition]:
-        """Partitions that are read."""
-        return self._placement.assignment
-
-    async def seek(self, partition: tuple[str, int], offset: int) -> None:
-        """Go on from an offset of an assigned partition."""
-        self._enter()
-        self._placement.seek(TopicPartition(*partition), offset)
-
-    async def seek_to_beginning(self, *partitions: tuple[str, int]) -> None:
-        """Go on from the first offset; all assigned partitions when none is named."""
-        await self._seek_all(partitions, "earliest")
-
-    async def seek_to_end(self, *partitions: tuple[str, int]) -> None:
-        """Go on from the committed end; all assigned partitions when none is named."""
-        await self._seek_all(partitions, "latest")
-
-    async def seek_to_time(self, times_ms: Mapping[tuple[str, int], int]) -> None:
-        """Go on, per partition, from the first offset with this timestamp or a later one."""
-        by_time: dict[int, list[TopicPartition]] = {}
-        for partition, time_ms in times_ms.items():
-            by_time.setdefault(time_ms, []).append(TopicPartition(*partition))
-        for time_ms, pairs in by_time.items():
-            await self._seek_all(pairs, time_ms)
-
-    async def _seek_all(self, partitions: Sequence[tuple[str, int]], to: Position) -> None:
-        self._enter()
-        await self._placement.place()
-        pairs = [TopicPartition(*pair) for pair in partitions] or self._fetcher.partitions
-        found = await self._placement.offsets(pairs, to)
-        for pair in pairs:
-            self._placement.seek(pair, found[pair].offset)
-
-    async def position(self, partition: tuple[str, int]) -> int:
-        """Offset after the last record that was handed out."""
-        self._enter()
-        await self._placement.place()
-        position = self._placement.state_of(TopicPartition(*partition)).position
-        assert position is not None
-        return position
-
-    async def beginning_offsets(
-        self, partitions: Iterable[tuple[str, int]]
-    ) -> dict[TopicPartition, int]:
-        """First offsets."""
-        return await self._ends_of(partitions, "earliest")
-
-    async def end_offsets(self, partitions: Iterable[tuple[str, int]]) -> dict[TopicPartition, int]:
-        """Committed ends, exclusive."""
-        return await self._ends_of(partitions, "latest")
-
-    async def _ends_of(
-        self, partitions: Iterable[tuple[str, int]], which: Position
-    ) -> dict[TopicPartition, int]:
-        self._enter()
-        pairs = [TopicPartition(*pair) for pair in partitions]
-        found = await self._placement.offsets(pairs, which)
-        return {pair: at.offset for pair, at in found.items()}
-
-    async def offsets_for_times(
-        self, times_ms: Mapping[tuple[str, int], int]
-    ) -> dict[TopicPartition, OffsetAtTime]:
-        """First offsets with these timestamps or later ones."""
-        self._enter()
-        found: dict[TopicPartition, OffsetAtTime] = {}
-        for partition, time_ms in times_ms.items():
-            found |= await self._placement.offsets([TopicPartition(*partition)], time_ms)
-        return found
-
-    def pause(self, *partitions: tuple[str, int]) -> None:
-        """Hand out nothing of these until `resume`."""
-        self._enter()
-        for partition in partitions:
-            self._fetcher.pause(self._placement.state_of(TopicPartition(*partition)))
-
-    def resume(self, *partitions: tuple[str, int]) -> None:
-        """Go on."""
-        self._enter()
-        for partition in partitions:
-            self._fetcher.resume(self._placement.state_of(TopicPartition(*partition)))
+    async def end(self, *, leave: bool, finished: bool) -> None:
+        """As `close`; `finished` says whether what was handed out is done."""
+        if self._closed or self._closing:
+            return
+        self._home.check()
+        self._closing = True
+        try:
+            if self._group is not None:
+                await self._group.close(leave=leave, finished=finished)
+        finally:
+            self._closed = True
+            await self._fetcher.close()
+            await self._connections.close()
 
     # Records.
 
@@ -274,7 +251,13 @@ class Consumer:
             left -= len(batch.records)
             if left <= 0:
                 break
-            batch = self._source.take(left)
+            try:
+                batch = self._source.take(left)
+            except RecordUndecodable:
+                break  # The next call meets it again.
+            except ClientError as error:
+                self._fetcher.tell(error)
+                break
         return taken
 
     async def next_records(
@@ -297,7 +280,17 @@ class Consumer:
         while True:
             records = await self.next_records()
             assert records is not None
+            lease = self.lease
+            if lease is None:
+                for record in records:
+                    yield record
+                continue
+            now_s = asyncio.get_running_loop().time
             for record in records:
+                if now_s() >= lease.until_s:
+                    # This process stood still: somebody else may have the partition.
+                    self.take_back(record)
+                    break
                 yield record
 
     async def stored_batches(self) -> AsyncIterator[StoredBatch]:
@@ -305,7 +298,8 @@ class Consumer:
         mixed with the other ways of reading. Raises ClientError."""
         while True:
             await self._prepare()
-            current = self._fetcher.current()
+            gate = self._source.gate
+            current = self._fetcher.current() if gate is None or gate.is_open() else None
             if current is None:
                 await self._fetcher.arrival()
                 continue
@@ -313,6 +307,8 @@ class Consumer:
             assert state.position is not None
             stored = StoredBatch(state.topic, state.partition, state.position, batch)
             self._fetcher.taken()
+            if gate is not None:
+                gate.handed_out(TopicPartition(state.topic, state.partition))
             yield stored
 
     async def _next(self, timeout_ms: float | None, limit: int | None) -> ConsumerBatch | None:
@@ -328,6 +324,8 @@ class Consumer:
         if taken is not None or timeout_ms == 0:
             return taken
         try:
+            if self._group is not None:
+                self._group.progress.waits(1)
             async with asyncio.timeout(None if timeout_ms is None else timeout_ms / 1_000):
                 while taken is None:
                     await self._fetcher.arrival()
@@ -335,22 +333,19 @@ class Consumer:
                     taken = take()
         except TimeoutError:
             pass  # none came
+        finally:
+            if self._group is not None:
+                self._group.progress.waits(-1)
         return taken
 
     async def _prepare(self) -> None:
         """Before records are taken."""
         self._check_usable()
+        if self._group is not None:
+            self._group.asked()
+            if self._group.is_member:
+                return
         await self._placement.place()
-
-    def _enter(self) -> None:
-        """Before anything else is asked or changed."""
-        self._check_usable()
-        self._source.settle()
-
-    def _check_usable(self) -> None:
-        self._home.check()
-        if self._closed:
-            raise closed("consumer")
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

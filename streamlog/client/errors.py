@@ -9,7 +9,7 @@ streams, and google.rpc.Status in the trailer of a failed unary call.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -170,6 +170,50 @@ class RecordUndecodable(ClientError):
         )
 
 
+class GroupUnknown(ClientError):
+    """There is no consumer group of this name."""
+
+
+class GroupInUse(ClientError):
+    """The consumer group has members, or they read the topic; metadata says how many."""
+
+
+class MembershipRefused(ClientError):
+    """The coordinator does not take the consumer into the group as it is: an illegal name, an
+    unknown assignor, a bad pattern, an instance id that another consumer has, a full group."""
+
+
+class CommitRefused(ClientError):
+    """Positions were not committed, none of the request: the partitions belong to somebody else by
+    now (reason STALE_MEMBER_EPOCH or UNKNOWN_MEMBER), or the request is wrong in itself.
+
+    `partitions` are those that it was refused for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        code: int = FAILED_PRECONDITION,
+        metadata: Mapping[str, str] | None = None,
+        retriable: bool = False,
+        indefinite: bool = False,
+        retry_after_ms: int = 0,
+        partitions: Sequence[tuple[str, int]] = (),
+    ) -> None:
+        self.partitions = list(partitions)
+        super().__init__(
+            message,
+            reason=reason,
+            code=code,
+            metadata=metadata,
+            retriable=retriable,
+            indefinite=indefinite,
+            retry_after_ms=retry_after_ms,
+        )
+
+
 class ClientDefect(ClientError):
     """The client itself failed: a defect; everything that waited fails with it."""
 
@@ -190,6 +234,21 @@ _BY_REASON: Mapping[str, type[ClientError]] = {
     Reason.OUT_OF_ORDER_SEQUENCE.name: SequenceBroken,
     Reason.PRODUCER_FENCED.name: SequenceBroken,
     Reason.OFFSET_OUT_OF_RANGE.name: OffsetOutOfRange,
+    Reason.UNKNOWN_GROUP.name: GroupUnknown,
+    Reason.GROUP_NOT_EMPTY.name: GroupInUse,
+    Reason.GROUP_SUBSCRIBED.name: GroupInUse,
+    Reason.INVALID_GROUP_NAME.name: MembershipRefused,
+    Reason.INVALID_PATTERN.name: MembershipRefused,
+    Reason.UNKNOWN_ASSIGNOR.name: MembershipRefused,
+    Reason.INSTANCE_ID_IN_USE.name: MembershipRefused,
+    Reason.GROUP_FULL.name: MembershipRefused,
+    Reason.TOO_MANY_GROUPS.name: MembershipRefused,
+    Reason.TOO_MANY_TOPICS.name: MembershipRefused,
+    Reason.TOO_MANY_PATTERNS.name: MembershipRefused,
+    Reason.STALE_MEMBER_EPOCH.name: CommitRefused,
+    Reason.UNKNOWN_MEMBER.name: CommitRefused,
+    Reason.METADATA_TOO_LARGE.name: CommitRefused,
+    Reason.TOO_MANY_COMMITS.name: CommitRefused,
 }
 
 

@@ -21,7 +21,14 @@ from typing import Final
 from streamlog.client.backoff import Backoff
 from streamlog.client.cluster_metadata import ClusterMetadata
 from streamlog.client.connection import Connections
-from streamlog.client.errors import ClientError, NotLeader, OffsetOutOfRange, defect, from_wire
+from streamlog.client.errors import (
+    ClientError,
+    NotLeader,
+    OffsetOutOfRange,
+    TopicUnknown,
+    defect,
+    from_wire,
+)
 from streamlog.client.fetch_stream import FetchCall, FetchPolicy, FetchStream, PartitionFetch
 from streamlog.client.records import TopicPartition
 from streamlog.client.tasks import Tasks
@@ -71,6 +78,9 @@ class Fetcher:
         self._arrived = asyncio.Event()
         self._tasks = Tasks(self.on_defect)
         self._broken: ClientError | None = None
+        self.follows_group = False
+        """Somebody else says what exists: a partition that a leader does not know is on its way, or
+        about to be taken away."""
         self._closed = False
 
     def start(self) -> None:
@@ -100,10 +110,13 @@ class Fetcher:
         """Where the partition is read, if it is."""
         return self._states.get(pair)
 
-    def add(self, pair: TopicPartition, topic_id: int, offset: int) -> PartitionFetch:
-        """Fetch a partition from an offset on."""
+    def add(
+        self, pair: TopicPartition, topic_id: int, offset: int, *, paused: bool = False
+    ) -> PartitionFetch:
+        """Fetch a partition from an offset on; `paused`: once it is resumed."""
         backoff = Backoff(ROUTE_MS_FIRST, ROUTE_MS_MAX, self._random)
         state = PartitionFetch(pair.topic, topic_id, pair.partition, backoff)
+        state.paused = paused
         self._states[pair] = state
         self.move(state, offset)
         return state
@@ -171,6 +184,10 @@ class Fetcher:
     def failed(self, state: PartitionFetch, error: ClientError) -> None:
         """The partition can not be read on: it ends with this error."""
         self.detach(state)
+        self.tell(error)
+
+    def tell(self, error: ClientError) -> None:
+        """Something that the application should know went wrong: it is raised once."""
         self._errors.append(error)
         self._arrived.set()
 
@@ -244,7 +261,7 @@ class Fetcher:
             self._route_later(state) if not told else self._route(state)
         elif isinstance(error, OffsetOutOfRange):
             self._on_out_of_range(state, error)
-        elif error.retriable:
+        elif error.retriable or (self.follows_group and isinstance(error, TopicUnknown)):
             self._route_later(state, error.retry_after_ms)
         else:
             self.failed(state, error)

@@ -7,7 +7,7 @@ One whose position is not in the log comes back here, and a policy decides.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Literal
 
@@ -34,6 +34,12 @@ class Placement:
 
     fetcher: Fetcher
     """Set once, right after both were made."""
+    recall: Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]] | None
+    """Of a consumer that commits: the committed positions of these, where there are any."""
+    on_placed: Callable[[TopicPartition, int], None] | None
+    """Told where a partition is begun."""
+    on_removed: Callable[[TopicPartition], None] | None
+    """Told which is read no more."""
 
     def __init__(
         self,
@@ -52,33 +58,114 @@ class Placement:
         """Assigned, and not yet placed at an offset."""
         self._lost: dict[TopicPartition, tuple[int, Literal["below_start", "above_end"]]] = {}
         """Of those, the ones that come back with a position that is not in the log."""
+        self._paused: dict[TopicPartition, None] = {}
+        """By the application."""
+        self._held: dict[TopicPartition, None] = {}
+        """By its group: not to be handed out yet, or no more."""
+        self.recall = self.on_placed = self.on_removed = None
 
     @property
     def assignment(self) -> list[TopicPartition]:
         """Partitions that are read or will be."""
         return [*self.fetcher.partitions, *self._wanted]
 
+    def without_position(self) -> Start:
+        """Where to begin what has no position. Raises PositionUnknown."""
+        if self._policies.no_position == "error":
+            raise PositionUnknown(
+                "no start was named, and the policy no_position is 'error'",
+                code=FAILED_PRECONDITION,
+            )
+        return self._policies.no_position
+
     def assign(self, pairs: Sequence[TopicPartition], start: Start | None) -> None:
         """These and no others. Raises PositionUnknown."""
+        allowed = ("earliest", "latest", *(("committed",) if self.recall is not None else ()))
         if start is None:
-            if self._policies.no_position == "error":
-                raise PositionUnknown(
-                    "no start was named, and the policy no_position is 'error'",
-                    code=FAILED_PRECONDITION,
-                )
-            start = self._policies.no_position
-        elif not isinstance(start, int | timedelta) and start not in ("earliest", "latest"):
+            start = "committed" if self.recall is not None else self.without_position()
+        elif not isinstance(start, int | timedelta) and start not in allowed:
             raise ValueError(
-                f"start is {start!r}; allowed are 'earliest', 'latest', an offset and a timedelta"
+                f"start is {start!r}; allowed are {', '.join(map(repr, allowed))}, an offset and a"
+                " timedelta"
             )
         fetched = self.fetcher.partitions
         for pair in fetched:
             if pair not in pairs:
-                self.fetcher.remove(pair)
+                self.remove(pair)
         known = dict.fromkeys(fetched)
         self._wanted = {pair: start for pair in pairs if pair not in known}
         self._lost.clear()
+        self._paused = {pair: None for pair in self._paused if pair in pairs}
         self.fetcher.wake()
+
+    # What a group gives and takes.
+
+    def expect(self, pair: TopicPartition, committed: int | None) -> None:
+        """Read it as soon as it is let go, from here on; None: nothing was committed."""
+        self._wanted[pair] = "committed" if committed is None else committed
+        self._held[pair] = None
+
+    def hold(self, pair: TopicPartition) -> None:
+        """Hand out nothing of it, until it is let go or removed."""
+        self._held[pair] = None
+        state = self.fetcher.state_of(pair)
+        if state is not None:
+            self.fetcher.pause(state)
+
+    def let_go(self, pair: TopicPartition) -> None:
+        """It may be read. Raises PositionUnknown when somebody has to say from where: it waits for
+        a `seek`."""
+        self._held.pop(pair, None)
+        if self._wanted.get(pair) == "committed":
+            try:
+                self._wanted[pair] = self.without_position()
+            except PositionUnknown as error:
+                error.message = f"{pair.topic}/{pair.partition}: {error.message}"
+                error.args = (error.message,)
+                raise
+        state = self.fetcher.state_of(pair)
+        if state is not None and pair not in self._paused:
+            self.fetcher.resume(state)
+
+    def remove(self, pair: TopicPartition) -> None:
+        """Read it no more."""
+        for kept in (self._wanted, self._lost, self._paused, self._held):
+            kept.pop(pair, None)
+        if self.fetcher.state_of(pair) is not None:
+            self.fetcher.remove(pair)
+        if self.on_removed is not None:
+            self.on_removed(pair)
+
+    @property
+    def unplaced(self) -> list[TopicPartition]:
+        """May be read, and have no offset yet; without those that wait for a `seek`."""
+        return [
+            pair
+            for pair, start in self._wanted.items()
+            if pair not in self._held and (start != "committed" or self.recall is not None)
+        ]
+
+    # What the application asks for.
+
+    def pause(self, pair: TopicPartition) -> None:
+        """Hand out nothing of it until `resume`. Raises ValueError when it is not assigned."""
+        self._check_assigned(pair)
+        self._paused[pair] = None
+        state = self.fetcher.state_of(pair)
+        if state is not None:
+            self.fetcher.pause(state)
+
+    def resume(self, pair: TopicPartition) -> None:
+        """Go on. Raises ValueError when it is not assigned."""
+        self._check_assigned(pair)
+        self._paused.pop(pair, None)
+        state = self.fetcher.state_of(pair)
+        if state is not None and pair not in self._held:
+            self.fetcher.resume(state)
+
+    def _check_assigned(self, pair: TopicPartition) -> None:
+        if pair not in self._wanted:
+            self.state_of(pair)
 
     def seek(self, pair: TopicPartition, offset: int) -> None:
         """Go on from an offset. Raises ValueError when it is negative or not assigned."""
@@ -87,6 +174,7 @@ class Placement:
         if pair in self._wanted:
             self._wanted[pair] = offset
             self._lost.pop(pair, None)
+            self.fetcher.wake()
         else:
             self.fetcher.move(self.state_of(pair), offset)
 
@@ -97,12 +185,13 @@ class Placement:
             raise ValueError(f"{pair.topic}/{pair.partition} is not assigned")
         return state
 
-    async def place(self) -> None:
-        """Give every newly assigned partition its first offset."""
+    async def place(self, topic_ids: Mapping[TopicPartition, int] | None = None) -> None:
+        """Give every newly assigned partition its first offset; or some, if their topics still have
+        these ids."""
         if not self._wanted:
             return
         by_start: dict[Start, list[TopicPartition]] = {}
-        for pair, start in self._wanted.items():
+        for pair, start in (await self._starts(topic_ids)).items():
             by_start.setdefault(start, []).append(pair)
         for start, pairs in by_start.items():
             if isinstance(start, int):
@@ -112,17 +201,43 @@ class Placement:
                 offsets = {pair: at.offset for pair, at in found.items()}
             for pair in pairs:
                 topic = await self._metadata.topic(pair.topic)
-                if self._wanted.pop(pair, None) is None:
+                if topic_ids is not None and topic_ids[pair] != topic.topic_id:
                     continue
-                self.fetcher.add(pair, topic.topic_id, offsets[pair])
+                now = self._wanted.get(pair)
+                if now is None:
+                    continue  # It was taken away meanwhile.
+                del self._wanted[pair]
+                offset = now if isinstance(now, int) else offsets[pair]
+                paused = pair in self._paused or pair in self._held
+                self.fetcher.add(pair, topic.topic_id, offset, paused=paused)
+                if self.on_placed is not None:
+                    self.on_placed(pair, offset)
                 if pair in self._lost:
                     before, why = self._lost.pop(pair)
-                    self._report(pair, before, offsets[pair], why)
+                    self._report(pair, before, offset, why)
+
+    async def _starts(
+        self, topic_ids: Mapping[TopicPartition, int] | None
+    ) -> dict[TopicPartition, Start]:
+        """Where to begin these, the committed positions looked up."""
+        starts = {
+            pair: start
+            for pair, start in self._wanted.items()
+            if topic_ids is None or pair in topic_ids
+        }
+        committed = [pair for pair, start in starts.items() if start == "committed"]
+        if committed:
+            assert self.recall is not None
+            found = await self.recall(committed)
+            for pair in committed:
+                offset = found.get(pair)
+                starts[pair] = self.without_position() if offset is None else offset
+        return starts
 
     def _position(self, start: Start) -> Position:
         if isinstance(start, timedelta):
             return as_milliseconds(start, self._clock.wall_ms())
-        return start
+        return start  # a policy
 
     async def offsets(
         self, pairs: Sequence[TopicPartition], position: Position

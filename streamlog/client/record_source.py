@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from operator import length_hint
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from streamlog.client.errors import DataCorrupt, RecordUndecodable
 from streamlog.client.fetch_stream import PartitionFetch
@@ -30,8 +30,27 @@ Deserializer = Callable[[bytes], Any]
 """Makes a value of bytes; null keys and values stay None and are not handed to it."""
 
 
+class Gate(Protocol):
+    """Who decides whether records may be handed out, and is told of which partitions."""
+
+    def is_open(self) -> bool:
+        """They may be, now."""
+        ...
+
+    def handed_out(self, pair: TopicPartition) -> None:
+        """Records of it were handed out, or will be one by one."""
+        ...
+
+    def settled(self, pair: TopicPartition, in_hand_from: int) -> None:
+        """An iteration ended; the record at this offset was the last one that was taken."""
+        ...
+
+
 class RecordSource:
     """Takes batches from the fetcher, when the application asks."""
+
+    gate: Gate | None = None
+    """Of a member of a group; set once, before anything is taken."""
 
     def __init__(
         self,
@@ -66,6 +85,11 @@ class RecordSource:
 
     def one(self) -> ConsumerRecord | None:
         """The next record, if one is there."""
+        if self._iterating is not None and self.gate is not None and not self.gate.is_open():
+            self.settle()
+        if self._iterating is not None and self.gate is not None:
+            batch = self._iterating[0]
+            self.gate.handed_out(TopicPartition(batch.topic, batch.partition))
         record = None if self._iterating is None else next(self._iterating[1], None)
         if record is None:
             records = self.iterate()
@@ -81,26 +105,70 @@ class RecordSource:
             return
         (batch, iterator), self._iterating = self._iterating, None
         left = length_hint(iterator)
+        if self.gate is not None and left < len(batch.records):
+            pair = TopicPartition(batch.topic, batch.partition)
+            self.gate.settled(pair, batch.records[-left - 1].offset)
         if left:
             deque(iterator, maxlen=0)
             self._put_back(batch._replace(records=batch.records[-left:]))
 
+    # Where an iteration is.
+
+    def position_of(self, pair: TopicPartition) -> int | None:
+        """Offset after the last record that was handed out; None: it is not read, or not yet."""
+        state = self._fetcher.state_of(pair)
+        if state is None:
+            return None
+        if self._iterating is not None:
+            batch, iterator = self._iterating
+            left = length_hint(iterator)
+            if left and pair == (batch.topic, batch.partition):
+                return batch.records[-left].offset
+        return state.position
+
+    def iterated_at(self, pair: TopicPartition) -> int | None:
+        """Offset of the record that was taken last in an iteration over this partition that is
+        going on."""
+        if self._iterating is None:
+            return None
+        batch, iterator = self._iterating
+        left = length_hint(iterator)
+        if left == len(batch.records) or pair != (batch.topic, batch.partition):
+            return None
+        return batch.records[-left - 1].offset
+
+    @property
+    def left_to_iterate(self) -> int:
+        """Records of an iteration that have yet to be taken."""
+        return 0 if self._iterating is None else length_hint(self._iterating[1])
+
+    def forget(self, pair: TopicPartition) -> None:
+        """Records of it that are kept are not to be handed out."""
+        if self._rest is not None and pair == (self._rest.topic, self._rest.partition):
+            self._rest = None
+
     def _take(self, limit: int | None) -> tuple[ConsumerBatch | None, ConsumerBatch | None]:
         """The batch as it was stored, and deserialized, as far as that went."""
         self.settle()
+        gate = self.gate
+        if gate is not None and not gate.is_open():
+            return None, None
         batch = self._next()
         if batch is None:
             return None, None
         if limit is not None and len(batch.records) > limit:
             batch = self._keep(batch, limit)
-        return batch, self._deserialized(batch) if self._deserializes else batch
+        made = self._deserialized(batch) if self._deserializes else batch
+        if gate is not None:
+            gate.handed_out(TopicPartition(batch.topic, batch.partition))
+        return batch, made
 
     def _next(self) -> ConsumerBatch | None:
         if self._rest is not None:
             batch, self._rest = self._rest, None
             state = self._fetcher.state_of(TopicPartition(batch.topic, batch.partition))
-            # It may have been moved or removed since.
-            if state is not None and state.position == batch.records[0].offset:
+            # It may have been moved, paused or removed since.
+            if state is not None and not state.paused and state.position == batch.records[0].offset:
                 state.position = batch.records[-1].offset + 1
                 return batch
         while (current := self._fetcher.current()) is not None:

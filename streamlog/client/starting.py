@@ -14,8 +14,8 @@ from typing import Literal
 Policy = Literal["earliest", "latest", "error"] | timedelta
 """The log's start, its committed end, an error, or so long ago by the records' timestamps."""
 
-Start = Literal["earliest", "latest"] | timedelta | int
-"""Where to begin: as a policy, or an offset."""
+Start = Literal["earliest", "latest", "committed"] | timedelta | int
+"""Where to begin: as a policy, at an offset, or, for a consumer that commits, where it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,20 @@
 
 Each object runs its asynchronous twin on an event loop in a thread that all of them share, so it
 may be used from several threads. Arguments, results and errors are the twin's. Callbacks
-(`on_delivery`, `on_reset`, `partitioner`) are called in that thread: they must not wait for long,
-and a call of a blocking client from there is refused.
+(`on_delivery`, `on_reset`, `on_commit`, `partitioner`) are called in that thread: they must not
+wait for long, and a call of a blocking client from there is refused. Those of a group
+(`on_assigned`, `on_revoked`, `on_lost`) are called in a thread of their consumer's, one at a time,
+also while the application handles a record: they may wait, and call the consumer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial, wraps
 from itertools import islice
 from types import TracebackType
@@ -29,6 +33,7 @@ from streamlog.client import admin as aio_admin
 from streamlog.client import consumer as aio_consumer
 from streamlog.client import producer as aio_producer
 from streamlog.client.errors import BufferFull, ClientError, NotReady, RecordsLost, WrongUse, closed
+from streamlog.client.groups.options import MembershipView
 from streamlog.client.partition_queue import Delivery
 from streamlog.client.record_encoder import Headers
 from streamlog.client.records import ConsumerRecord, TopicPartition
@@ -40,6 +45,7 @@ END_TIMEOUT_S: Final = 1.0
 """How long the last client that closes waits for gRPC's own work to end."""
 CHUNK_RECORDS: Final = 1_000
 """`send_many` hands over so many at a time."""
+GROUP_CALLBACKS: Final = ("on_assigned", "on_revoked", "on_lost")
 
 ParamsT = ParamSpec("ParamsT")
 ResultT = TypeVar("ResultT")
@@ -153,6 +159,10 @@ class _Worker:
             return future.result()
         finally:
             future.cancel()
+
+    def now_s(self) -> float:
+        """The loop's clock, from any thread."""
+        return self._loop.time()
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Call it in the loop's thread."""
@@ -293,9 +303,36 @@ class Consumer(_Blocking):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
+        self._callbacks = ThreadPoolExecutor(1, "streamlog callbacks of a consumer")
+        self._calling_back = 0
+        """Identity of the thread of the callback that runs."""
+        for name in GROUP_CALLBACKS:
+            if kwargs.get(name) is not None:
+                kwargs[name] = self._in_thread(kwargs[name])
         self._twin = self._make(partial(aio_consumer.Consumer, *args, **kwargs))
         self._worker.run(self._twin.__aenter__())
 
+    def _in_thread(
+        self, callback: Callable[[list[TopicPartition]], None]
+    ) -> Callable[[list[TopicPartition]], Awaitable[None]]:
+        def in_thread(partitions: list[TopicPartition]) -> None:
+            self._calling_back = threading.get_ident()
+            try:
+                callback(partitions)
+            finally:
+                self._calling_back = 0
+
+        async def call(partitions: list[TopicPartition]) -> None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._callbacks, in_thread, partitions)
+
+        return call
+
+    subscribe = _waits(aio_consumer.Consumer.subscribe)
+    commit = _waits(aio_consumer.Consumer.commit)
+    commit_nowait = _hands_over(aio_consumer.Consumer.commit_nowait)
+    committed = _waits(aio_consumer.Consumer.committed)
+    lag = _hands_over(aio_consumer.Consumer.lag)
     assign = _hands_over(aio_consumer.Consumer.assign)
     pause = _hands_over(aio_consumer.Consumer.pause)
     resume = _hands_over(aio_consumer.Consumer.resume)
@@ -317,12 +354,55 @@ class Consumer(_Blocking):
         self._worker.check()
         return self._twin.assignment
 
+    @property
+    def membership(self) -> MembershipView:
+        """The member as it sees itself. Raises WrongUse without a group."""
+
+        async def work() -> MembershipView:
+            return self._twin.membership
+
+        return self._worker.run(work())
+
     def __iter__(self) -> Iterator[ConsumerRecord]:
         """Records one by one, for ever."""
         while True:
             records = self._worker.run(self._twin.next_records())
             assert records is not None
-            yield from records
+            lease = self._twin.lease
+            if lease is None:
+                yield from records
+                continue
+            for record in records:
+                if self._worker.now_s() >= lease.until_s:
+                    self._take_back(record)
+                    break
+                yield record
+
+    def _take_back(self, record: ConsumerRecord) -> None:
+        """This process stood still: somebody else may have the partition."""
+
+        async def work() -> None:
+            self._twin.take_back(record)
+
+        self._worker.run(work())
+
+    def close(self, *, leave: bool = True) -> None:
+        """As the twin's; the records that were handed out count as done."""
+        self._end(leave=leave, finished=sys.exc_info()[1] is None)
+
+    def _close(self, timeout_ms: float | None) -> None:
+        """At the end of a `with` block; a timeout is given when an exception ended it."""
+        self._end(leave=True, finished=timeout_ms is None)
+
+    def _end(self, *, leave: bool, finished: bool) -> None:
+        if self._calling_back == threading.get_ident():
+            raise WrongUse("the consumer is closed in one of its callbacks; do it elsewhere")
+        if not self._worker.is_closed:
+            try:
+                self._worker.run(self._twin.end(leave=leave, finished=finished))
+            finally:
+                self._worker.close()
+                self._callbacks.shutdown(wait=False)
 
 
 class Producer(_Blocking):

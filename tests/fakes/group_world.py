@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from jepsen_like.sim.cluster import SimCluster, SimNode, node_config
 from jepsen_like.sim.fabric import Fabric
 from jepsen_like.sim.invariants import Invariants
+from jepsen_like.sim.loop import SimLoop
 from jepsen_like.sim.network import SimChannel, SimNetwork
 from jepsen_like.sim.options import draw_options
 from jepsen_like.sim.scheduler import Scheduler, silence
@@ -176,6 +177,8 @@ class GroupWorld:
         self.network = SimNetwork(self.fabric, "client", self.loop)
         self.channels: dict[int, SimChannel] = {}
         self.members: list[RawMember] = []
+        self.more_loops: list[SimLoop] = []
+        """Of other clients."""
         self.topic_ids: dict[str, int] = {}
         self.wait(lambda: all(node.is_serving for node in self.cluster.nodes.values()))
 
@@ -295,13 +298,23 @@ class GroupWorld:
         return member
 
 
+WorldT = TypeVar("WorldT", bound=GroupWorld)
+
+
 @contextmanager
 def new_group_world(**settings: Any) -> Iterator[GroupWorld]:
     """A world with a topic `orders` of 4 partitions; nothing inside of a node went wrong."""
+    with new_world(GroupWorld, **settings) as world:
+        yield world
+
+
+@contextmanager
+def new_world(kind: type[WorldT], **settings: Any) -> Iterator[WorldT]:
+    """As `new_group_world`, of this kind."""
     with silence():  # Coroutines of dead processes complain while they are collected.
-        world = GroupWorld(**settings)
+        world = kind(**settings)
         world.make_topic("orders", 4)
         yield world
         assert world.cluster.all_failures() == []
-        world.scheduler.dispose([*world.cluster.loops, world.loop])
+        world.scheduler.dispose([*world.cluster.loops, world.loop, *world.more_loops])
         world.__dict__.clear()

@@ -201,31 +201,35 @@ class Scheduler:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """What dead processes still complain about while they are collected is of no interest.
-
-    Their `finally` blocks may ask for the running loop; without one asyncio would make one that
-    nobody closes.
-    """
+    """What dead processes still complain about while they are collected is of no interest."""
     yield
     hook = sys.unraisablehook
     disabled = logging.root.manager.disable
     sys.unraisablehook = _ignore
     logging.disable(logging.CRITICAL)
-    running = asyncio._get_running_loop()  # noqa: SLF001
-    limbo = asyncio.new_event_loop()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            asyncio._set_running_loop(limbo)  # noqa: SLF001
             # Abandoned coroutines run when they are collected, and keep what they use until then.
             for _ in range(COLLECTIONS_MAX):
-                if not gc.collect():
+                if not _collect():
                     break
+    finally:
+        sys.unraisablehook = hook
+        logging.disable(disabled)
+
+
+def _collect() -> int:
+    """Within an event loop: the `finally` blocks of what is collected may ask for the running one,
+    and without one asyncio would make a loop that nobody closes."""
+    running = asyncio._get_running_loop()  # noqa: SLF001
+    limbo = asyncio.new_event_loop()
+    asyncio._set_running_loop(limbo)  # noqa: SLF001
+    try:
+        return gc.collect()
     finally:
         asyncio._set_running_loop(running)  # noqa: SLF001
         limbo.close()
-        sys.unraisablehook = hook
-        logging.disable(disabled)
 
 
 def _ignore(unraisable: object) -> None:

@@ -13,6 +13,7 @@ from streamlog.client.groups.options import (
     OnCommit,
     subscription,
 )
+from streamlog.client.groups.rebalance import Listener
 from streamlog.client.position_calls import PositionCalls
 from streamlog.client.records import ConsumerRecord, TopicPartition
 
@@ -48,7 +49,7 @@ class GroupCalls(PositionCalls):
         await self._of_group("commit").committing.commit(_by_pair(offsets))
 
     def commit_nowait(
-        self, offsets: OffsetsToCommit | None = None, *, on_commit: OnCommit | None = None
+        self, offsets: OffsetsToCommit | None = None, on_commit: OnCommit | None = None
     ) -> None:
         """Commit positions without waiting. Of several that wait, the newest position counts.
 
@@ -88,6 +89,11 @@ class GroupCalls(PositionCalls):
     def membership(self) -> MembershipView:
         """The member as it sees itself. Raises WrongUse without a group."""
         return self._of_group("membership").membership
+
+    def listen(self, listener: Listener | None) -> None:
+        """Tell this one, before the application's callbacks, what is revoked and lost; None: nobody
+        any more. For whoever works on records beside the calls that read."""
+        self._of_group("listen").listen(listener)
 
     @property
     def lease(self) -> Lease | None:

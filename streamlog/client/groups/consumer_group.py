@@ -25,7 +25,7 @@ from streamlog.client.groups.options import GroupOptions, MembershipView, Subscr
 from streamlog.client.groups.placer import Placer
 from streamlog.client.groups.positions import GroupPositions
 from streamlog.client.groups.progress import Progress
-from streamlog.client.groups.rebalance import Rebalancer
+from streamlog.client.groups.rebalance import Listener, Rebalancer
 from streamlog.client.placement import Placement
 from streamlog.client.record_source import RecordSource
 from streamlog.client.records import ConsumerRecord, TopicPartition
@@ -168,6 +168,10 @@ class ConsumerGroup:
     def is_member(self) -> bool:
         """The coordinator says what is read."""
         return self._mode == "member"
+
+    def listen(self, listener: Listener | None) -> None:
+        """See Listener."""
+        self._rebalancer.listener = listener
 
     def asked(self) -> None:
         """Before records are taken: what was handed out is done. Raises what a callback raised, and

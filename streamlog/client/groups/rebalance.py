@@ -34,6 +34,22 @@ COMMIT_MARGINS: Final = 1.0
 """Of `Member.revocation_ends_ms`: until when the application, its callback and the commit may take."""
 
 
+class Listener(Protocol):
+    """A part of the client that works on what the consumer hands out, beside the application.
+
+    While there is one, a revocation does not wait for the next call that reads: the listener knows
+    better what is in hand.
+    """
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """They are to be given up; the consumer lets go of them when this returns."""
+        ...
+
+    def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """They are somebody else's already."""
+        ...
+
+
 class RebalanceOwner(Protocol):
     """What the consumer does for it."""
 
@@ -78,6 +94,7 @@ class Rebalancer:
         self._task: asyncio.Task[Any] | None = None
         self._closing = False
         self.in_callback = False
+        self.listener: Listener | None = None
 
     def changed(self, change: Change) -> None:
         """The member owns something else than before."""
@@ -117,10 +134,11 @@ class Rebalancer:
             now_ms = self._clock.monotonic_ms()
             for hold in holds:
                 self._stop(hold)
-            if holds and self._member.is_fenced(now_ms):
-                await self._call(self._options.on_lost, _pairs(holds))
+            if self._member.is_fenced(now_ms):
+                self._lost += _pairs(holds)
+                await self._tell_lost()
             elif holds:
-                await self._call(self._options.on_revoked, _pairs(holds))
+                await self._tell_revoked(_pairs(holds), None)
 
     # One thing after the other.
 
@@ -154,8 +172,16 @@ class Rebalancer:
 
     async def _tell_lost(self) -> None:
         lost, self._lost = self._lost, []
-        if lost:
-            await self._call(self._options.on_lost, lost)
+        if not lost:
+            return
+        if self.listener is not None:
+            self.listener.lost(lost)
+        await self._call(self._options.on_lost, lost)
+
+    async def _tell_revoked(self, pairs: Sequence[TopicPartition], until_ms: float | None) -> None:
+        if self.listener is not None:
+            await self._call(self.listener.revoked, pairs, until_ms)
+        await self._call(self._options.on_revoked, pairs, until_ms)
 
     async def _begin(self) -> None:
         """Announce what was assigned, and let it be read then: the callback may seek."""
@@ -181,7 +207,8 @@ class Rebalancer:
             for hold in self._member.holds.values()
             if hold.revoking
             and not (
-                self._progress.is_in_hand(hold.pair)
+                self.listener is None
+                and self._progress.is_in_hand(hold.pair)
                 and now_ms < self._member.revocation_ends_ms(hold, IN_HAND_MARGINS)
             )
         ]

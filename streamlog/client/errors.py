@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from streamlog.client.transport import TransportError
 from streamlog.model import status_details
@@ -26,6 +26,9 @@ from streamlog.model.errors import (
     Reason,
 )
 from streamlog.v1.error_pb2 import Error
+
+if TYPE_CHECKING:
+    from streamlog.client.records import TopicPartition
 
 _RETRIABLE_CODES = frozenset({UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, DEADLINE_EXCEEDED})
 CANCELLED, UNKNOWN = 1, 2
@@ -200,7 +203,7 @@ class CommitRefused(ClientError):
         retriable: bool = False,
         indefinite: bool = False,
         retry_after_ms: int = 0,
-        partitions: Sequence[tuple[str, int]] = (),
+        partitions: Sequence[TopicPartition] = (),
     ) -> None:
         self.partitions = list(partitions)
         super().__init__(

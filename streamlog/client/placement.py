@@ -227,8 +227,7 @@ class Placement:
         }
         committed = [pair for pair, start in starts.items() if start == "committed"]
         if committed:
-            assert self.recall is not None
-            found = await self.recall(committed)
+            found = {} if self.recall is None else await self.recall(committed)
             for pair in committed:
                 offset = found.get(pair)
                 starts[pair] = self.without_position() if offset is None else offset

@@ -85,12 +85,15 @@ class RecordSource:
 
     def one(self) -> ConsumerRecord | None:
         """The next record, if one is there."""
-        if self._iterating is not None and self.gate is not None and not self.gate.is_open():
+        gate = self.gate
+        if gate is not None and not gate.is_open():
             self.settle()
-        if self._iterating is not None and self.gate is not None:
-            batch = self._iterating[0]
-            self.gate.handed_out(TopicPartition(batch.topic, batch.partition))
-        record = None if self._iterating is None else next(self._iterating[1], None)
+        record = None
+        if self._iterating is not None:
+            batch, iterator = self._iterating
+            record = next(iterator, None)
+            if record is not None and gate is not None:
+                gate.handed_out(TopicPartition(batch.topic, batch.partition))
         if record is None:
             records = self.iterate()
             record = None if records is None else next(records)

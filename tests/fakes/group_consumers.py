@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from jepsen_like.sim.client_adapter import client_environment
 from jepsen_like.sim.clock import SimClock
 from jepsen_like.sim.loop import SimLoop
 from jepsen_like.sim.network import SimNetwork
-from streamlog.client import Consumer, ConsumerRecord, Producer, TopicPartition
+from streamlog.client import ClientClosed, Consumer, ConsumerRecord, Producer, TopicPartition
 from streamlog.client.transport import Environment
 from tests.fakes.group_world import GROUP, SESSION_MS, GroupWorld, new_world
 
@@ -26,8 +26,6 @@ class Reader:
         self.diary: list[tuple[str, list[int]]] = []
         self.records: list[ConsumerRecord] = []
         self.failures: list[BaseException] = []
-        self.handling_s = 0.0
-        self.reading = True
         settings: dict[str, Any] = {
             "group": GROUP,
             "topics": ["orders"],
@@ -61,14 +59,61 @@ class Reader:
         """Until it owns exactly these."""
         self.world.wait(lambda: self.owned == list(partitions))
 
-    def get(self, count: int, **options: Any) -> list[ConsumerRecord]:
-        """So many records, one by one."""
+    def get(self, count: int, *, timeout_ms: float = 60_000) -> list[ConsumerRecord]:
+        """So many records, one by one; fewer when none came within the timeout."""
 
         async def work() -> list[ConsumerRecord]:
-            found = [await self.consumer.getone(timeout_ms=60_000) for _ in range(count)]
+            found = [await self.consumer.getone(timeout_ms=timeout_ms) for _ in range(count)]
             return [record for record in found if record is not None]
 
         return self.complete(work())  # type: ignore[no-any-return]
+
+    def get_together(self, count: int) -> list[ConsumerRecord]:
+        """So many records, by one call, once they are there: all of them are in hand then."""
+        self.world.run(1)
+        found = self.complete(self.consumer.getmany(max_records=count))
+        records = [record for some in found.values() for record in some]
+        assert len(records) == count
+        return records
+
+    def start_reading(self) -> None:
+        """Read and keep what comes, until the consumer is closed."""
+
+        async def work() -> None:
+            try:
+                async for record in self.consumer:
+                    self.records.append(record)
+            except ClientClosed:
+                pass
+            except Exception as error:
+                self.failures.append(error)
+
+        self.task = self.loop.create_task(work())
+
+    async def iterate(self) -> AsyncIterator[ConsumerRecord]:
+        async for record in self.consumer:
+            yield record
+
+    async def one_by_one(self) -> AsyncIterator[ConsumerRecord]:
+        while True:
+            record = await self.consumer.getone()
+            assert record is not None
+            yield record
+
+    async def resume(self, pair: TopicPartition) -> None:
+        self.consumer.resume(pair)
+
+    def lag_of(self) -> dict[int, int]:
+        """By partition."""
+
+        async def work() -> dict[int, int]:
+            return {pair.partition: lag for pair, lag in self.consumer.lag().items()}
+
+        return self.complete(work())  # type: ignore[no-any-return]
+
+    def committed_after_close(self) -> dict[int, int]:
+        """As somebody else sees it."""
+        return Reader(self.world, f"{self.name}-after", topics=[]).committed()
 
     def committed(self) -> dict[int, int]:
         """Offsets of the group, by partition of the topic `orders`."""

@@ -17,7 +17,10 @@ from streamlog.client.groups.rebalance import Listener
 from streamlog.client.position_calls import PositionCalls
 from streamlog.client.records import ConsumerRecord, TopicPartition
 
-OffsetsToCommit = Mapping[tuple[str, int], int | OffsetAndMetadata]
+OffsetsToCommit = (
+    Mapping[tuple[str, int], int | OffsetAndMetadata]
+    | Mapping[TopicPartition, int | OffsetAndMetadata]
+)
 """The next record to read, by partition; with a note, or without."""
 
 

@@ -108,7 +108,7 @@ class Progress:
         asking = self._asking
         if asking is None or asking.done() or asking is asyncio.current_task():
             self._take_as_done()
-        self._in_hand.clear()
+            self._in_hand.clear()
 
     def _take_as_done(self) -> None:
         for pair in self._in_hand:

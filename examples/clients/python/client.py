@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from streamlog.client import (
     ClientError,
     Consumer,
     ConsumerRecord,
+    OffsetAndMetadata,
     Producer,
     RecordMetadata,
     TopicExists,
+    TopicPartition,
 )
 from streamlog.client.records import decode_records
 from streamlog.model.batch import payload_crc32c
@@ -293,6 +295,53 @@ async def consume(flags: Flags) -> None:
     say(result="consume", records=read, seconds=seconds, per_second=read / seconds)
 
 
+async def group(flags: Flags) -> None:
+    """A member of a group until standard input ends; the library does what members must do."""
+    owned: set[int] = set()
+    closing = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+    def assigned(pairs: list[TopicPartition]) -> None:
+        owned.update(pair.partition for pair in pairs)
+        say(assigned=sorted(owned), epoch=consumer.membership.epoch)
+
+    def gone(pairs: list[TopicPartition]) -> None:
+        owned.difference_update(pair.partition for pair in pairs)
+        say(revoked=sorted(pair.partition for pair in pairs))
+        say(assigned=sorted(owned), epoch=consumer.membership.epoch)
+
+    def told(
+        error: ClientError | None, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        if error is None:
+            say(committed={pair.partition: at.offset for pair, at in offsets.items()})
+
+    async with Consumer(
+        flags["bootstrap"],
+        group=flags["group"],
+        topics=[flags["topic"]],
+        session_timeout_ms=10_000,
+        auto_commit_ms=None,
+        no_position="earliest",
+        on_assigned=assigned,
+        on_revoked=gone,
+        on_lost=gone,
+    ) as consumer:
+        begun, read = time.perf_counter(), 0
+        committed_s = begun
+        while not closing.done():
+            taken = await consumer.getmany(timeout_ms=100)
+            for records in taken.values():
+                for each in records:
+                    show(each)
+                read += len(records)
+            if time.perf_counter() - committed_s > 0.1:
+                committed_s = time.perf_counter()
+                consumer.commit_nowait(on_commit=told)
+        await consumer.commit()
+        seconds = time.perf_counter() - begun
+    say(result="group", records=read, seconds=seconds, per_second=read / seconds)
+
+
 def main() -> None:
     """Run one command."""
     command, *rest = sys.argv[1:]
@@ -303,7 +352,13 @@ def main() -> None:
     if command == "vectors":
         check(Path(flags["data"]))
         return
-    work = {"plain": plain, "produce": produce, "consume": consume, "replay": consume}[command]
+    work = {
+        "plain": plain,
+        "produce": produce,
+        "consume": consume,
+        "replay": consume,
+        "group": group,
+    }[command]
     asyncio.run(work(flags))
 
 

@@ -5,8 +5,9 @@ as it is imported. Rules whose breach shows only in rare interleavings (votes be
 durable, earlier terms committed by counting, completions by offset) are planted in the random
 lives of the core instead (`tests/properties/raft`), which take a thousand times as many steps a
 second. What breaks only in a power cut at a bad moment is looked for in the states that a crash may
-leave of the storage engine's disk (`crash_states`). `python -m jepsen_like.planted NAME` runs seeds,
-or judges states, of the broken node until it knows; a test does so for every bug. A bug whose text
+leave of the storage engine's disk (`crash_states`), and what few seeds meet by a test of its own.
+`python -m jepsen_like.planted NAME` runs seeds of the broken node, judges states, or runs that test
+until it knows; a test does so for every bug. A bug whose text
 is no longer in the source is an error: move it along with the code.
 """
 
@@ -43,6 +44,9 @@ class PlantedBug:
     """It is looked for in the crash states of this workload, not by simulation."""
     states: int = 200
     """Crash states of the workload that are judged."""
+    test: str | None = None
+    """It is looked for by this test (path::name), whose failure convicts it: what the simulator
+    meets in few seeds only, or never, is shown where it is sure to be met."""
 
 
 BUGS: Final[tuple[PlantedBug, ...]] = (
@@ -113,7 +117,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.storage.segment_reader",
         "        self._resources.damage.report(\n            DamagedRange(",
         "        str(\n            DamagedRange(",
-        first_seed=208,
+        test="tests/unit/streamlog/storage/test_damage_and_recovery.py"
+        "::test_what_a_read_can_not_check_is_reported",
     ),
     PlantedBug(
         "no-deduplication",
@@ -128,7 +133,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.broker.partition",
         "self._when_committed(seen.last_offset + 1),",
         "None,",
-        first_seed=218,
+        test="tests/unit/streamlog/broker/test_partition_appends.py"
+        "::test_a_duplicate_is_told_when_what_it_repeats_is_committed",
     ),
     PlantedBug(
         "acks-before-commit",
@@ -350,6 +356,8 @@ def main() -> int:
     if bug.module in sys.modules:
         raise RuntimeError(f"{bug.module} was imported too early to be changed")
     sys.meta_path.insert(0, _Planter(bug))
+    if bug.test is not None:
+        return _by_test(bug, bug.test)
     if bug.workload is None:
         return _by_simulation(bug, arguments.shrink)
     return _by_crash_states(bug, bug.workload)
@@ -370,6 +378,20 @@ def _by_simulation(bug: PlantedBug, shrink_s: float) -> int:
             return 0
     print(f"{bug.name}: NOT caught within {bug.seeds_max} seeds")
     return 1
+
+
+def _by_test(bug: PlantedBug, test: str) -> int:
+    import pytest
+
+    outcome = pytest.main(["-p", "no:cacheprovider", "--tb=line", test])
+    if bug.module not in sys.modules:
+        print(f"{bug.name}: NOT planted, {test} does not import {bug.module}")
+        return 1
+    if outcome is not pytest.ExitCode.TESTS_FAILED:
+        print(f"{bug.name}: NOT caught by {test}")
+        return 1
+    print(f"{bug.name}: caught by {test}")
+    return 0
 
 
 def _by_crash_states(bug: PlantedBug, workload: str) -> int:

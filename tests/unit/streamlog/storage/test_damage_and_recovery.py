@@ -215,3 +215,31 @@ def test_a_rotten_header_is_not_taken_for_a_newer_format() -> None:
         assert waiting
 
     run(work())
+
+
+def test_what_a_read_can_not_check_is_reported() -> None:
+    """A batch whose checksum fails is refused, and its segment is told to whoever mends it, once."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=NO_LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        append_values(log, 1, 1, [[b"a"], [random.Random(1).randbytes(5_000)]])
+        await log.settled()
+        await store.stop()
+        again = new_store(disk)
+        await again.start(Recorder())
+        log = again.logs[GroupId(1)]
+        disk.flip_bits("groups/0000000000000001/00000001/00000000000000000000.segment", 3_000)
+        told: list[None] = []
+        again.damage.on_report(lambda: told.append(None))
+        for _ in range(2):
+            with pytest.raises(LogCorrupt):
+                await log.read(Offset(1), log.end.end, 1 << 20)
+        assert list(again.damage.open) == [(GroupId(1), Offset(0))]
+        assert len(told) == 1
+        await again.stop()
+
+    run(work())

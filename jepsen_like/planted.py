@@ -121,6 +121,24 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "::test_what_a_read_can_not_check_is_reported",
     ),
     PlantedBug(
+        "damaged-journal-votes-on",
+        "a replica that may have forgotten a vote votes no more under its id",
+        "streamlog.storage.recovery",
+        "            lost=replay.lost is not None,\n",
+        "            lost=False,\n",
+        test="tests/unit/streamlog/cluster/test_lost_replicas.py"
+        "::test_all_replicas_of_a_damaged_journal_are_replaced",
+    ),
+    PlantedBug(
+        "lost-replica-forgotten",
+        "that it may have forgotten a vote is remembered over further starts",
+        "streamlog.storage.group_capture",
+        "            lost=state.lost,\n",
+        "",
+        test="tests/unit/streamlog/storage/test_store_recovery.py"
+        "::test_rot_in_the_journal_takes_groups_out_of_service_not_data",
+    ),
+    PlantedBug(
         "no-deduplication",
         "a retry of an idempotent producer is stored once",
         "streamlog.storage.log_state",

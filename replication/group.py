@@ -101,7 +101,14 @@ class ReplicatedGroup(Protocol):
         ...
 
     @property
-    def membership(self) -> Membership: ...
+    def membership(self) -> Membership:
+        """The configuration in force."""
+        ...
+
+    @property
+    def membership_committed(self) -> bool:
+        """It is known to be committed."""
+        ...
 
     def propose(self, draft: EntryDraft) -> Proposal:
         """Append as the leader, at once. Raises NotLeader, Overloaded (uncommitted bytes over
@@ -206,12 +213,20 @@ class GroupHost(Protocol):
         """Stop the replica and delete its log."""
         ...
 
-    def forced_recovery(self, group_id: GroupId, survivors: Sequence[ReplicaId]) -> ForcedRecovery:
+    def forced_recovery(
+        self,
+        group_id: GroupId,
+        survivors: Sequence[ReplicaId],
+        lost: Sequence[ReplicaId] = (),
+    ) -> ForcedRecovery:
         """What `force_membership` would do now. Raises UnknownGroup, RecoveryRefused."""
         ...
 
     async def force_membership(
-        self, group_id: GroupId, survivors: Sequence[ReplicaId]
+        self,
+        group_id: GroupId,
+        survivors: Sequence[ReplicaId],
+        lost: Sequence[ReplicaId] = (),
     ) -> ForcedRecovery:
         """Make the group go on with these members as its only voters, and with this replica's
         log: its majority is gone for good, says an operator.
@@ -222,6 +237,7 @@ class GroupHost(Protocol):
         Args:
             group_id: a group with a replica here.
             survivors: of its members; the replica here is one of them.
+            lost: members that take part no more, though their nodes live.
 
         Raises UnknownGroup, and RecoveryRefused: a majority of the members is alive as far as
         this node knows, or the log here is damaged or empty.

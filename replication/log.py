@@ -13,7 +13,7 @@ Duties of the storage:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from replication.raft.effects import ControlBody
@@ -114,6 +114,18 @@ class ReplicaLog(Protocol):
     def needs_install(self) -> bool:
         """The log was damaged or lost: the replica neither votes nor acknowledges until a whole
         copy is installed."""
+        ...
+
+    @property
+    def lost(self) -> bool:
+        """Part of what was durable can not be read back that may have told of this replica's votes:
+        it takes part no more (`needs_install`), not even by a copy, and another one, of a new id,
+        takes its place. What is left of the log can be read."""
+        ...
+
+    def accept_loss(self) -> Awaitable[None]:
+        """Go on with what is left, by an operator's will: not `lost` any more at once, and for good
+        when what it returns is done. Only for a log that is there. Raises StorageFailed there."""
         ...
 
     def term_at(self, end: Offset) -> Term | None:

@@ -25,6 +25,8 @@ def settled(cluster: SimCluster) -> str | None:
             return f"node {node.node_id} is not up"
         for group_id, group in life.node.groups.items():
             end = int(group.log.end.end)
+            if group.log.lost:
+                return f"group {group_id} on node {node.node_id} is lost, and not replaced"
             if group.commit_end != end:
                 return (
                     f"group {group_id} on node {node.node_id} is committed up to"

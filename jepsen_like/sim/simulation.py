@@ -59,6 +59,8 @@ MENDED_WITHIN_S: Final = 60.0
 OWNED_SLACK_S: Final = 5.0
 """For members that wait between two tries."""
 COMMIT_WITHIN_S: Final = 60.0
+DISTRUSTED: Final = frozenset({"replica_distrusted"})
+"""Told of each replica whose journal is damaged."""
 
 
 class StepFailed(Exception):
@@ -334,6 +336,7 @@ def _run(outcome: Outcome) -> None:
             if who not in rotten or event not in EXPLAINED_BY_ROT
         )
         _conclude(outcome, simulation)
+        outcome.counts["replicas lost"] = sum(event in DISTRUSTED for _, event, _ in log.errors)
     finally:
         simulation.dispose()
 

@@ -49,8 +49,8 @@ EXPLAINED: Final = frozenset(
 another state in the end than its log says (`coordinator_replay`)."""
 
 
-EXPLAINED_BY_ROT: Final = frozenset({"replica_lost"})
-"""Likewise, of a node whose checkpoints or state were damaged."""
+EXPLAINED_BY_ROT: Final = frozenset({"replica_lost", "replica_distrusted", "metadata_replica_lost"})
+"""Likewise, of a node whose journal, checkpoints or state were damaged."""
 
 
 class TraceLog(logging.Handler):

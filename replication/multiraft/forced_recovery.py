@@ -2,7 +2,8 @@
 
 An operator says that the majority is gone for good; a node can only contradict. It does while it
 hears of a majority's nodes, and for some time after its own start, when it can not know yet whom
-it will hear of. What the recovery means for the group is in `replication/raft/eras`.
+it will hear of. Replicas that are lost do not count, whether their nodes live or not: they vote no more.
+What the recovery means for the group is in `replication/raft/eras`.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ from replication.types import NodeId, Offset, ReplicaId
 
 
 def plan_recovery(
-    group: Group, survivors: Sequence[ReplicaId], live_nodes: Container[NodeId], quiet_ms: float
+    group: Group,
+    survivors: Sequence[ReplicaId],
+    lost: Container[ReplicaId],
+    live_nodes: Container[NodeId],
+    quiet_ms: float,
 ) -> ForcedRecovery:
     """What forcing the group would do. Raises RecoveryRefused.
 
     Args:
         group: with a replica here.
         survivors: see GroupHost.force_membership.
+        lost: likewise.
         live_nodes: that this node hears of, itself included.
         quiet_ms: how long this node must still listen before it can say who lives; 0 or less:
             long enough.
     """
-    reason = _refusal(group, survivors, live_nodes, quiet_ms)
+    reason = _refusal(group, survivors, lost, live_nodes, quiet_ms)
     if reason is not None:
         raise RecoveryRefused(group.group_id, reason)
     heard_term, heard_end = group.heard_commit or (group.term, Offset(0))
@@ -48,7 +54,11 @@ def plan_recovery(
 
 
 def _refusal(
-    group: Group, survivors: Sequence[ReplicaId], live_nodes: Container[NodeId], quiet_ms: float
+    group: Group,
+    survivors: Sequence[ReplicaId],
+    lost: Container[ReplicaId],
+    live_nodes: Container[NodeId],
+    quiet_ms: float,
 ) -> str | None:
     if group.failed is not None:
         return f"its replica stopped: {group.failed}"
@@ -62,8 +72,13 @@ def _refusal(
             f"the node started too lately to know which nodes live: ask again in {quiet_ms:.0f} ms"
         )
     membership = group.membership
-    live = {r.replica_id: r.node_id for r in membership.replicas() if r.node_id in live_nodes}
-    live[group.replica_id] = group.node.node_id
+    live = {
+        r.replica_id: r.node_id
+        for r in membership.replicas()
+        if r.node_id in live_nodes and r.replica_id not in lost and r.replica_id != group.replica_id
+    }
+    if not group.core.lost:
+        live[group.replica_id] = group.node.node_id
     if has_quorum(membership, live):
         nodes = ", ".join(str(node_id) for node_id in sorted(live.values()))
         return f"a majority of its members is alive, on nodes {nodes}"

@@ -85,6 +85,11 @@ class Group(ReplicaDriver):
         """Node that leads in `term`, as far as is known."""
         return None if self.leader_replica is None else self.node_of(self.leader_replica)
 
+    @property
+    def membership_committed(self) -> bool:
+        """The configuration in force is known to be committed."""
+        return self.core.membership_committed
+
     def leads(self, term: Term) -> bool:
         """This replica leads in that term, still."""
         return self.role is Role.LEADER and self.term == term and self.failed is None
@@ -207,9 +212,16 @@ class Group(ReplicaDriver):
         """Go on with these voters, in a new era; returns when this replica leads and an entry of
         its term is committed. `forced_recovery` says whether it may be."""
         done = self._requests.begin_establishing()
+        lost, durable = self.log.lost, None
         self.step(ForceMembership(tuple(survivors)))
+        if lost and not self.core.lost:
+            # Term and vote of the new era were written before: no checkpoint has the one without
+            # the other.
+            durable = self.log.accept_loss()
         self.following.campaigned()
         await asyncio.shield(done)
+        if durable is not None:
+            await asyncio.shield(durable)
 
     def leader_announced(self, term: Term) -> None:
         """A node says that it leads the group: matters when the group went on without this

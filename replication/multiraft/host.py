@@ -237,20 +237,28 @@ class MultiRaft:
             if not lock.locked():
                 self._creating.pop(group_id, None)
 
-    def forced_recovery(self, group_id: GroupId, survivors: Sequence[ReplicaId]) -> ForcedRecovery:
+    def forced_recovery(
+        self,
+        group_id: GroupId,
+        survivors: Sequence[ReplicaId],
+        lost: Sequence[ReplicaId] = (),
+    ) -> ForcedRecovery:
         """What `force_membership` would do now; see GroupHost."""
         group = self._groups.get(group_id)
         if group is None:
             raise UnknownGroup(group_id)
         listened_ms = self._clock.monotonic_ms() - self._started_ms
         quiet_ms = _LISTEN_TIMEOUTS * self._settings.election_timeout_ms - listened_ms
-        return plan_recovery(group, survivors, self.live_nodes(), quiet_ms)
+        return plan_recovery(group, survivors, lost, self.live_nodes(), quiet_ms)
 
     async def force_membership(
-        self, group_id: GroupId, survivors: Sequence[ReplicaId]
+        self,
+        group_id: GroupId,
+        survivors: Sequence[ReplicaId],
+        lost: Sequence[ReplicaId] = (),
     ) -> ForcedRecovery:
         """Go on without a majority that is gone for good; see GroupHost."""
-        recovery = self.forced_recovery(group_id, survivors)
+        recovery = self.forced_recovery(group_id, survivors, lost)
         await self._groups[group_id].force_membership(survivors)
         return recovery
 

@@ -184,6 +184,8 @@ def _check_still(group: Group, begin: InstallBegin) -> None:
     log = group.log
     if group.failed is not None or group.role is not Role.FOLLOWER or group.term != begin.term:
         raise _Refused(f"the replica is in term {group.term}")
+    if log.lost:
+        raise _Refused(f"replica {group.replica_id} is lost: a new one must take its place")
     if log.needs_install or group.core.needs_install:
         return
     if begin.end < group.commit_end:

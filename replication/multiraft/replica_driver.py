@@ -95,6 +95,7 @@ class ReplicaDriver(ABC):
             log.needs_install,
             node.settings.raft_limits(),
             log.log_starts,
+            log.lost,
         )
         self.membership: Membership = self.core.membership
         self.sender = EntrySender(self)

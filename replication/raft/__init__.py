@@ -72,7 +72,8 @@ Departures from the thesis
   the quorums that elected it and that committed the entry share another replica of which the same
   is true. What is *not* harmless is to match a completion to a log by offset: `pending_writes`.
 - A term has an era, and a majority that is gone for good can be given up (`eras`).
-- A replica whose log was damaged (`needs_install`) neither votes, acknowledges nor echoes.
+- A replica whose log was damaged (`needs_install`) neither votes, acknowledges nor echoes. One that
+  may have forgotten its votes (`lost`) never does again: only a forced recovery takes it as it is.
 - New voters must be learners that follow the log first (4.2.1); a removed leader names a successor.
 
 Scenarios

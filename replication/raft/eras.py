@@ -73,10 +73,10 @@ def ignores(state: ReplicaState, message: Message) -> bool:
 def force_refusal(state: ReplicaState, survivors: Sequence[ReplicaId]) -> str | None:
     """Why this replica can not go on alone with `survivors`; None when it can."""
     membership = state.memberships.current
-    if state.needs_install:
+    if state.needs_install and not state.lost:
         return "its log is damaged, and waits for a copy"
     if not state.terms.end.end:
-        return "its log is empty"
+        return "nothing of its log is left" if state.lost else "its log is empty"
     if state.replica_id not in survivors:
         return f"it is replica {state.replica_id}, which is none of the survivors"
     for survivor in survivors:

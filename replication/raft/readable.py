@@ -78,6 +78,11 @@ class ReadableReplica:
         return self._state.memberships.settled
 
     @property
+    def lost(self) -> bool:
+        """See ReplicaLog.lost."""
+        return self._state.lost
+
+    @property
     def needs_install(self) -> bool:
         """The log is not whole; the replica neither votes nor acknowledges."""
         return self._state.needs_install

@@ -113,6 +113,7 @@ class RaftReplica(ReadableReplica):
         needs_install: bool = False,
         limits: RaftLimits | None = None,
         log_starts: Iterable[tuple[Offset, Offset]] = (),
+        lost: bool = False,
     ) -> None:
         """Start as a follower from recovered, durable state; the commit starts at `start`.
 
@@ -126,6 +127,7 @@ class RaftReplica(ReadableReplica):
             needs_install: the log was damaged: never vote or acknowledge before an install.
             limits: bounds; the defaults of RaftLimits when None.
             log_starts: (offset of the entry, start) of the LogStartMoved entries in the log.
+            lost: votes may be forgotten: never take part again, unless it is forced to.
         """
         self._state = ReplicaState(
             replica_id=replica_id,
@@ -134,6 +136,7 @@ class RaftReplica(ReadableReplica):
             memberships=memberships,
             log_starts=log_starts,
             needs_install=needs_install,
+            lost=lost,
             limits=limits or RaftLimits(),
         )
         self._leadership: Leadership | None = None
@@ -315,6 +318,8 @@ class RaftReplica(ReadableReplica):
             state.effects.append(MembershipChangeRejected(reason))
             return
         membership = surviving_membership(state, event.survivors)
+        # Votes that it forgot were of the era that ends here.
+        state.needs_install = state.lost = False
         self._follow(first_term_after(state.term, state.replica_id), None, vote=state.replica_id)
         state.append_control(membership)
         self._campaign = campaign_alone(state)
@@ -341,6 +346,7 @@ class RaftReplica(ReadableReplica):
     def _log_installed(self, event: LogInstalled) -> None:
         invariant(self._leadership is None, "a leader's log was replaced", event=event)
         state = self._state
+        invariant(not state.lost, "a lost replica took a copy", event=event)
         terms = TermTable(event.start, event.end, event.terms)
         forgot = state.needs_install
         state.replace_log(terms, event.memberships, event.log_starts)

@@ -64,6 +64,7 @@ class ReplicaState:
         "leader",
         "limits",
         "live",
+        "lost",
         "memberships",
         "needs_install",
         "replica_id",
@@ -83,6 +84,7 @@ class ReplicaState:
         memberships: Iterable[tuple[Offset, Membership]],
         log_starts: Iterable[tuple[Offset, Offset]],
         needs_install: bool,
+        lost: bool,
         limits: RaftLimits,
     ) -> None:
         self.replica_id = replica_id
@@ -94,7 +96,9 @@ class ReplicaState:
         self._announced = RoleChanged(self.role, self.term, self.leader)
         self.live: frozenset[ReplicaId] = frozenset()
         """Peers whose nodes answered lately, as the driver said last."""
-        self.needs_install = needs_install
+        self.needs_install = needs_install or lost
+        self.lost = lost
+        """It may have forgotten votes: nothing but an operator's will makes it take part again."""
         self.terms = terms
         """The shape of the log; `terms.end` is its end."""
         self.memberships = MembershipHistory(memberships)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from replication.errors import RecoveryRefused, UnknownGroup
 from replication.group import ForcedRecovery, GroupHost
@@ -46,10 +47,12 @@ class RecoveryService:
                 f"{topic.name} has partitions 0 to {len(topic.partitions) - 1}, not "
                 f"{request.partition}",
             )
+        partition = topic.partitions[request.partition]
         return await self._recover(
-            topic.partitions[request.partition].group_id,
+            partition.group_id,
             request,
             f"{topic.name}/{request.partition}",
+            [replica.replica_id for replica in partition.renewed],
         )
 
     async def metadata(self, request: pb.ForceRecoverMetadataRequest) -> pb.ForceRecoverResponse:
@@ -61,6 +64,7 @@ class RecoveryService:
         group_id: GroupId,
         request: pb.ForceRecoverPartitionRequest | pb.ForceRecoverMetadataRequest,
         consent: str,
+        lost: Sequence[ReplicaId] = (),
     ) -> pb.ForceRecoverResponse:
         if request.node_id != self._node_id and not (request.dry_run and not request.node_id):
             raise StreamlogError(
@@ -71,7 +75,7 @@ class RecoveryService:
         try:
             own = self._own_replica(group_id)
             if request.dry_run:
-                recovery = self._host.forced_recovery(group_id, [own])
+                recovery = self._host.forced_recovery(group_id, [own], lost)
                 return self._answer(recovery, forced=False)
             if request.accept_data_loss != consent:
                 raise StreamlogError(
@@ -80,7 +84,7 @@ class RecoveryService:
                     "what only the lost replicas had is lost",
                 )
             async with asyncio.timeout(self._settings.now.request_timeout_ms / 1_000):
-                recovery = await self._host.force_membership(group_id, [own])
+                recovery = await self._host.force_membership(group_id, [own], lost)
         except RecoveryRefused as error:
             raise StreamlogError(Reason.RECOVERY_REFUSED, error.reason) from error
         except UnknownGroup as error:

@@ -9,6 +9,8 @@ Composed of (each knows only what is above it):
 | `formation` | founds or finds the cluster |
 | `executor`, `forwarding` | brings commands to the metadata leader |
 | `local_replicas` | creates and removes this node's replicas |
+| `metadata_renewal` | replaces this node's replica of the metadata when it is lost |
+| `committed_members` | asks leaders who the members of their groups are |
 | `metadata_members` | as metadata leader: who votes on the metadata, and who follows |
 | `evacuation` | as metadata leader: empties drained nodes, evens out replicas |
 | `partition_moves` | as leader of partitions: brings them to the replicas they shall have |
@@ -43,6 +45,7 @@ from replication.types import (
     ReplicaId,
 )
 from streamlog.cluster.calls import PeerChannels
+from streamlog.cluster.committed_members import CommittedMembers
 from streamlog.cluster.evacuation import Evacuation
 from streamlog.cluster.executor import Executed, Executor, MetadataRuntime
 from streamlog.cluster.formation import Formation, Identity
@@ -67,6 +70,7 @@ from streamlog.cluster.metadata.records import (
 )
 from streamlog.cluster.metadata.state import Founding, MetadataState, Node, Partition, Topic
 from streamlog.cluster.metadata_members import MetadataMembers
+from streamlog.cluster.metadata_renewal import MetadataRenewal
 from streamlog.cluster.operations import Operations
 from streamlog.cluster.partition_moves import PartitionMoves
 from streamlog.cluster.producer_ids import ProducerIds
@@ -139,7 +143,11 @@ class Cluster:
             clock=clock,
             random=random,
         )
-        self._replicas = LocalReplicas(identity, group_host, self._local)
+        members = CommittedMembers(view, group_host, self._channels)
+        self._replicas = LocalReplicas(identity, group_host, self._local, members.of)
+        self._renewal = MetadataRenewal(
+            self._local, group_host, self._forwarding, self._registration_of
+        )
         self._repairer = Repairer(identity.node_id, view, group_host, self._channels, damage)
         self.scrubber = Scrubber(
             group_host, clock, damage, lambda: settings.now.scrub_bytes_per_second
@@ -168,7 +176,7 @@ class Cluster:
 
     @property
     def lost_replicas(self) -> Sequence[Partition]:
-        """Partitions whose replica was on this node and is gone."""
+        """Partitions whose replica was on this node and is gone, or may have forgotten votes."""
         return self._replicas.lost
 
     def on_replicas_changed(self, listener: Callable[[], None]) -> None:
@@ -362,6 +370,9 @@ class Cluster:
                 f"the metadata of cluster {founding.cluster_id:032x} was on this disk and is gone:"
                 " start the node with an empty data directory and a node id that was never used",
             )
+        if group is not None and group.log.lost:
+            group = await self._renewal.renewed(group, founding)
+            local = self._local.state
         if group is None:
             replica_id = local.metadata_replica_id
             assert replica_id is not None
@@ -437,11 +448,9 @@ class Cluster:
         self._spawn(run_rounds(self.scrubber.round, lambda: self._settings.now.scrub_interval_ms))
 
     async def _renew_lost(self) -> None:
-        """Ask for new replicas in the place of those that were here and are gone."""
-        for partition in self._replicas.lost:
-            replica = partition.replica_on(self._identity.node_id)
-            assert replica is not None
-            command = RenewReplica(partition.topic_id, partition.number, replica.replica_id)
+        """Ask for new replicas in the place of those that are lost."""
+        for partition, replica_id in self._replicas.to_renew:
+            command = RenewReplica(partition.topic_id, partition.number, replica_id)
             try:
                 await self._forwarding.execute(command, REGISTRATION_TIMEOUT_MS)
             except StreamlogError as error:
@@ -452,15 +461,7 @@ class Cluster:
         """Register, as long as it takes. Raises StreamlogError when it is refused."""
         twins = 0
         while True:
-            command = RegisterNode(
-                founding.cluster_id,
-                self._identity.node_id,
-                self._settings.now.advertised,
-                self._settings.now.rack,
-                self._identity.directory_id,
-                self._boot_id,
-                self._clock.wall_ms(),
-            )
+            command = self._registration_of(founding)
             try:
                 return await self._forwarding.execute(command, REGISTRATION_TIMEOUT_MS)
             except StreamlogError as error:
@@ -469,6 +470,17 @@ class Cluster:
                     raise
                 _log.info("registration_postponed", extra={"reason": str(error)})
             await asyncio.sleep(REGISTRATION_PAUSE_MS / 1_000)
+
+    def _registration_of(self, founding: Founding) -> RegisterNode:
+        return RegisterNode(
+            founding.cluster_id,
+            self._identity.node_id,
+            self._settings.now.advertised,
+            self._settings.now.rack,
+            self._identity.directory_id,
+            self._boot_id,
+            self._clock.wall_ms(),
+        )
 
     async def _stay_registered(self, founding: Founding, registered: Executed | None) -> None:
         """Register, unless it is done, and see that no other start of this identity does."""

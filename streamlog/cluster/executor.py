@@ -17,6 +17,7 @@ from replication.raft.effects import Role
 from replication.runtime.runtime import StateMachineRuntime
 from replication.types import METADATA_GROUP, NodeId, Offset
 from streamlog.cluster.calls import SERVICE, not_leader, to_call_failed, to_streamlog_error
+from streamlog.cluster.committed_members import serve_list_members
 from streamlog.cluster.formation import Identity, controllers_text
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.codec import (
@@ -101,6 +102,7 @@ class Executor:
                 "DescribeNode": self._serve_describe,
                 "Execute": self._serve_execute,
                 "ReadLog": partial(serve_read_log, self._host),
+                "ListMembers": partial(serve_list_members, self._host),
             },
             {},
         )

@@ -4,11 +4,14 @@ Rules:
 1. A replica that was created here once and is gone has lost data: it is not made anew (it would
    vote with a blank memory) but reported, and stays out until the metadata places another, of a
    new id, here. `LocalState.created_through` tells.
-2. A replica is removed only because of a committed record: its topic was deleted, or its move away
-   was settled. A group the metadata has not heard of is left alone and reported.
-3. Until the metadata is replayed up to `created_through`, nothing is done: everything below was
+2. A replica that is here and may have forgotten its votes (`ReplicaLog.lost`) is reported likewise.
+   When another is placed here, it is removed, but not before the group has taken the new one in by
+   a committed configuration (`committed_members`): else what is left of it may still be needed.
+3. A replica is removed only because of a committed record: its topic was deleted, or its move away
+   was settled, or (2). A group the metadata has not heard of is left alone and reported.
+4. Until the metadata is replayed up to `created_through`, nothing is done: everything below was
    carried out before the restart, removals included.
-4. A replica that comes to a node which an older one of its partition has yet to leave is created
+5. A replica that comes to a node which an older one of its partition has yet to leave is created
    when that is gone; `LocalState.waiting` tells that it is not lost meanwhile.
 
 Creations run CREATIONS_CONCURRENT at a time, so that they share journal flushes, and the mark is
@@ -27,6 +30,7 @@ from typing import Final
 
 from replication.group import GroupHost, ReplicatedGroup
 from replication.types import GroupCreation, GroupId, Offset, Replica, ReplicaId
+from streamlog.cluster.committed_members import Members
 from streamlog.cluster.formation import Identity
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.records import (
@@ -52,8 +56,16 @@ _log = logging.getLogger(__name__)
 class LocalReplicas:
     """Follows the applied metadata. Implements replication.runtime.applied.AppliedListener."""
 
-    def __init__(self, identity: Identity, host: GroupHost, local: LocalStateFile) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        host: GroupHost,
+        local: LocalStateFile,
+        members_of: Callable[[Sequence[GroupId]], Awaitable[Members]],
+    ) -> None:
+        """`members_of` asks the leaders of groups; see CommittedMembers.of."""
         self._identity, self._host, self._local = identity, host, local
+        self._members_of = members_of
         self._state: MetadataState | None = None
         self._end = Offset(0)
         self._touched: dict[int, None] = {}
@@ -67,8 +79,25 @@ class LocalReplicas:
 
     @property
     def lost(self) -> Sequence[Partition]:
-        """Partitions whose replica was here and is gone; they stay out."""
-        return tuple(self._lost.values())
+        """Partitions whose replica was here and is gone, or may have forgotten its votes; they stay
+        out."""
+        return tuple(
+            partition
+            for group_id, partition in self._lost.items()
+            if (hosted := self._host.groups.get(group_id)) is None or hosted.log.lost
+        )
+
+    @property
+    def to_renew(self) -> Sequence[tuple[Partition, ReplicaId]]:
+        """Those of them that no other replica was placed here for yet, with the lost one's id."""
+        found: list[tuple[Partition, ReplicaId]] = []
+        for partition in self.lost:
+            wanted, hosted = self._own(partition), self._host.groups.get(partition.group_id)
+            if wanted is None:
+                continue
+            if hosted is None or _hosted_id(hosted) == wanted.replica_id:
+                found.append((partition, wanted.replica_id))
+        return found
 
     def on_changed(self, listener: Callable[[], None]) -> None:
         """It is called after replicas were created or removed here."""
@@ -115,12 +144,13 @@ class LocalReplicas:
         if everything:
             touched = dict.fromkeys((*state.topics, *self._by_topic))
             self._waiting.clear()
-        creations, removals = self._due(state, touched)
+        creations, removals, replacements = self._due(state, touched)
         for group_id, lost in list(self._lost.items()):
             if not self._is_wanted(state, lost):
                 del self._lost[group_id]
+        waiting = await self._judge(replacements, creations, removals)
         if not creations and not removals:
-            return True
+            return not waiting
         # Removals first: a replica may come back to a node that an older one has yet to leave.
         if removals:
             await self._save(end, creations)
@@ -147,7 +177,31 @@ class LocalReplicas:
             self._everything = self._everything or everything
             return False
         await self._save(end, ())
-        return True
+        return not waiting
+
+    async def _judge(
+        self,
+        replacements: Sequence[Partition],
+        creations: list[Partition],
+        removals: list[tuple[int, GroupId]],
+    ) -> bool:
+        """Lost replicas may go whose groups have taken in those that replace them; True when some
+        are left that wait."""
+        if not replacements:
+            return False
+        members = await self._members_of([each.group_id for each in replacements])
+        waiting = False
+        for partition in replacements:
+            replica = self._own(partition)
+            assert replica is not None
+            if replica.replica_id in members.get(partition.group_id, ()):
+                removals.append((partition.topic_id, partition.group_id))
+                creations.append(partition)
+                self._waiting.pop(partition.group_id, None)
+            else:
+                self._touched[partition.topic_id] = None
+                waiting = True
+        return waiting
 
     async def _save(self, end: Offset, due: Sequence[Partition]) -> None:
         """Everything below `end` is carried out, but for what waits and what is `due`."""
@@ -164,10 +218,12 @@ class LocalReplicas:
 
     def _due(
         self, state: MetadataState, touched: dict[int, None]
-    ) -> tuple[list[Partition], list[tuple[int, GroupId]]]:
-        """What to create, and what to remove, for these topics."""
+    ) -> tuple[list[Partition], list[tuple[int, GroupId]], list[Partition]]:
+        """What to create, what to remove, and where a lost replica is to be replaced, for these
+        topics."""
         creations: list[Partition] = []
         removals: list[tuple[int, GroupId]] = []
+        replacements: list[Partition] = []
         through = self._local.state.created_through
         not_yet_here = dict(self._local.state.waiting) | self._waiting
         for topic_id in touched:
@@ -182,6 +238,11 @@ class LocalReplicas:
                     wanted[group_id] = None
                     if newest is not None and newest.replica_id != _hosted_id(hosted):
                         self._waiting[group_id] = newest.replica_id
+                    own = self._own(partition)
+                    if hosted.log.lost and own is not None:
+                        self._report_lost(partition)
+                        if own.replica_id != _hosted_id(hosted):
+                            replacements.append(partition)
                     continue
                 if newest is None:
                     continue
@@ -203,7 +264,7 @@ class LocalReplicas:
                     removals.append((topic_id, group_id))
                 else:
                     self._report_unknown(group_id)
-        return creations, removals
+        return creations, removals, replacements
 
     async def _carry_out(self, actions: Sequence[Callable[[], Awaitable[None]]]) -> list[Exception]:
         """Run all, a bounded number at a time; what failed."""
@@ -248,7 +309,9 @@ class LocalReplicas:
         return partition is not None and own < partition.next_replica_id
 
     def _is_wanted(self, state: MetadataState, lost: Partition) -> bool:
-        """The replica that was lost is still the one that shall be here."""
+        """The replica that was lost is still here, or still the one that shall be here."""
+        if lost.group_id in self._host.groups:
+            return self._host.groups[lost.group_id].log.lost
         topic = state.topics.get(lost.topic_id)
         if topic is None or lost.number >= len(topic.partitions):
             return False
@@ -287,17 +350,26 @@ class LocalReplicas:
             del self._by_topic[topic_id]
 
     def _report_lost(self, partition: Partition) -> None:
-        if partition.group_id in self._lost:
-            return
+        known = partition.group_id in self._lost
         self._lost[partition.group_id] = partition
+        if known:
+            return
+        note = "it is not made anew, because a blank replica must not vote"
+        if partition.group_id in self._host.groups:
+            note = "part of the journal can not be read, and a vote may have been there"
+        if len(partition.replicas) + len(partition.leaving) == 1:
+            note += (
+                "; it is the only one: streamlog partition force-recover goes on with what is left"
+            )
+        else:
+            note += "; the others are asked to take a new one in its place"
         _log.error(
             "replica_lost",
             extra={
                 "topic_id": partition.topic_id,
                 "partition": partition.number,
                 "group": partition.group_id,
-                "note": "it is not made anew, because a blank replica must not vote; the others"
-                " are asked to take a new one in its place",
+                "note": note,
             },
         )
 

@@ -4,8 +4,8 @@ It answers two questions after a restart: which cluster does this directory belo
 replicas must be here? A replica that was created once and is gone now has lost data: made anew it
 would vote with a blank memory, so it stays out, and is reported.
 
-Invariant: `founding` is set once and never changed; `metadata_group_created` never goes back, and
-`created_through` never falls.
+Invariant: `founding` is set once and never changed; `metadata_group_created` goes back only with
+another `metadata_replica_id`, and `created_through` never falls.
 Invariant: the file is replaced whole; saves follow each other.
 """
 

@@ -1,6 +1,6 @@
 """Brings group 0 to the members that the metadata in it asks for: as its leader.
 
-Controllers vote; every other registered node follows as a learner; a removed node is neither. A
+A node whose replica was lost is named with another replica id from then on. Controllers vote; every other registered node follows as a learner; a removed node is neither. A
 controller that a forced recovery left behind comes back by itself, as a learner at first.
 """
 

@@ -120,7 +120,7 @@ def _judge_replicas(member: Member, survey: Survey, details: dict[str, Any]) -> 
             (survey.unheard, "have not heard how far their leader is"),
             (survey.installing, "wait for a copy of their leader's log"),
             (survey.missing, "are not created yet"),
-            (lost, "were here and are gone"),
+            (lost, "are lost: gone, or their journal is damaged"),
         )
         if count
     ]

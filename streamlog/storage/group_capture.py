@@ -129,6 +129,7 @@ class GroupCapture:
             terms=storage_codec.encode_terms(state.terms),
             needs_install=durable is None,
             log_starts=storage_codec.encode_log_starts(state.log_starts),
+            lost=state.lost,
         )
         if durable is not None:
             message.durable.CopyFrom(storage_codec.encode_segment_end(durable))

@@ -7,11 +7,13 @@ them together. Every call that writes returns at once: durability is told to the
 
 Invariants:
 - `start <= end`; `memberships[0]` is the one in force at `start`, and the offsets ascend.
-- A log that needs an install refuses every append and read.
+- A log that is not there refuses every append and read, until a copy is installed.
+- A lost log takes no copy, and is lost until an operator gives up what it may have forgotten.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -111,6 +113,7 @@ class GroupLog:
         self._host = host
         self._generation = state.generation
         self._hard_state = state.hard_state
+        self._lost = state.lost
         self._memberships: MembershipsAt = state.memberships
         self._log_starts: LogStartsAt = state.log_starts
         self._segments = segments
@@ -176,7 +179,11 @@ class GroupLog:
 
     @property
     def needs_install(self) -> bool:
-        return self._segments is None
+        return self._segments is None or self._lost
+
+    @property
+    def lost(self) -> bool:
+        return self._lost
 
     def term_at(self, end: Offset) -> Term | None:
         if self._segments is None:
@@ -343,6 +350,7 @@ class GroupLog:
         log_state: bytes,
         snapshot: bytes | None,
     ) -> LogInstaller:
+        self._refuse_copy()
         return await StagedInstall.begin(
             self._host.segment_logs,
             self._creation,
@@ -353,6 +361,33 @@ class GroupLog:
             snapshot=snapshot,
             take_over=self._take_over,
         )
+
+    def _refuse_copy(self) -> None:
+        if self._lost:
+            raise LogCorrupt(
+                self._creation.group_id,
+                "the journal",
+                f"what replica {self._creation.local_replica_id} promised may be forgotten: another"
+                " one must take its place",
+            )
+
+    def accept_loss(self) -> asyncio.Future[None]:
+        invariant(self._segments is not None, "a log goes on that is not there")
+        self._lost = False
+        self._host.changed(self._creation.group_id)
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def keep() -> None:
+            try:
+                await self._host.checkpoint_now()
+            except StorageFailed as error:
+                durable.set_exception(error)
+                durable.exception()  # The listener was told; nobody may be waiting here.
+            else:
+                durable.set_result(None)
+
+        self._host.spawn(keep(), f"go on with group {self._creation.group_id}")
+        return durable
 
     async def repair(self, start: Offset, fetch: FetchCopy) -> bool:
         """Replace the segment that begins at `start` by a copy of its committed range; False: it
@@ -450,6 +485,7 @@ class GroupLog:
             self._memberships,
             tuple(self.terms),
             self._log_starts,
+            self._lost,
         )
 
     def _submit(self, write: Write) -> None:

@@ -13,7 +13,8 @@ The store then begins a fresh journal file and writes a checkpoint before it say
 old journal is not needed again, and a crash during recovery finds everything as before.
 
 Where part of the journal is rotten, every group that the checkpoint does not prove to lie outside
-waits for a whole copy from its peers (`needs_install`).
+is lost: it may have forgotten a vote, so its replica takes part no more, and another one, of a new
+id, takes its place. The checkpoint that ends the recovery says so, for later starts.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import google_crc32c
 
 from replication.errors import LogCorrupt, StorageFailed
 from replication.ports import Disk
-from replication.types import GroupId, LogPosition, Offset, Term
+from replication.types import GroupCreation, GroupId, HardState, LogPosition, Offset, Term
 from streamlog.storage import checkpoint, snapshot_file
 from streamlog.storage.interfaces import SegmentCheckpoint
 from streamlog.storage.journal import journal_file
@@ -57,7 +58,8 @@ _VERIFY_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class RecoveredGroup:
-    """A group with its log, fsynced; without one when a whole copy is needed."""
+    """A group with its log, fsynced; without one when a whole copy is needed, or, of a group that
+    is lost, when nothing of it is left."""
 
     replay: GroupReplay
     state: GroupState
@@ -127,15 +129,20 @@ class Recovery:
         await self._check_journal(sequences, first_sequence, known=message is not None)
         needed = [sequence for sequence in sequences if sequence >= first_sequence]
         scan = JournalScan(self._files, self._journal_id, needed, first_lsn)
+        gaps = 0
         while (flush := await scan.next_flush()) is not None:
+            for gap in scan.gaps[gaps:]:
+                self._lose(gap)
+            gaps = len(scan.gaps)
             for frame in flush:
                 self._take(frame)
         damage = await scan.unread_damage()
         if damage is not None:
             raise StorageFailed("recovery", f"{damage}: votes and records may be lost")
         generation = await self._prove(loaded, scan)
-        gaps = self._all_gaps(scan, begin_lsn)
-        self._mark_damage(gaps)
+        missing = self._missing_end(scan, begin_lsn)
+        for gap in (*scan.gaps[gaps:], *missing):
+            self._lose(gap)
         next_lsn = max(
             [scan.next_lsn, begin_lsn + 1, *(g.covered_lsn + 1 for g in self._groups.values())]
         )
@@ -161,7 +168,7 @@ class Recovery:
             first_file_sequence=first_sequence,
             journal_sequences=sequences,
             checkpoint_generation=generation,
-            gaps=gaps,
+            gaps=(*scan.gaps, *missing),
             damaged_checkpoints=loaded.damaged,
             replayed_frames=self._frames,
         )
@@ -217,12 +224,14 @@ class Recovery:
         group_id = GroupId(frame.header.group_id)
         self._frames += 1
         group = self._groups.get(group_id)
-        if group is None or group.deleted:
-            created = frame.header.kind is FrameKind.CREATED
-            if created and frame.header.lsn > self._begin_lsn:
+        created = None
+        if frame.header.kind is FrameKind.CREATED and frame.header.lsn > self._begin_lsn:
+            created = created_of(frame)
+        if group is None or group.deleted or _is_later(created, group):
+            if created is not None:
                 # The first replica of the group here, or a later one: then the deletion of the one
                 # before, its directory's removal included, was durable before.
-                replay = GroupReplay(created_of(frame), frame.header.lsn, self._logs.codec)
+                replay = GroupReplay(created, frame.header.lsn, self._logs.codec)
                 self._groups[group_id] = replay
                 self._deleted.pop(group_id, None)
             # Else of a group deleted since, or of one whose creation lies in a rotten part: its
@@ -232,23 +241,21 @@ class Recovery:
         if group.deleted:
             self._deleted[group_id] = None
 
-    def _all_gaps(self, scan: JournalScan, begin_lsn: int) -> list[Gap]:
-        """What was durable and can not be read, the end of the journal included: a checkpoint
-        proves how far the journal reached."""
-        gaps = list(scan.gaps)
+    def _missing_end(self, scan: JournalScan, begin_lsn: int) -> tuple[Gap, ...]:
+        """What was durable beyond the journal's end: a checkpoint proves how far it reached."""
         proven = max([begin_lsn, *(g.covered_lsn for g in self._groups.values())])
-        if proven >= scan.next_lsn:
-            gaps.append(Gap(scan.next_lsn, proven + 1, journal_file.DIRECTORY, 0))
-        return gaps
+        if proven < scan.next_lsn:
+            return ()
+        return (Gap(scan.next_lsn, proven + 1, journal_file.DIRECTORY, 0),)
 
-    def _mark_damage(self, gaps: Sequence[Gap]) -> None:
-        for gap in gaps:
-            for group in self._groups.values():
-                if group.covered_lsn < gap.resumed_lsn - 1:
-                    group.damaged(
-                        f"frames {gap.first_lsn} to {gap.resumed_lsn - 1} of the journal can not "
-                        f"be read ({gap.path}, byte {gap.position})"
-                    )
+    def _lose(self, gap: Gap) -> None:
+        """Groups that the gap may have told of are lost."""
+        for group in self._groups.values():
+            if group.covered_lsn < gap.resumed_lsn - 1:
+                group.lose(
+                    f"frames {gap.first_lsn} to {gap.resumed_lsn - 1} of the journal can not "
+                    f"be read ({gap.path}, byte {gap.position})"
+                )
 
     async def _recover_group(self, replay: GroupReplay) -> RecoveredGroup:
         segments: GroupSegmentLog | None = None
@@ -266,13 +273,17 @@ class Recovery:
         if segments is not None:
             memberships = rebase_memberships(memberships, segments.start.end)
             end = segments.end
+        hard_state = replay.hard_state
+        if replay.lost is not None and hard_state.term < end.term:  # saved in what was lost
+            hard_state = HardState(end.term, None)
         state = GroupState(
             replay.generation,
             replay.start,
             end,
-            replay.hard_state,
+            hard_state,
             memberships,
             log_starts=pending_log_starts(replay.log_starts, replay.start.end),
+            lost=replay.lost is not None,
         )
         return RecoveredGroup(replay, state, segments, damage)
 
@@ -374,6 +385,15 @@ class Recovery:
                     unknown.append(directory)
                     break
         return tuple(unknown)
+
+
+def _is_later(created: GroupCreation | None, group: GroupReplay) -> bool:
+    """A replica was made after this one, whose deletion was lost with part of the journal."""
+    return (
+        created is not None
+        and group.lost is not None
+        and created.local_replica_id > group.creation.local_replica_id
+    )
 
 
 def _start_below(replay: GroupReplay, trusted: SegmentCheckpoint) -> LogPosition:

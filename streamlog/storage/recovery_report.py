@@ -26,7 +26,17 @@ def report(recovered: Recovered, *, unclean: bool) -> None:
     for path in recovered.unknown:
         _LOG.warning("directory_unknown", extra={"path": path})
     for group in recovered.groups:
-        if group.damage is not None:
+        if group.replay.lost is not None:
+            _LOG.error(
+                "replica_distrusted",
+                extra={
+                    "group": group.replay.group_id,
+                    "partition": group.replay.creation.partition,
+                    "reason": group.replay.lost,
+                    "kept": group.state.end.end,
+                },
+            )
+        elif group.damage is not None:
             _LOG.error(
                 "replica_damaged",
                 extra={

@@ -6,6 +6,10 @@ A truncation removes entries here and lowers what may be believed; a reference t
 raises it again, because its segment file was fsynced up to there before the reference was
 written. What survives above that line lies in the journal, and is written to the files anew.
 
+Behind a part of the journal that can not be read a group is lost: what it promised there, a vote
+maybe, nobody knows any more. Its log stays as it was before that part, for an operator who has
+nothing better, until a frame shows that nothing of it was lost, or that a copy took its place.
+
 Invariants:
 - `trusted <= end`; the pieces are contiguous from `trusted` to `end`.
 - Only below `trusted` is a bad checksum in a segment rot.
@@ -14,6 +18,7 @@ Invariants:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from replication.errors import LogCorrupt
 from replication.log import EntryCodec
@@ -49,6 +54,10 @@ from streamlog.storage.v1 import storage_pb2
 
 NOTHING = LogPosition(Term(0), Offset(0))
 NO_SEGMENTS = SegmentCheckpoint(NOTHING, Offset(0), 0)
+_OF_THE_LOG: Final = frozenset(
+    {FrameKind.APPEND, FrameKind.TRUNCATE, FrameKind.REFERENCE, FrameKind.LOG_START}
+)
+"""They build on what came before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +120,10 @@ class GroupReplay:
         self.references: list[Reference] = []
         self.deleted = False
         self.damage: str | None = None
+        self.lost: str | None = None
+        """Why what the replica promised may be forgotten."""
+        self._cut = False
+        """Frames were lost since the log was last known: it stays as it is."""
 
     @staticmethod
     def from_checkpoint(
@@ -129,6 +142,8 @@ class GroupReplay:
         group.trusted = group.durable.end.end
         if message.needs_install:
             group.damage = "it was damaged before"
+        if message.lost:
+            group.lost = "part of the journal could not be read at an earlier start"
         return group
 
     @property
@@ -145,11 +160,19 @@ class GroupReplay:
         if self.damage is None:
             self.damage = reason
 
+    def lose(self, reason: str) -> None:
+        """Frames can not be read that may have been the group's."""
+        self._cut = True
+        if self.lost is None:
+            self.lost = reason
+
     def take(self, frame: ScannedFrame) -> None:
         """Take the next frame of the group. Frames that the checkpoint covers are passed over."""
         if frame.header.lsn <= self.covered_lsn or self.deleted:
             return
         content = frame.content
+        if self._cut and frame.header.kind in _OF_THE_LOG and not self._connects(frame):
+            return
         match frame.header.kind:
             case FrameKind.APPEND:
                 self._append(frame)
@@ -172,6 +195,28 @@ class GroupReplay:
                 pass  # The creation is idempotent.
             case FrameKind.MARK:
                 raise AssertionError("marks belong to no group")
+
+    def _connects(self, frame: ScannedFrame) -> bool:
+        """The frame shows that the log was then what is known of it: of two logs that both have an
+        entry of one term ending at one place, each has what the other has below."""
+        match frame.header.kind:
+            case FrameKind.APPEND:
+                head = decode_append_head(frame.content)
+                before = LogPosition(Term(head.term_before), Offset(head.base))
+            case FrameKind.REFERENCE:
+                message = storage_pb2.SegmentReference.FromString(frame.content)
+                before = decode_position(message.begin)
+            case _:
+                return False
+        self._cut = before != self._end_position()
+        return not self._cut
+
+    def _end_position(self) -> LogPosition | None:
+        """The end with its term; None when a truncation hides the term."""
+        if self.pieces:
+            last = self.pieces[-1]
+            return last.end if last.keep_below is None else None
+        return self.durable.end if self.trusted == self.durable.end.end else None
 
     def _append(self, frame: ScannedFrame) -> None:
         if self.damage is not None:
@@ -241,7 +286,7 @@ class GroupReplay:
         )
 
     def _installed(self, message: storage_pb2.InstalledLog) -> None:
-        self.damage = None
+        self.damage, self._cut = None, False
         self.pieces.clear()
         self.references.clear()
         self.generation = message.generation

@@ -62,6 +62,8 @@ class GroupState:
     memberships: MembershipsAt
     terms: tuple[tuple[Term, Offset], ...] = ()
     log_starts: LogStartsAt = ()
+    lost: bool = False
+    """What the replica promised may be forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,13 +174,21 @@ class MemoryHost:
         self.groups.pop(group_id, None)
         self.fabric.logs[self.node_id].pop(group_id, None)
 
-    def forced_recovery(self, group_id: GroupId, survivors: Sequence[ReplicaId]) -> ForcedRecovery:
-        raise RecoveryRefused(group_id, f"no quorum is asked for here, {survivors} or not")
+    def forced_recovery(
+        self,
+        group_id: GroupId,
+        survivors: Sequence[ReplicaId],
+        lost: Sequence[ReplicaId] = (),
+    ) -> ForcedRecovery:
+        raise RecoveryRefused(group_id, f"no quorum is asked for here, {survivors} {lost} or not")
 
     async def force_membership(
-        self, group_id: GroupId, survivors: Sequence[ReplicaId]
+        self,
+        group_id: GroupId,
+        survivors: Sequence[ReplicaId],
+        lost: Sequence[ReplicaId] = (),
     ) -> ForcedRecovery:
-        return self.forced_recovery(group_id, survivors)
+        return self.forced_recovery(group_id, survivors, lost)
 
     def leader_of(self, group_id: GroupId) -> KnownLeader | None:
         known = self.fabric.leaders.get(group_id)

@@ -38,6 +38,7 @@ class MemoryGroup:
         self.established = False
         self.commit_end = Offset(0)
         self.membership = creation.membership
+        self.membership_committed = True
         self.observers: list[GroupObserver] = []
         self.proposals: list[Proposal] = []
         self.barriers: list[asyncio.Future[Offset]] = []

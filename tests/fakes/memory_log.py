@@ -95,11 +95,19 @@ class MemoryLog:
         self.creation = creation
         self.hard_state = HardState(Term(0), None)
         self.needs_install = False
+        self.lost = False
         self.start = LogPosition(Term(0), Offset(0))
         self.entries: list[tuple[EntryMeta, bytes]] = []
         self.snapshot: tuple[LogPosition, bytes] | None = None
         self.cold = False
         """Reads have to wait."""
+
+    def accept_loss(self) -> asyncio.Future[None]:
+        """It goes on with what is left."""
+        self.lost = False
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     @property
     def end(self) -> LogPosition:

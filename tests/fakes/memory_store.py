@@ -35,6 +35,7 @@ class Contents:
     entries: list[Entry] = field(default_factory=list)
     snapshot: tuple[LogPosition, bytes] | None = None
     needs_install: bool = False
+    lost: bool = False
 
     def copy(self) -> Contents:
         """An independent one."""
@@ -46,6 +47,7 @@ class Contents:
             list(self.entries),
             self.snapshot,
             self.needs_install,
+            self.lost,
         )
 
 
@@ -80,7 +82,21 @@ class MemoryReplicaLog:
 
     @property
     def needs_install(self) -> bool:
-        return self.now.needs_install
+        return self.now.needs_install or self.now.lost
+
+    @property
+    def lost(self) -> bool:
+        return self.now.lost
+
+    def accept_loss(self) -> asyncio.Future[None]:
+        """Volatile and durable at once: here the disk is never behind."""
+        self.now.lost = False
+        contents = self._store.disk.logs.get(self.now.creation.group_id)
+        if contents is not None:
+            contents.lost = False
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
 
     @property
     def end(self) -> LogPosition:

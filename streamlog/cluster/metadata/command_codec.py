@@ -46,6 +46,7 @@ def command_to_proto(command: Command) -> pb.MetadataCommand:
             node.node_id, node.address, node.rack = command.node_id, command.address, command.rack
             node.directory_id_high, node.directory_id_low = halves(command.directory_id)
             node.boot_id, node.registered_at_ms = command.boot_id, command.registered_at_ms
+            register.lost_metadata_replica_id = command.lost_metadata_replica
         case CreateTopic():
             create = message.create_topic
             create.name = command.name
@@ -140,6 +141,7 @@ def command_from_proto(message: pb.MetadataCommand) -> Command | None:
                 DirectoryId(whole(node.directory_id_high, node.directory_id_low)),
                 node.boot_id,
                 node.registered_at_ms,
+                ReplicaId(register.lost_metadata_replica_id),
             )
         case "create_topic":
             create = message.create_topic

@@ -89,6 +89,8 @@ def register_node(state: MetadataState, command: RegisterNode) -> Decision[Recor
         replica_id = voter.replica_id
     else:
         replica_id = ReplicaId(state.next_metadata_replica_id)
+    if replica_id == command.lost_metadata_replica:
+        replica_id = ReplicaId(state.next_metadata_replica_id)
     record = NodeRegistered(
         command.node_id,
         command.address,

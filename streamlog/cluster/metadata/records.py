@@ -25,6 +25,8 @@ class RegisterNode:
     directory_id: DirectoryId
     boot_id: int
     registered_at_ms: int
+    lost_metadata_replica: ReplicaId = ReplicaId(0)
+    """Its replica of the metadata, when it may have forgotten its votes: it gets another id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,14 +147,18 @@ def _noted(state: MetadataState, request_id: int) -> MetadataState:
 
 
 def _with_registration(state: MetadataState, record: NodeRegistered) -> MetadataState:
-    changes_members = record.node_id not in state.nodes and record.node_id not in state.controllers
+    known, node_id = state.nodes.get(record.node_id), record.node_id
+    voters = {each.node_id: each.replica_id for each in state.founding.membership.voters}
+    before = voters.get(node_id) if known is None else known.metadata_replica_id
+    joins = known is None and node_id not in state.controllers
+    renewed = before is not None and before != record.metadata_replica_id
     return replace(
         state,
         nodes={**state.nodes, record.node_id: registered_node(state, record)},
         next_metadata_replica_id=max(
             state.next_metadata_replica_id, record.metadata_replica_id + 1
         ),
-        members_version=state.members_version + changes_members,
+        members_version=state.members_version + (joins or renewed),
     )
 
 

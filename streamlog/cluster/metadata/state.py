@@ -106,6 +106,12 @@ class Partition:
                 return replica
         return None
 
+    @property
+    def renewed(self) -> tuple[Replica, ...]:
+        """Replicas that their node lost: another one shall be in their place there."""
+        places = [(each.node_id, each.directory_id) for each in self.replicas]
+        return tuple(each for each in self.leaving if (each.node_id, each.directory_id) in places)
+
     def membership(self) -> Membership:
         """What the group shall come to."""
         return Membership(tuple(sorted(self.replicas)), version=self.version)

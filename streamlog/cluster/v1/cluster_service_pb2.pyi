@@ -1,7 +1,8 @@
 from streamlog.cluster.v1 import metadata_pb2 as _metadata_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -74,3 +75,23 @@ class ReadLogResponse(_message.Message):
     FRAMES_FIELD_NUMBER: _ClassVar[int]
     frames: bytes
     def __init__(self, frames: _Optional[bytes] = ...) -> None: ...
+
+class ListMembersRequest(_message.Message):
+    __slots__ = ("group_ids",)
+    GROUP_IDS_FIELD_NUMBER: _ClassVar[int]
+    group_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, group_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class GroupMembers(_message.Message):
+    __slots__ = ("group_id", "replica_ids")
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_IDS_FIELD_NUMBER: _ClassVar[int]
+    group_id: int
+    replica_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, group_id: _Optional[int] = ..., replica_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class ListMembersResponse(_message.Message):
+    __slots__ = ("groups",)
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedCompositeFieldContainer[GroupMembers]
+    def __init__(self, groups: _Optional[_Iterable[_Union[GroupMembers, _Mapping]]] = ...) -> None: ...

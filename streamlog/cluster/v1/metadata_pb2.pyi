@@ -267,14 +267,16 @@ class MetadataSnapshot(_message.Message):
     def __init__(self, format_version: _Optional[int] = ..., founding: _Optional[_Union[Founding, _Mapping]] = ..., nodes: _Optional[_Iterable[_Union[NodeRegistration, _Mapping]]] = ..., topics: _Optional[_Iterable[_Union[TopicSnapshot, _Mapping]]] = ..., next_topic_id: _Optional[int] = ..., next_group_id: _Optional[int] = ..., next_producer_id: _Optional[int] = ..., next_metadata_replica_id: _Optional[int] = ..., recent_request_ids: _Optional[_Iterable[int]] = ..., controller_node_ids: _Optional[_Iterable[int]] = ..., removed_node_ids: _Optional[_Iterable[int]] = ..., members_version: _Optional[int] = ...) -> None: ...
 
 class RegisterNode(_message.Message):
-    __slots__ = ("cluster_id_high", "cluster_id_low", "node")
+    __slots__ = ("cluster_id_high", "cluster_id_low", "node", "lost_metadata_replica_id")
     CLUSTER_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_LOW_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    LOST_METADATA_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     cluster_id_high: int
     cluster_id_low: int
     node: NodeRegistration
-    def __init__(self, cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ..., node: _Optional[_Union[NodeRegistration, _Mapping]] = ...) -> None: ...
+    lost_metadata_replica_id: int
+    def __init__(self, cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ..., node: _Optional[_Union[NodeRegistration, _Mapping]] = ..., lost_metadata_replica_id: _Optional[int] = ...) -> None: ...
 
 class CreateTopic(_message.Message):
     __slots__ = ("name", "partition_count", "replication_factor", "overrides", "request_id", "validate_only", "avoided_node_ids")

@@ -389,8 +389,8 @@ SECTIONS: Final[tuple[tuple[str, tuple[MetricInfo, ...]], ...]] = (
                 "streamlog_partitions_not_caught_up",
                 _G,
                 "Replicas on this node by reason: behind, unheard (the leader did not tell yet how"
-                " far it is), installing (a whole copy comes), missing (not created yet), lost (was"
-                " here and is gone).",
+                " far it is), installing (a whole copy comes), missing (not created yet), lost (is"
+                " gone, or its journal is damaged).",
                 "Wait while behind and installing fall. lost: the disk lost data.",
                 ("reason",),
             ),

@@ -85,6 +85,7 @@ class Survey:
 async def take_survey(groups: MultiRaft, cluster: Cluster, node_id: NodeId) -> Survey:
     """Look at every replica once."""
     survey = Survey()
+    lost = {partition.group_id: None for partition in cluster.lost_replicas}
     live = groups.live_nodes()
     for count, (group_id, group) in enumerate(list(groups.groups.items()), start=1):
         if count % GROUPS_AT_ONCE == 0:
@@ -94,8 +95,8 @@ async def take_survey(groups: MultiRaft, cluster: Cluster, node_id: NodeId) -> S
             _measure(group, survey.metadata_use)
             continue
         _measure(group, survey.use_by_topic.setdefault(group.creation.topic_id, Use()))
-        _look_at(group, live, survey)
-    lost = {partition.group_id: None for partition in cluster.lost_replicas}
+        if group_id not in lost:
+            _look_at(group, live, survey)
     for count, topic in enumerate(cluster.view.topics(), start=1):
         if count % GROUPS_AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -115,7 +115,7 @@ class SegmentReference(_message.Message):
     def __init__(self, segment_base: _Optional[int] = ..., position: _Optional[int] = ..., length: _Optional[int] = ..., crc32c: _Optional[int] = ..., begin: _Optional[_Union[Position, _Mapping]] = ..., end: _Optional[_Union[Position, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ...) -> None: ...
 
 class GroupCheckpoint(_message.Message):
-    __slots__ = ("creation", "lsn", "generation", "hard_state", "start", "durable", "memberships", "terms", "needs_install", "log_starts")
+    __slots__ = ("creation", "lsn", "generation", "hard_state", "start", "durable", "memberships", "terms", "needs_install", "log_starts", "lost")
     CREATION_FIELD_NUMBER: _ClassVar[int]
     LSN_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +126,7 @@ class GroupCheckpoint(_message.Message):
     TERMS_FIELD_NUMBER: _ClassVar[int]
     NEEDS_INSTALL_FIELD_NUMBER: _ClassVar[int]
     LOG_STARTS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
     creation: _membership_pb2.GroupCreation
     lsn: int
     generation: int
@@ -136,7 +137,8 @@ class GroupCheckpoint(_message.Message):
     terms: _containers.RepeatedCompositeFieldContainer[TermAt]
     needs_install: bool
     log_starts: _containers.RepeatedCompositeFieldContainer[LogStartAt]
-    def __init__(self, creation: _Optional[_Union[_membership_pb2.GroupCreation, _Mapping]] = ..., lsn: _Optional[int] = ..., generation: _Optional[int] = ..., hard_state: _Optional[_Union[HardState, _Mapping]] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermAt, _Mapping]]] = ..., needs_install: bool = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ...) -> None: ...
+    lost: bool
+    def __init__(self, creation: _Optional[_Union[_membership_pb2.GroupCreation, _Mapping]] = ..., lsn: _Optional[int] = ..., generation: _Optional[int] = ..., hard_state: _Optional[_Union[HardState, _Mapping]] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermAt, _Mapping]]] = ..., needs_install: bool = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ..., lost: bool = ...) -> None: ...
 
 class Checkpoint(_message.Message):
     __slots__ = ("generation", "begin_lsn", "first_file_sequence", "groups", "deleted_groups", "clean_stop", "first_file_lsn")

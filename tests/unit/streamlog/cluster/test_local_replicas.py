@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from jepsen_like.sim.disk import SimDisk
 from replication.types import (
@@ -35,8 +36,14 @@ class _Identity:
 
 
 @dataclass
+class _Log:
+    lost: bool = False
+
+
+@dataclass
 class _Hosted:
     creation: GroupCreation
+    log: _Log = field(default_factory=_Log)
 
 
 class _Host:
@@ -93,12 +100,24 @@ class Node:
     def __init__(self) -> None:
         self.disk, self.host = SimDisk(), _Host()
         self.replicas: LocalReplicas
+        self.members: tuple[int, ...] = ()
+        """What the leader says."""
+
+    async def members_of(
+        self, group_ids: Sequence[GroupId]
+    ) -> dict[GroupId, tuple[ReplicaId, ...]]:
+        return {group_id: tuple(map(ReplicaId, self.members)) for group_id in group_ids}
 
     async def life(self, *states: tuple[int, MetadataState]) -> list[GroupId]:
         """A process that hears of these states, by their ends; which groups it missed."""
         local = LocalStateFile(self.disk)
         await local.load()
-        replicas = LocalReplicas(_Identity(HERE, DIRECTORY, 5), self.host, local)  # type: ignore[arg-type]
+        replicas = LocalReplicas(
+            _Identity(HERE, DIRECTORY, 5),
+            self.host,  # type: ignore[arg-type]
+            local,
+            self.members_of,
+        )
         running = asyncio.ensure_future(replicas.run())
         missed: dict[GroupId, None] = {}
         for end, state in states:
@@ -167,3 +186,22 @@ async def test_a_replica_that_was_sent_away_before_it_came_may_come_later() -> N
     assert node.host.born == [1, 3]
     node.host.groups.clear()
     assert await node.life(wanted) == [GROUP]
+
+
+async def test_a_lost_replica_goes_when_its_group_has_the_next_one() -> None:
+    """Not when the metadata wishes one: what is left of it may still be needed. The wish is kept
+    over restarts, and the new one is no lost one meanwhile."""
+    node = Node()
+    await node.life(BORN)
+    node.host.groups[GROUP].log.lost = True
+    assert await node.life(BORN) == [GROUP]
+    renewed = (12, state_of([(2, 2), (3, 1)], [(1, 1)], {2: 5, 3: 10, 1: 5}, 1))
+    for _ in range(2):
+        assert await node.life(renewed) == [GROUP]
+        assert node.host.born == [1]
+    node.members = (1, 2, 3)
+    node.host.die = "after removal"
+    await node.life(renewed)
+    assert not node.host.groups
+    assert await node.life(renewed) == []
+    assert node.host.born == [1, 3]

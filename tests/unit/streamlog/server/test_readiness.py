@@ -83,7 +83,10 @@ def test_nothing_speaks_against_it() -> None:
             {"metadata": metadata(failed=ValueError("rot"))},
             "the replica of the metadata stopped: rot",
         ),
-        ({"lost": (SimpleNamespace(),)}, "1 of 13 replicas were here and are gone"),
+        (
+            {"lost": (SimpleNamespace(),)},
+            "1 of 13 replicas are lost: gone, or their journal is damaged",
+        ),
     ],
 )
 def test_the_node_and_its_metadata(changes: dict[str, Any], reason: str) -> None:

@@ -152,8 +152,8 @@ def test_a_removed_state_does_not_come_back_after_a_kill_and_a_power_cut() -> No
 
 
 def test_rot_in_the_journal_takes_groups_out_of_service_not_data() -> None:
-    """A rotten part that is not the tail: groups not proven outside neither start empty nor
-    pretend; a group that a later checkpoint covers is untouched."""
+    """A rotten part that is not the tail: groups not proven outside are lost, durably; they take no
+    copy, and keep what is known to be theirs for an operator, whose will brings them back."""
 
     async def work() -> None:
         disk = SimDisk()
@@ -183,22 +183,31 @@ def test_rot_in_the_journal_takes_groups_out_of_service_not_data() -> None:
         assert again.recovered is not None
         assert len(again.recovered.gaps) == 1
         for number in (1, 2):
-            log = log_of(again, number)
-            assert log.needs_install
-            with pytest.raises(LogCorrupt):
-                await log.read(Offset(0), Offset(1), 100)
+            assert log_of(again, number).lost
+            assert log_of(again, number).needs_install
         await again.stop()
 
         once_more = await started(crashed)
-        assert log_of(once_more, 1).needs_install, "what was damaged stays so until an install"
-        installer = await log_of(once_more, 1).begin_install(
-            log_of(once_more, 1).start, creation_of(1).membership, b"", None
-        )
-        await installer.write(kept[0][3])
-        await installer.finish()
-        assert not log_of(once_more, 1).needs_install
-        assert await content(log_of(once_more, 1)) == tuple(kept)
-        await once_more.stop()
+        for number in (1, 2):
+            log = log_of(once_more, number)
+            assert log.lost, "it is remembered"
+            with pytest.raises(LogCorrupt, match="another one must take its place"):
+                await log.begin_install(log.start, log.creation.membership, b"", None)
+        assert await content(log_of(once_more, 1)) == tuple(kept), "nothing of it was lost"
+        assert [len(await content(log_of(once_more, 2)))] == [1], "up to the rotten part"
+        log = log_of(once_more, 1)
+        log.save_hard_state(WriteSequence(1), HardState(Term(1 << 32), ReplicaId(1)))
+        durable = log.accept_loss()
+        await durable
+        assert not log.needs_install
+        crashed = crashed.crash(random.Random(2))
+
+        last = await started(crashed)
+        assert not log_of(last, 1).lost, "an operator gave up what it may have forgotten"
+        assert log_of(last, 1).hard_state == HardState(Term(1 << 32), ReplicaId(1))
+        assert await content(log_of(last, 1)) == tuple(kept)
+        assert log_of(last, 2).lost
+        await last.stop()
 
     run(work())
 

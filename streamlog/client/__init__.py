@@ -53,6 +53,7 @@ from streamlog.client.group_views import (
     MemberPhase,
 )
 from streamlog.client.groups.options import MembershipView, OffsetAndMetadata
+from streamlog.client.groups.worker import Worker
 from streamlog.client.offset_lookup import OffsetAtTime
 from streamlog.client.operations import (
     NodeCondition,
@@ -124,5 +125,6 @@ __all__ = [
     "TopicPartition",
     "TopicUnknown",
     "VersionNotSupported",
+    "Worker",
     "WrongUse",
 ]

@@ -37,7 +37,10 @@ from streamlog.client.groups.options import MembershipView
 from streamlog.client.partition_queue import Delivery
 from streamlog.client.record_encoder import Headers
 from streamlog.client.records import ConsumerRecord, TopicPartition
+from streamlog.client.sync_worker import Worker
 from streamlog.model.errors import RESOURCE_EXHAUSTED
+
+__all__ = ["Admin", "Consumer", "Producer", "Worker"]
 
 HANDOVER_RECORDS_MAX: Final = 10_000
 """Records of `send_nowait` that the loop's thread has not taken yet; beyond it the caller waits."""

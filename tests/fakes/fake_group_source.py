@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamlog.client.errors import ClientError, closed
-from streamlog.client.groups.worker import Rebalanced
+from streamlog.client.groups.member import Lease
+from streamlog.client.groups.rebalance import Listener
 from streamlog.client.records import ConsumerRecord, TopicPartition
 
 
@@ -31,7 +32,8 @@ class FakeGroupSource:
         self.sought: dict[TopicPartition, int] = {}
         self.taken_at_once: list[int] = []
         self.is_closed = False
-        self.listener: Rebalanced | None = None
+        self.listener: Listener | None = None
+        self.lease: Lease | None = None
         self._arrived = asyncio.Event()
 
     def put(self, *records: ConsumerRecord) -> None:
@@ -109,7 +111,7 @@ class FakeGroupSource:
     async def seek(self, partition: tuple[str, int], offset: int) -> None:
         self.sought[TopicPartition(*partition)] = offset
 
-    def listen(self, listener: Rebalanced | None) -> None:
+    def listen(self, listener: Listener | None) -> None:
         self.listener = listener
 
 

@@ -170,7 +170,12 @@ class ConsumerGroup:
         return self._mode == "member"
 
     def listen(self, listener: Listener | None) -> None:
-        """See Listener."""
+        """See Listener. Raises WrongUse when what it has in hand would be committed as done."""
+        if listener is not None and self._options.auto_commit_ms is not None:
+            raise WrongUse(
+                "a worker commits what its handlers have done; make its consumer with"
+                " auto_commit_ms=None"
+            )
         self._rebalancer.listener = listener
 
     def asked(self) -> None:

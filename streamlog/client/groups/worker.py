@@ -13,6 +13,7 @@ lets go of it. Of a partition that was lost nothing is committed, whatever its h
 Invariants:
 - A position is committed only when every record below it was handled, or skipped on purpose.
 - At most `max_in_flight` records are taken and not done.
+- No handler is begun while the consumer's session is not confirmed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from streamlog.client.errors import ClientClosed, ClientError, WrongUse
+from streamlog.client.groups.member import Lease
+from streamlog.client.groups.rebalance import Listener
 from streamlog.client.groups.worker_lanes import KeyLanes
 from streamlog.client.groups.worker_progress import PartitionProgress, Taken
 from streamlog.client.records import ConsumerRecord, TopicPartition
@@ -39,6 +42,8 @@ RETRY_MS_MAX: Final = 5_000
 """A handler is called again after RETRY_MS_FIRST, doubled each time up to this."""
 WAIT_MS: Final = 60_000.0
 """For records, at a time; without any it asks again."""
+FENCED_LOOK_MS: Final = 20.0
+"""A worker whose consumer's session is not confirmed looks again so often."""
 ROOM_SHARE: Final = 4
 """More records are asked for when a part of one in so many of `max_in_flight` is free: to cut a
 batch in small pieces costs more than to wait for a few records."""
@@ -48,19 +53,7 @@ Verdict = Literal["retry", "skip", "stop"]
 OnError = Callable[[ConsumerRecord, Exception], Verdict | Awaitable[Verdict]]
 Key = Callable[[ConsumerRecord], Hashable | None]
 
-_log = logging.getLogger(__name__)
-
-
-class Rebalanced(Protocol):
-    """Who is told when the group takes partitions away."""
-
-    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """They are to be given up; the consumer lets go of them when this returns."""
-        ...
-
-    def lost(self, partitions: Sequence[TopicPartition]) -> None:
-        """They are somebody else's already."""
-        ...
+_LOG = logging.getLogger("streamlog.client")
 
 
 class Source(Protocol):
@@ -84,7 +77,10 @@ class Source(Protocol):
 
     async def seek(self, partition: tuple[str, int], offset: int) -> None: ...
 
-    def listen(self, listener: Rebalanced | None) -> None: ...
+    def listen(self, listener: Listener | None) -> None: ...
+
+    @property
+    def lease(self) -> Lease | None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -206,7 +202,7 @@ class Worker:
         self._ending = True
         self._leave(self._shares.values())
 
-    # Rebalanced.
+    # Listener.
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Wait for what is being handled of them, and commit."""
@@ -219,7 +215,7 @@ class Worker:
                 await self._consumer.commit(positions)
         except ClientError as error:
             # Its next owner begins at what was committed before: records are handled again.
-            _log.warning("a worker's last commit of %s failed: %s", partitions, error)
+            _tell_of(error)
         finally:
             self.lost(partitions)
 
@@ -299,7 +295,7 @@ class Worker:
                 share = job.share
                 share.running += 1
                 try:
-                    is_done = await self._handle(job)
+                    is_done = await self._may_begin(share) and await self._handle(job)
                 finally:
                     share.running -= 1
                     self._open -= 1
@@ -312,6 +308,15 @@ class Worker:
         finally:
             self._active -= 1
             self._changed.set()
+
+    async def _may_begin(self, share: _Share) -> bool:
+        """Wait while the session is not confirmed, as after this process stood still: somebody else
+        may have the partition. False: that is so."""
+        now_s = asyncio.get_running_loop().time
+        while (lease := self._consumer.lease) is not None and now_s() >= lease.until_s:
+            if await _within(share.leaving, FENCED_LOOK_MS):
+                return False
+        return True
 
     async def _handle(self, job: _Job) -> bool:
         """Whether the record is done: handled, or to be skipped."""
@@ -330,12 +335,9 @@ class Worker:
                     error.add_note(f"raised by the handler of {place}")
                     self._fail(error)
                     return False
-            try:
-                async with asyncio.timeout(retry_ms / 1_000):
-                    await job.share.leaving.wait()
+            if await _within(job.share.leaving, retry_ms):
                 return False  # Its next owner will try again.
-            except TimeoutError:
-                retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
+            retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
 
     async def _verdict(self, record: ConsumerRecord, error: Exception) -> Verdict:
         if self._on_error is None:
@@ -371,6 +373,9 @@ class Worker:
             except ClientClosed:
                 self.stop()
                 return
+            except ClientError as error:  # Too many wait: these go with the next ones.
+                _tell_of(error)
+                self._moved = moved | self._moved
 
     def _on_commit(
         self, shares: Mapping[TopicPartition, _Share], positions: Mapping[tuple[str, int], int]
@@ -379,7 +384,7 @@ class Worker:
 
         def committed(error: ClientError | None, _: object) -> None:
             if error is not None:
-                _log.warning("a worker's commit failed: %s", error)
+                _tell_of(error)
             for pair, position in positions.items():
                 share = shares[TopicPartition(*pair)]
                 if error is None:
@@ -430,6 +435,23 @@ def _positions(shares: Iterable[_Share]) -> dict[tuple[str, int], int]:
         for share in shares
         if (position := share.progress.position) is not None and position != share.committed
     }
+
+
+def _tell_of(error: ClientError) -> None:
+    """A commit failed: what it was of is committed later, or handled again."""
+    _LOG.warning(
+        "group_worker_commit_failed", extra={"reason": error.reason, "error": error.message}
+    )
+
+
+async def _within(event: asyncio.Event, timeout_ms: float) -> bool:
+    """Whether it happened in time."""
+    try:
+        async with asyncio.timeout(timeout_ms / 1_000):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from streamlog.client.errors import ClientError, WrongUse
 from streamlog.client.groups import worker as module
+from streamlog.client.groups.member import Lease
 from streamlog.client.groups.worker import Verdict, Worker
 from streamlog.client.records import ConsumerRecord, TopicPartition
 from tests.fakes.fake_group_source import FakeGroupSource, pairs, record
@@ -322,6 +323,24 @@ async def test_a_revocation_ends_the_tries() -> None:
         await asyncio.wait_for(worker.revoked(pairs(0)), DEADLINE_S)
         assert worker.in_flight == 0
     assert source.commits == []
+
+
+async def test_nothing_begins_while_the_session_is_not_confirmed() -> None:
+    """A process that stood still holds records that may be somebody else's: their handlers are
+    begun when the session is confirmed, and not at all when the partition was lost."""
+    source, handling = FakeGroupSource(), Handling()
+    source.lease = Lease(until_s=0.0)
+    worker = Worker(source, handling, commit_ms=10)
+    source.put(record(0, 0), record(1, 0))
+    async with working(worker):
+        await until(lambda: worker.in_flight == 2)
+        worker.lost(pairs(0))
+        await until(lambda: worker.in_flight == 1)
+        assert handling.begun == []
+        source.lease.until_s = float("inf")
+        await until(lambda: handling.begun == [(1, 0)])
+        handling.end(1, 0)
+        await until(lambda: source.committed == {P1: 1})
 
 
 async def test_stop() -> None:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -50,8 +51,16 @@ def jars(cache: Path) -> Path:
 class KafkaCluster:
     """Three brokers, each also a controller."""
 
-    def __init__(self, libs: Path, directory: Path, brokers: int = 3) -> None:
+    def __init__(
+        self,
+        libs: Path,
+        directory: Path,
+        brokers: int = 3,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
+        """`settings`: of the brokers, besides those that a cluster of this size needs."""
         self._libs = libs
+        self._settings = settings or {}
         self._directory = directory
         self._count = brokers
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -114,6 +123,7 @@ class KafkaCluster:
             "share.coordinator.state.topic.min.isr": in_sync,
             "min.insync.replicas": in_sync,
             "default.replication.factor": replicas,
+            **self._settings,
         }
         return "".join(f"{key}={value}\n" for key, value in lines.items())
 
@@ -140,6 +150,11 @@ class KafkaCluster:
         topic = NewTopic(name, num_partitions=partitions, replication_factor=min(self._count, 3))
         admin.create_topics([topic])[name].result(60)
         self.await_leaders(name, partitions, without=None)
+
+    def delete_topic(self, name: str) -> None:
+        """Delete."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        admin.delete_topics([name])[name].result(60)
 
     def await_leaders(self, name: str, partitions: int, without: int | None) -> float:
         """Seconds until every partition has a leader other than broker `without`."""

@@ -83,7 +83,7 @@ def header(name: str, package: str) -> Tool:
     return Tool(f"<{name}>", f"apt-get install {package}", probe)
 
 
-GO: Final = Tool("go", "apt-get install golang, 1.24 or newer, or the archive of go.dev")
+GO: Final = Tool("go", "1.24 or newer: apt-get install golang, or the Go project's archive")
 NPM: Final = Tool("npm", "comes with node, or apt-get install npm")
 
 LANGUAGES: Final = (
@@ -100,7 +100,7 @@ LANGUAGES: Final = (
     Language(
         "node", "Node", (Tool("node", "version 20 or newer: apt-get install nodejs"), NPM)
     ),
-    Language("rust", "Rust", (Tool("cargo", "apt-get install cargo, or rustup of rustup.rs"),)),
+    Language("rust", "Rust", (Tool("cargo", "apt-get install cargo, or rustup"),)),
     Language(
         "cpp",
         "C++",

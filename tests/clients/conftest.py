@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,23 @@ from contract.toolchains import LANGUAGES, Language
 from tests.clients.running import Cluster, Rates
 
 RATES = Rates()
+BUILDS_AT_A_TIME = 2
 
 
 class Programs:
-    """Built when they are first asked for, each once."""
+    """All are built from the start on, two at a time: most builds wait for downloads for a while."""
 
     def __init__(self) -> None:
-        self._built: dict[str, Path | BuildFailed] = {}
+        self._pool = ThreadPoolExecutor(BUILDS_AT_A_TIME)
+        self._built: dict[str, Future[Path]] = {
+            language.name: self._pool.submit(build, language)
+            for language in LANGUAGES
+            if language.written and not language.missing()
+        }
+
+    def close(self) -> None:
+        """Nothing is built any more when this returns."""
+        self._pool.shutdown(cancel_futures=True)
 
     def get(self, language: Language) -> Path:
         """What to run. Raises BuildFailed; skips when tools are missing."""
@@ -30,21 +41,17 @@ class Programs:
         missing = language.missing()
         if missing:
             pytest.skip(f"{language.title}: {', '.join(t.name for t in missing)} missing")
-        if language.name not in self._built:
-            try:
-                self._built[language.name] = build(language)
-            except BuildFailed as error:
-                self._built[language.name] = error
-        built = self._built[language.name]
-        if isinstance(built, BuildFailed):
-            raise built
-        return built
+        return self._built[language.name].result()
 
 
 @pytest.fixture(scope="session")
-def builder() -> Programs:
+def builder() -> Iterator[Programs]:
     """For tests of one language."""
-    return Programs()
+    programs = Programs()
+    try:
+        yield programs
+    finally:
+        programs.close()
 
 
 @pytest.fixture(scope="session")

@@ -139,6 +139,22 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "::test_rot_in_the_journal_takes_groups_out_of_service_not_data",
     ),
     PlantedBug(
+        "deletion-remembered-too-long",
+        "a checkpoint tells of a deletion until its files are gone, and no longer",
+        "streamlog.storage.store",
+        "        self._checkpointer.deleted.pop(group_id, None)\n",
+        "",
+        workload="replacement",
+    ),
+    PlantedBug(
+        "creation-after-a-deletion-passed-over",
+        "a group that was deleted and made anew is there after a crash",
+        "streamlog.storage.recovery",
+        "        if group is None or group.deleted or _is_later(created, group):",
+        "        if group is None or _is_later(created, group):",
+        workload="replacement",
+    ),
+    PlantedBug(
         "no-deduplication",
         "a retry of an idempotent producer is stored once",
         "streamlog.storage.log_state",

@@ -31,7 +31,7 @@ from jepsen_like.crash_states.recording_disk import LATENCY, InstantDisk, Record
 from jepsen_like.crash_states.stored_node import PRODUCERS, NodeSettings, StoredNode, entries_of
 from jepsen_like.crash_states.virtual_time import VirtualLoop, run
 from jepsen_like.sim.volume import Volume
-from replication.types import GroupId, HardState, Membership
+from replication.types import GroupCreation, GroupId, HardState, Membership
 from streamlog.storage.group_log import GroupLog
 from streamlog.storage.identity import load_identity
 from streamlog.storage.log_state import LogState, restore_log_state
@@ -55,6 +55,7 @@ class Violation(Exception):
 class GroupView:
     """What a recovered group shows."""
 
+    creation: GroupCreation
     entries: tuple[Entry, ...]
     end: int
     start: int
@@ -223,6 +224,7 @@ async def _look(store: NodeStore) -> Views:
         if end != log.start.end:
             raise Violation(f"group {group_id}: the state of the start, {log.start}, is of {end}")
         views[group_id] = GroupView(
+            creation=log.creation,
             entries=await entries_of(log),
             end=log.end.end,
             start=log.start.end,
@@ -261,6 +263,12 @@ def _check_group(
         return None
     if promise is None:
         raise Violation(f"group {group_id} is there, and was never asked for")
+    creation = promise.history.creation
+    if view.creation.local_replica_id != creation.local_replica_id:
+        raise Violation(
+            f"group {group_id} is there as replica {view.creation.local_replica_id}, expected "
+            f"{creation.local_replica_id}"
+        )
     if promise.deleted:
         raise Violation(f"group {group_id} was deleted, and is there again")
     start = view.start
@@ -273,13 +281,13 @@ def _check_group(
     if view.snapshot not in snapshots:
         raise Violation(f"group {group_id} has snapshot {view.snapshot}, expected {snapshots}")
     held = _match(group_id, promise, view)
-    expected = _view_of(held, promise.history.creation.membership, start, view.snapshot)
+    expected = _view_of(held, creation, start, view.snapshot)
     for name in GroupView.__slots__:
         is_, should = getattr(view, name), getattr(expected, name)
         if is_ != should:
             raise Violation(f"group {group_id}: {name} is {is_}, expected {should}")
     return GroupPromise(
-        GroupHistory(promise.history.creation, [held], [view.snapshot]),
+        GroupHistory(creation, [held], [view.snapshot]),
         created=True,
         # A start that is journalled may be carried out by any later life.
         start_floor=start,
@@ -287,17 +295,18 @@ def _check_group(
     )
 
 
-def _view_of(held: Held, first: Membership, start: int, snapshot: Snapshot) -> GroupView:
+def _view_of(held: Held, creation: GroupCreation, start: int, snapshot: Snapshot) -> GroupView:
     data_end, producers = held.folded(held.end)
     _, producers_of_start = held.folded(start)
     return GroupView(
+        creation=creation,
         entries=held.entries_from(start),
         end=max(start, held.end),
         start=start,
         start_term=held.term_before(start),
         hard_state=held.hard_state,
         terms=tuple(held.terms_from(start)),
-        memberships=held.memberships_from(first, start),
+        memberships=held.memberships_from(creation.membership, start),
         producers=tuple(sorted(producers.items())),
         producers_of_start=tuple(sorted(producers_of_start.items())),
         data_end=data_end,

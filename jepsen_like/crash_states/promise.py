@@ -209,6 +209,12 @@ def between(early: Promise, late: Promise) -> Promise:
             # Not asked for yet at the one, or found missing by a recovery before the other: in
             # both cases it must not be there.
             continue
+        if first.history.creation != last.history.creation:
+            # Another replica of the group: at the one moment it was not asked for yet, at the
+            # other the one before was deleted.
+            if last.created:
+                groups[group_id] = last
+            continue
         groups[group_id] = GroupPromise(
             history=last.history,
             created=last.created,

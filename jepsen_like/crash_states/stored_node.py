@@ -80,11 +80,16 @@ class NodeSettings:
     segments: SegmentSettings = SMALL_SEGMENTS
 
 
-def creation_of(number: int) -> GroupCreation:
-    """The creation record of a workload's group."""
+def creation_of(number: int, replica_id: int = 1) -> GroupCreation:
+    """The creation record of a workload's group, or of a later replica of it on this node."""
     voters = tuple(Replica(ReplicaId(n), NodeId(n), DirectoryId(0xD0 + n)) for n in (1, 2, 3))
     return GroupCreation(
-        GroupId(number), Membership(voters), ReplicaId(1), "partition", topic_id=7, partition=number
+        GroupId(number),
+        Membership(voters),
+        ReplicaId(replica_id),
+        "partition",
+        topic_id=7,
+        partition=number,
     )
 
 
@@ -207,11 +212,17 @@ class StoredNode:
             self._promise(group_id, created=True, floor=index, ceiling=index)
         self.note_starts()
 
-    async def create(self, number: int) -> None:
-        """Create a group."""
+    async def create(self, number: int, replica_id: int = 1) -> None:
+        """Create a group, maybe anew once the replica before is deleted, for good if not yet with
+        all of its files. From now on nothing of that one may be found."""
         group_id = GroupId(number)
-        history = GroupHistory(creation_of(number), [Held((), HardState(Term(0), None))])
+        history = GroupHistory(
+            creation_of(number, replica_id), [Held((), HardState(Term(0), None))]
+        )
         self._histories[group_id] = history
+        self._indexes.pop(group_id, None)
+        for key in [key for key in self._sequences if key[0] == number]:
+            del self._sequences[key]
         self._set(group_id, GroupPromise(history))
         await self.store.create(history.creation)
         self._promise(group_id, created=True)
@@ -341,9 +352,19 @@ class StoredNode:
     async def delete(self, number: int) -> None:
         """Delete a group."""
         group_id = GroupId(number)
+        history = self._histories[group_id]
         self._promise(group_id, delete_asked=True)
         await self.store.delete(group_id)
-        self._promise(group_id, deleted=True)
+        if self._histories[group_id] is history:
+            self._promise(group_id, deleted=True)
+
+    async def replace(self, number: int, replica_id: int, *, early: bool) -> None:
+        """Delete a group and make it anew; `early`: while the files of the one before go."""
+        deletion = asyncio.ensure_future(self.delete(number))
+        while GroupId(number) in self.store.logs or not (early or deletion.done()):
+            await asyncio.sleep(0.000_01)
+        await self.create(number, replica_id)
+        await deletion
 
     async def settled(self, *numbers: int) -> None:
         """Return when all writes of the groups were reported complete."""

@@ -319,6 +319,35 @@ async def _deletion(node: StoredNode) -> None:
     await node.pause(1)
 
 
+async def _replacement(node: StoredNode) -> None:
+    """Each replica of group 1 holds other entries at the same offsets, and other votes."""
+    for number in (1, 2):
+        if GroupId(number) not in node.store.logs:
+            await node.create(number)
+    first = node.log(1).creation.local_replica_id
+    for turn in range(1, 5):
+        node.hard_state(1, node.now(1).hard_state.term + turn, turn % 3 + 1)
+        node.produce(1, PRODUCERS[0], 700)
+        node.append(1, [3_900])
+        node.append(2, [90])
+        await node.pause(0.6)
+        if turn == 2:
+            await node.settled(1)
+            through = node.now(1).entries[0].end
+            await node.snapshot(1, through, b"of replica %d" % (first + turn))
+        if turn % 2:
+            await node.checkpoint()
+        node.append(1, [200])
+        await node.replace(1, first + turn, early=turn != 3)
+        node.append(1, [50])
+        await node.pause(0.3)
+    node.hard_state(1, 2, 1)
+    node.produce(1, PRODUCERS[0], 300)
+    await node.checkpoint()
+    node.append(1, [4_100])
+    await node.pause(1)
+
+
 async def _recycling(node: StoredNode) -> None:
     await node.create(1)
     await node.create(2)
@@ -453,6 +482,11 @@ WORKLOADS: Final[tuple[Workload, ...]] = (
     Workload("log-start", "the log's start moves, files go", (_log_start,)),
     Workload("install", "copies of a log take its place, one is given up", (_install,)),
     Workload("deletion", "groups come and go", (_deletion,)),
+    Workload(
+        "replacement",
+        "a group deleted and made anew, with another replica id, over two lives",
+        (_replacement, _replacement),
+    ),
     Workload(
         "recycling", "journal files recycled again and again", (_recycling,), _journal(16 << 10, 3)
     ),

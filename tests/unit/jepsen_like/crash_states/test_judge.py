@@ -136,6 +136,20 @@ def test_only_what_was_asked_for_may_be_there() -> None:
     assert not between(early, Promise({})).groups
 
 
+def test_a_replica_made_anew_is_not_the_one_before() -> None:
+    """At a moment of each, neither may be there; nor may the one before when the other is asked
+    for, or the other way round."""
+    states = [Held((), HardState(Term(0), None))]
+    before = Promise({GroupId(1): GroupPromise(GroupHistory(creation_of(1), states), True)})
+    anew = Promise({GroupId(1): GroupPromise(GroupHistory(creation_of(1, 2), states))})
+    assert not between(before, anew).groups
+    volume, promise = finished("replacement")
+    history = promise.groups[GroupId(1)].history
+    with pytest.raises(Violation, match="group 1 is there as replica"):
+        other = GroupHistory(creation_of(1, 99), history.states, history.snapshots)
+        judge(volume, changed(promise, history=other), SETTINGS, DIGEST)
+
+
 def test_enumeration_is_repeatable() -> None:
     """The same record and seed give the same states under the same names."""
     names = []

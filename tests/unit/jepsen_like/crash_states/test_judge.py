@@ -145,8 +145,8 @@ def test_a_replica_made_anew_is_not_the_one_before() -> None:
     assert not between(before, anew).groups
     volume, promise = finished("replacement")
     history = promise.groups[GroupId(1)].history
+    other = GroupHistory(creation_of(1, 99), history.states, history.snapshots)
     with pytest.raises(Violation, match="group 1 is there as replica"):
-        other = GroupHistory(creation_of(1, 99), history.states, history.snapshots)
         judge(volume, changed(promise, history=other), SETTINGS, DIGEST)
 
 

@@ -226,6 +226,17 @@ class Consumer(GroupCalls):
 
     async def getone(self, *, timeout_ms: float | None = None) -> ConsumerRecord | None:
         """The next record; None when none came within the timeout (default: wait for ever)."""
+        lease = self.lease
+        if lease is not None:
+            # Within a decoded batch this is what `async for` does: the record in hand is the one
+            # that was taken last, and nothing else has to be noted.
+            self._check_usable()
+            if asyncio.get_running_loop().time() < lease.until_s:
+                record = self._source.one_more()
+                if record is not None:
+                    return record
+            else:
+                self._source.settle()
         return await self._when_there(timeout_ms, self._source.one)
 
     async def getmany(

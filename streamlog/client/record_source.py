@@ -85,19 +85,17 @@ class RecordSource:
 
     def one(self) -> ConsumerRecord | None:
         """The next record, if one is there."""
-        gate = self.gate
-        if gate is not None and not gate.is_open():
-            self.settle()
-        record = None
-        if self._iterating is not None:
-            batch, iterator = self._iterating
-            record = next(iterator, None)
-            if record is not None and gate is not None:
-                gate.handed_out(TopicPartition(batch.topic, batch.partition))
+        record = self.one_more()
         if record is None:
             records = self.iterate()
             record = None if records is None else next(records)
+        elif self.gate is not None:
+            self.gate.handed_out(TopicPartition(record.topic, record.partition))
         return record
+
+    def one_more(self) -> ConsumerRecord | None:
+        """The next record of an iteration that is going on."""
+        return None if self._iterating is None else next(self._iterating[1], None)
 
     def settle(self) -> None:
         """End an iteration: what it has not handed out is handed out by whoever comes next.

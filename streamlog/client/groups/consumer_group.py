@@ -50,7 +50,7 @@ class ConsumerGroup:
         source: RecordSource,
     ) -> None:
         self._options = options
-        self._fetcher, self._placement = fetcher, placement
+        self._fetcher, self._placement, self._source = fetcher, placement, source
         self._clock = environment.clock
         self._member = Member(
             lambda: _draw_id(environment.random),
@@ -248,6 +248,7 @@ class ConsumerGroup:
     def on_refused(self, error: ClientError) -> None:
         """It is in no group, and whoever reads is told."""
         self._failure = error
+        self._source.settle()
         self._fetcher.wake()
 
     def on_trouble(self, error: ClientError) -> None:
@@ -275,6 +276,7 @@ class ConsumerGroup:
     def tell(self, error: BaseException) -> None:
         """Whoever reads next is told what a callback raised."""
         self._raised.append(error)
+        self._source.settle()
         self._fetcher.wake()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -193,6 +194,10 @@ class Program:
         if not self.lines:
             raise ProgramFailed(self._told("printed nothing"))
         return self.lines[-1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal: SIGSTOP freezes it, SIGCONT lets it go on."""
+        self._process.send_signal(number)
 
     def records(self) -> list[Line]:
         """Those that it printed so far."""

@@ -23,6 +23,7 @@ from tests.clients.running import (
 LINES_MAX = 400
 PLAIN_RECORDS = 2_000
 REPLAYED = 3_000
+SMALL = 200
 RATE_RECORDS = 100_000
 SOURCES = {".py", ".go", ".java", ".ts", ".js", ".rs", ".cpp", ".h"}
 
@@ -109,6 +110,15 @@ def test_replay(program: Path, cluster: Cluster) -> None:
     for record in ran.records():
         starts.setdefault(record["partition"], record)
     assert all(record["timestamp_ms"] >= time_ms for record in starts.values())
+
+
+def test_small_batches(program: Path, cluster: Cluster) -> None:
+    """Batches of one record, some of two bytes: nodes take them, and they are read."""
+    name = program.parent.name
+    flags = {"bootstrap": cluster.bootstrap, "topic": f"small-{name}"}
+    run(program, "produce", **flags, name=name, records=SMALL, batch=1, pause_ms=0)
+    ran = run(program, "consume", **flags, records=0, print=1)
+    assert missing_numbers(map(content, ran.records()), name, SMALL) == []
 
 
 def test_rates(program: Path, cluster: Cluster, rates: Rates) -> None:

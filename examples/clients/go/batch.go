@@ -22,6 +22,8 @@ const (
 	deleteHorizon = 1 << 17
 	encrypted     = 1 << 18
 
+	// Smaller sets gain nothing, and the zstd library leaves the content size out of their frames.
+	compressFrom    = 256
 	payloadBytesMax = 64 << 20
 	sequences       = 1 << 31
 )
@@ -69,7 +71,7 @@ func newBatch(records []*pb.Record, firstMs int64, into *partition) (*pb.RecordB
 		return nil, err
 	}
 	b := &pb.RecordBatch{
-		FormatAndFlags:    formatVersion | codecZstd | hasProducer,
+		FormatAndFlags:    formatVersion | codecNone | hasProducer,
 		Partition:         into.number,
 		LastOffsetDelta:   uint32(len(records) - 1),
 		RecordCount:       uint32(len(records)),
@@ -80,7 +82,11 @@ func newBatch(records []*pb.Record, firstMs int64, into *partition) (*pb.RecordB
 		BaseSequence:      into.sequence,
 		RoutingEpoch:      into.routingEpoch,
 		UncompressedBytes: uint32(len(plain)),
-		Payload:           zipper.EncodeAll(plain, nil),
+		Payload:           plain,
+	}
+	if len(plain) >= compressFrom {
+		b.FormatAndFlags = formatVersion | codecZstd | hasProducer
+		b.Payload = zipper.EncodeAll(plain, nil)
 	}
 	b.PayloadCrc32C = checksum(b)
 	into.sequence = (into.sequence + b.RecordCount) % sequences

@@ -9,11 +9,15 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pb "streamlog.example/client/streamlogv1"
 )
 
 const sessionTimeout = 10 * time.Second
+
+var errFenced = status.Error(codes.Unavailable, "no heartbeat was confirmed in time")
 
 // hold is a partition that the member owns, since a grant.
 type hold struct {
@@ -110,7 +114,9 @@ func (m *member) session(ctx context.Context) error {
 				return err
 			}
 		case brought := <-parts:
-			m.handle(brought)
+			if err := m.handle(brought); err != nil {
+				return err
+			}
 		case <-heartbeat.C:
 			m.sequence++
 			m.heartbeats[m.sequence] = time.Now()
@@ -145,15 +151,15 @@ func (m *member) session(ctx context.Context) error {
 }
 
 // handle hands out records, and looks at the clock before each of them.
-func (m *member) handle(brought part) {
+func (m *member) handle(brought part) error {
 	h := m.held[brought.by.partition]
 	if h == nil || h.reader != brought.by {
-		return // Read for a grant that ended.
+		return nil // Read for a grant that ended.
 	}
 	for _, r := range brought.records {
 		if time.Since(m.confirmed) > sessionTimeout {
-			m.drop(brought.by.partition) // What is left of it is read again under the next epoch.
-			return
+			m.drop(brought.by.partition) // Joining again tells where to go on, if it is still ours.
+			return errFenced
 		}
 		show([]stored{r})
 		h.position = r.offset + 1
@@ -161,6 +167,7 @@ func (m *member) handle(brought part) {
 		m.handled++
 	}
 	h.position = brought.next
+	return nil
 }
 
 func (m *member) told(response *pb.MemberResponse, joined time.Time) error {

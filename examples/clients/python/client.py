@@ -304,7 +304,11 @@ async def group(flags: Flags) -> None:
         owned.update(pair.partition for pair in pairs)
         say(assigned=sorted(owned), epoch=consumer.membership.epoch)
 
-    def gone(pairs: list[TopicPartition]) -> None:
+    async def revoked(pairs: list[TopicPartition]) -> None:
+        await consumer.commit()  # Nothing commits by itself here.
+        lost(pairs)
+
+    def lost(pairs: list[TopicPartition]) -> None:
         owned.difference_update(pair.partition for pair in pairs)
         say(revoked=sorted(pair.partition for pair in pairs))
         say(assigned=sorted(owned), epoch=consumer.membership.epoch)
@@ -312,7 +316,7 @@ async def group(flags: Flags) -> None:
     def told(
         error: ClientError | None, offsets: Mapping[TopicPartition, OffsetAndMetadata]
     ) -> None:
-        if error is None:
+        if error is None and offsets:
             say(committed={pair.partition: at.offset for pair, at in offsets.items()})
 
     async with Consumer(
@@ -323,8 +327,8 @@ async def group(flags: Flags) -> None:
         auto_commit_ms=None,
         no_position="earliest",
         on_assigned=assigned,
-        on_revoked=gone,
-        on_lost=gone,
+        on_revoked=revoked,
+        on_lost=lost,
     ) as consumer:
         begun, read = time.perf_counter(), 0
         committed_s = begun

@@ -102,6 +102,9 @@ class Rebalancer:
             self._drop(hold)
             if hold.announced:
                 self._lost.append(hold.pair)
+        if self.listener is not None and change.lost:
+            # At once: a callback that takes its time must not let it begin what is lost.
+            self.listener.lost(_pairs(change.lost))
         for hold in change.revoking:
             self._stop(hold)
         for hold in change.assigned:

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from benchmarks.events import write_payload_file
+from benchmarks.groups.measure import GROUPS_FULL, GROUPS_QUICK, measure_groups
 from benchmarks.hot_paths import measure_hot_paths
 from benchmarks.peers.kafka import PeerUnavailable, jars
 from benchmarks.summary import Metric, figure, table
@@ -59,7 +60,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="less work, under three minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="less work: three minutes, and one for groups"
+    )
     parser.add_argument("--only", choices=["platform"], help="leave the peer out")
     arguments = parser.parse_args()
     amounts = QUICK if arguments.quick else FULL
@@ -79,6 +82,13 @@ def main() -> int:
                 peer = measure_kafka(jars(CACHE), Path(scratch) / "kafka", payload, amounts)
             except PeerUnavailable as error:
                 print(f"no peer figures: {error}")
+        groups = asyncio.run(
+            measure_groups(
+                Path(scratch),
+                GROUPS_QUICK if arguments.quick else GROUPS_FULL,
+                with_peer=peer is not None,
+            )
+        )
     print(table(metrics(ours, peer)))
     for note in ours.notes:
         print(note)
@@ -87,6 +97,8 @@ def main() -> int:
             f"Kafka's own: failover {figure(peer.values['failover'])} s, "
             f"memory {figure(peer.values['memory'])} MB; it does not fsync, this platform does."
         )
+    for text in groups:
+        print(text)
     print(f"took {time.perf_counter() - begin:.0f} s")
     return 0
 

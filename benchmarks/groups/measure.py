@@ -53,7 +53,7 @@ GROUPS_FULL = GroupsPlan(
 GROUPS_QUICK = GroupsPlan(
     ours=[Plan(10, 100, arrivals=2, with_deaths=False, with_commits=False)],
     peers=[Plan(10, 100, arrivals=1, with_deaths=False, with_commits=False)],
-    variants=[CLASSIC],
+    variants=[NEW],
 )
 
 

@@ -13,7 +13,15 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from replication.group import GroupHost
-from replication.ports import Clock, Disk, ServerStream, Service, StreamHandler, UnaryHandler
+from replication.ports import (
+    Clock,
+    Disk,
+    Network,
+    ServerStream,
+    Service,
+    StreamHandler,
+    UnaryHandler,
+)
 from replication.transport.tasks import TaskOwner
 from streamlog.broker.admin import AdminService
 from streamlog.broker.budget import ByteBudget
@@ -21,7 +29,9 @@ from streamlog.broker.compression import BatchRecoder
 from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
 from streamlog.broker.fetch import FetchService
+from streamlog.broker.group_lag import GroupLagReader
 from streamlog.broker.group_service import GroupService
+from streamlog.broker.group_watch import GroupWatch
 from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
 from streamlog.broker.operations import OperationsService
@@ -62,6 +72,7 @@ class Broker:
         recovery: RecoveryService,
         operations: OperationsService,
         groups: GroupService,
+        group_watch: GroupWatch,
         settings: LiveSettings,
     ) -> None:
         self._retention = retention
@@ -69,6 +80,8 @@ class Broker:
         self._recovery = recovery
         self._operations = operations
         self._groups = groups
+        self.group_watch = group_watch
+        """To be looked at."""
         self._settings = settings
         self._tasks = TaskOwner(self._task_failed)
         self._metadata = metadata
@@ -88,12 +101,17 @@ class Broker:
             run_rounds(self._retention.round, lambda: self._settings.now.retention_check_ms),
             "retention",
         )
+        self._tasks.start(
+            run_rounds(self.group_watch.round, lambda: self._settings.now.groups_survey_ms),
+            "lag and alarms of groups",
+        )
         self._open = True
 
     async def stop(self) -> None:
         """Take no more calls; streams end with the listener."""
         self._open = False
         await self._tasks.stop()
+        await self.group_watch.close()
 
     def _task_failed(self, error: BaseException) -> None:
         _LOG.error("broker_task_failed", exc_info=error)
@@ -255,6 +273,7 @@ def build_broker(
     groups: Groups,
     clock: Clock,
     disk: Disk,
+    network: Network,
     counters: BrokerCounters,
 ) -> Broker:
     """Compose the broker of a node; it counts what it does in `counters`."""
@@ -291,5 +310,11 @@ def build_broker(
         RecoveryService(settings, metadata, cluster.view, group_host),
         OperationsService(config.node_id, cluster, metadata, group_host),
         GroupService(config.node_id, groups, partitions, group_host, cluster.view, counters),
+        GroupWatch(
+            groups,
+            GroupLagReader(config.node_id, partitions, group_host, cluster.view, network),
+            cluster.view,
+            clock,
+        ),
         settings,
     )

@@ -33,8 +33,8 @@ class PeerChannels:
     Invariant: at most CHANNELS_MAX are open; the one that was made first is closed for another.
     """
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, network: Network, service: str = SERVICE) -> None:
+        self._network, self._service = network, service
         self._channels: dict[str, Channel] = {}
 
     async def call(self, address: str, method: str, request: bytes, timeout_ms: float) -> bytes:
@@ -46,7 +46,7 @@ class PeerChannels:
             channel = self._network.connect(address)
             self._channels[address] = channel
         try:
-            return await channel.unary(f"/{SERVICE}/{method}", request, timeout_ms)
+            return await channel.unary(f"/{self._service}/{method}", request, timeout_ms)
         except CallFailed as failed:
             refusal = refusal_of(failed)
             if refusal is None:

@@ -6,10 +6,12 @@
 | `offsets_topic` | makes `__consumer_offsets`, and says which partition has a group |
 | `catalogs` | the topics of the cluster, as coordinators are told them |
 | `sessions` | what waits to be sent to one connected member |
+| `counters` | what coordinators count |
 | `findings` | what somebody should look at in a group |
 | `leading` | what a leader knows beside the log: timers, streams, topics to look at |
 | `coordinator` | one replica of a partition of `__consumer_offsets` |
 | `groups` | all coordinators of a node |
+| `survey` | how the groups of a node are, for metrics and alarms |
 
 It knows no wire format and no status codes: those are the broker's. It raises GroupError (a
 refusal by the rules of groups), errors of replication, and StreamlogError for what is the node's.

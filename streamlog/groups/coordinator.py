@@ -54,6 +54,7 @@ from replication.runtime.runtime import StateMachineRuntime
 from replication.transport.tasks import TaskOwner
 from replication.types import Membership, NodeId, Offset, Term
 from streamlog.groups.catalogs import Catalogs, same_topics
+from streamlog.groups.counters import GroupCounters
 from streamlog.groups.findings import AlarmBounds, Finding
 from streamlog.groups.leading import Leading
 from streamlog.groups.machine import GroupMachine, GroupRuntime
@@ -80,9 +81,11 @@ class GroupCoordinator:
         clock: Clock,
         catalogs: Catalogs,
         settings: LiveSettings,
+        counters: GroupCounters,
     ) -> None:
         self.group = group
         self._clock, self._catalogs, self._settings = clock, catalogs, settings
+        self._counters = counters
         self._runtime: GroupRuntime = StateMachineRuntime(
             group,
             GroupMachine(),
@@ -271,6 +274,22 @@ class GroupCoordinator:
         bounds = AlarmBounds(now.groups_alarm_no_progress_ms, now.groups_alarm_unowned_ms)
         return self._lead.findings(group, bounds)
 
+    def alarms(
+        self,
+    ) -> tuple[
+        list[tuple[GroupName, MemberId, float]], list[tuple[GroupName, TopicPartition, float]]
+    ]:
+        """Members that stand still and partitions that nobody owns for longer than the settings
+        allow, with how long, ms; none while this node does not lead."""
+        now = self._settings.now
+        if self._lead is None:
+            return [], []
+        stalled_ms, unowned_ms = now.groups_alarm_no_progress_ms, now.groups_alarm_unowned_ms
+        return (
+            self._lead.stalled(stalled_ms) if stalled_ms else [],
+            self._lead.unowned(unowned_ms) if unowned_ms else [],
+        )
+
     async def expire_offsets(self, retention_ms: int) -> None:
         """Forget positions of groups that have been empty for so long."""
         if self._lead is None:
@@ -302,6 +321,7 @@ class GroupCoordinator:
         del end
         if self._lead is not None and records:
             self._lead.follow(dict.fromkeys(record.group for _, record in records), state)
+            self._counters.applied(record for _, record in records)
 
     def state_replaced(self, state: CoordinatorState, end: Offset) -> None:
         del state, end

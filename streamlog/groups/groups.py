@@ -21,6 +21,7 @@ from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.intervals import run_rounds
 from streamlog.groups.catalogs import Catalogs
 from streamlog.groups.coordinator import GroupCoordinator
+from streamlog.groups.counters import GroupCounters
 from streamlog.groups.offsets_topic import OffsetsTopic
 from streamlog.model.settings.live import LiveSettings
 
@@ -49,6 +50,7 @@ class Groups:
         self._starting: dict[GroupId, Task[None] | None] = {}
         self._tasks = TaskOwner(self._task_failed)
         self._replicas_changed = asyncio.Event()
+        self.counters = GroupCounters()
 
     async def start(self) -> None:
         """Follow the replicas on this node; the node knows its metadata already."""
@@ -90,7 +92,12 @@ class Groups:
             for group_id, group in held.items():
                 if group_id not in self._coordinators:
                     made = GroupCoordinator(
-                        group, self._codec, self._clock, self._catalogs, self._settings
+                        group,
+                        self._codec,
+                        self._clock,
+                        self._catalogs,
+                        self._settings,
+                        self.counters,
                     )
                     self._coordinators[group_id] = made
                     # Beside the others: one that waits for a copy of its log takes long.

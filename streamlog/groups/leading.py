@@ -22,7 +22,14 @@ from consumer_groups.deadlines import Deadlines
 from consumer_groups.errors import GroupError
 from consumer_groups.errors import Reason as GroupReason
 from consumer_groups.responses import Expired, Response
-from consumer_groups.types import GroupName, InstanceId, MemberId, MemberInfo, TopicCatalog
+from consumer_groups.types import (
+    GroupName,
+    InstanceId,
+    MemberId,
+    MemberInfo,
+    TopicCatalog,
+    TopicPartition,
+)
 from replication.errors import ReplicationError
 from replication.ports import Clock
 from replication.types import Term
@@ -172,6 +179,14 @@ class Leading:
     def findings(self, group: Group, bounds: AlarmBounds) -> tuple[Finding, ...]:
         """What somebody should look at in the group."""
         return findings_of(group, self._deadlines, self._clock.monotonic_ms(), bounds)
+
+    def stalled(self, bound_ms: float) -> list[tuple[GroupName, MemberId, float]]:
+        """See Deadlines.stalled."""
+        return self._deadlines.stalled(self._clock.monotonic_ms(), bound_ms)
+
+    def unowned(self, bound_ms: float) -> list[tuple[GroupName, TopicPartition, float]]:
+        """See Deadlines.unowned."""
+        return self._deadlines.unowned(self._clock.monotonic_ms(), bound_ms)
 
     # Timers.
 

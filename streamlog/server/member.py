@@ -147,7 +147,14 @@ class Member:
         )
         consumer_groups = Groups(settings, cluster, groups, codec, ports.clock)
         broker = build_broker(
-            settings, groups, cluster, consumer_groups, ports.clock, ports.disk, counters
+            settings,
+            groups,
+            cluster,
+            consumer_groups,
+            ports.clock,
+            ports.disk,
+            ports.network,
+            counters,
         )
         gateway = Gateway(settings, ports, broker.services(), view)
         return cls(store, groups, cluster, consumer_groups, broker, gateway)

@@ -95,7 +95,8 @@ class Operations:
         samples.number("streamlog_node_ready", self._judged(survey).ready)
         sample_counters(samples, node.counters)
         if member is not None and survey is not None:
-            sample_member(samples, node.settings.now, member, survey, node.counters)
+            now_ms = self._clock.monotonic_ms()
+            sample_member(samples, node.settings.now, member, survey, node.counters, now_ms)
         return Answer(
             200,
             exposition.CONTENT_TYPE,

@@ -17,6 +17,7 @@ import pytest
 import typer.main
 
 import streamlog.client
+from consumer_groups.records import Cause
 from jepsen_like.planted import BUGS
 from streamlog.cli.documentation import leaves
 from streamlog.cli.main import build
@@ -48,7 +49,13 @@ APPLICATION: Any = typer.main.get_command(build())
 METRICS = {metric.name for _, metrics in SECTIONS for metric in metrics}
 SETTINGS = {*NODE_SETTINGS, *TOPIC_SETTINGS}
 OTHER_CAPITALS = {"SIGTERM", "SIGKILL", "SIGHUP", "SIGINT"}
-STATES = {"without_leader", "below_start", "above_end", "jepsen_like"}
+STATES = {
+    "without_leader",
+    "below_start",
+    "above_end",
+    "jepsen_like",
+    *(cause.name.lower() for cause in Cause),
+}
 """Values of labels and fields, and a folder."""
 NO_SETTINGS = re.compile(
     r".*\.(py|md|proto|toml|log|pid|segment|service|socket)|[a-z_]+\.(client|sync|v1|io)(\..*)?"

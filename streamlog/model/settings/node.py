@@ -263,6 +263,16 @@ _LIST: tuple[Setting, ...] = (
         " long is an alarm; 0: it is not.",
         live=True,
     ),
+    _number(
+        "groups.survey.ms",
+        15_000,
+        0,
+        3_600_000,
+        "ms",
+        "How often a node looks at the lag and the alarms of the consumer groups that it"
+        " coordinates, for its metrics and its log; 0: never.",
+        live=True,
+    ),
     # Limits.
     _number(
         "message.bytes",
@@ -430,6 +440,7 @@ class NodeConfig:
     groups_no_progress_ms: int = 0
     groups_alarm_no_progress_ms: int = 300_000
     groups_alarm_unowned_ms: int = 120_000
+    groups_survey_ms: int = 15_000
     message_bytes: int = 33 * MIB
     connection_inflight_bytes: int = 16 * MIB
     node_inflight_bytes: int = 64 * MIB

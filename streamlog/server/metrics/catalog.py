@@ -2,7 +2,8 @@
 
 One list for the scrape, the HELP lines and `docs/metrics.md`; a sample of a name that is not here
 is a defect. Labels are bounded: topics (with the replicas of this node), nodes of the cluster,
-methods, reasons and kinds of work; never clients.
+methods, reasons, kinds of work, and the 500 consumer groups and their 500 partitions with most lag
+(of those whose coordinator is this node); never clients.
 
 Names follow Prometheus: base units, `_total` for counters.
 """
@@ -42,6 +43,7 @@ class MetricInfo:
 
 TOPIC: Final = ("topic",)
 NODE: Final = ("node",)
+GROUP: Final = ("group",)
 METADATA_TOPIC: Final = "(metadata)"
 """Stands for the metadata's log where topics are told apart; no topic can have this name."""
 
@@ -465,6 +467,121 @@ SECTIONS: Final[tuple[tuple[str, tuple[MetricInfo, ...]], ...]] = (
                 _C,
                 "Messages for replicas that are not on this node.",
                 "Some come with creations and deletions; a steady rate: nodes differ in metadata.",
+            ),
+        ),
+    ),
+    (
+        "Consumer groups",
+        (
+            MetricInfo(
+                "streamlog_groups",
+                _G,
+                "Consumer groups that this node coordinates by phase: empty, stable, reconciling."
+                " Looked at each groups.survey.ms, as the lag and the alarms below.",
+                "reconciling for longer than rebalances take: `streamlog group describe` names the"
+                " members that have yet to give something up.",
+                ("phase",),
+            ),
+            MetricInfo(
+                "streamlog_groups_members",
+                _G,
+                "Members of all groups that this node coordinates.",
+                "Falls without anybody's doing: see streamlog_groups_rebalances_total.",
+            ),
+            MetricInfo(
+                "streamlog_groups_commits_total",
+                _C,
+                "Commits that took effect, of groups that this node coordinates; resets count.",
+                "Some hundreds a second and more of one group: its members should commit less"
+                " often, and more at a time.",
+            ),
+            MetricInfo(
+                "streamlog_groups_committed_positions_total",
+                _C,
+                "Positions in these commits.",
+                "See streamlog_groups_commits_total.",
+            ),
+            MetricInfo(
+                "streamlog_groups_rebalances_total",
+                _C,
+                "Times that a group's epoch moved, by cause: member_joined, member_returned,"
+                " subscription_changed, member_left, session_expired, rebalance_timed_out,"
+                " no_progress, topics_changed, offsets_reset.",
+                "session_expired and rebalance_timed_out grow: members are slow, cut off, or are"
+                " killed instead of stopped.",
+                ("cause",),
+            ),
+            MetricInfo(
+                "streamlog_groups_members_stalled",
+                _G,
+                "Members that are alive, own partitions, and have handled nothing for longer than"
+                " groups.alarm.no.progress.ms.",
+                "Above 0: `streamlog group describe` names them; see what their handlers wait for."
+                " groups.no.progress.ms expires such members.",
+            ),
+            MetricInfo(
+                "streamlog_groups_partitions_unowned",
+                _G,
+                "Partitions that a group subscribes to and that nobody has owned for longer than"
+                " groups.alarm.unowned.ms.",
+                "Above 0: nobody reads them; `streamlog group describe` tells who holds a"
+                " rebalance up.",
+            ),
+            MetricInfo(
+                "streamlog_groups_positions_unmeasured",
+                _G,
+                "Positions whose lag is not known: their leaders did not answer, or there are more"
+                " than 20,000 on this node.",
+                "Above 0 for long: the lag below is too low; see streamlog_partitions for"
+                " partitions without a leader.",
+            ),
+            MetricInfo(
+                "streamlog_groups_survey_age_seconds",
+                _G,
+                "Since the groups were looked at last.",
+                "Many times groups.survey.ms: the node has more work than it can do.",
+            ),
+            MetricInfo(
+                "streamlog_group_members",
+                _G,
+                "Members by group; the 500 groups with most lag only.",
+                "Below what you run: members are down, or read under another name.",
+                GROUP,
+            ),
+            MetricInfo(
+                "streamlog_group_total_lag_records",
+                _G,
+                "Offsets that a group has yet to read, of all partitions in which it has a"
+                " position; the 500 groups with most lag only.",
+                "Grows: its members handle less than is produced; add members, as far as there are"
+                " partitions.",
+                GROUP,
+            ),
+            MetricInfo(
+                "streamlog_group_longest_lag_seconds",
+                _G,
+                "Age of the oldest record that a group has yet to read, by the record's timestamp;"
+                " the 500 groups with most lag only.",
+                "Comes near the topic's retention.ms: records will go unread.",
+                GROUP,
+            ),
+            MetricInfo(
+                "streamlog_group_lag_records",
+                _G,
+                "Offsets that a group has yet to read, by partition; the 500 partitions with most"
+                " lag only.",
+                "High in one partition only: one key takes most of the records, or its owner is"
+                " slow.",
+                ("group", "topic", "partition"),
+            ),
+            MetricInfo(
+                "streamlog_group_lag_seconds",
+                _G,
+                "Age of the oldest record that a group has yet to read, by partition; the 500"
+                " partitions with most lag only.",
+                "High with few records of lag: its owner stands still, see"
+                " streamlog_groups_members_stalled.",
+                ("group", "topic", "partition"),
             ),
         ),
     ),

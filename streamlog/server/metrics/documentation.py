@@ -18,7 +18,8 @@ Generated from `streamlog/server/metrics/catalog.py`; a test fails when it is st
 
 A node with the setting `operations.bind` answers `GET /metrics` in Prometheus' text form, next to
 `/healthz` and `/readyz` ([operations.md](operations.md)). Counters begin at zero with the process.
-Labels name topics, nodes of the cluster, methods, reasons and kinds of work; never clients.
+Labels name topics, nodes of the cluster, methods, reasons, kinds of work and consumer groups (a
+bounded number of series, told by the node that coordinates them); never clients.
 Histograms have a `_bucket`, a `_sum` and a `_count`, summaries the last two.
 """
 

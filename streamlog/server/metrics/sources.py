@@ -52,7 +52,12 @@ def _sample_calls(samples: Samples, calls: CallCounters) -> None:
 
 
 def sample_member(
-    samples: Samples, config: NodeConfig, member: Member, survey: Survey, counters: NodeCounters
+    samples: Samples,
+    config: NodeConfig,
+    member: Member,
+    survey: Survey,
+    counters: NodeCounters,
+    monotonic_ms: float,
 ) -> None:
     """A node that takes part in its cluster; `config` holds its settings as they are now."""
     view = member.cluster.view
@@ -70,6 +75,7 @@ def sample_member(
     _sample_use(samples, view, survey)
     _sample_partitions(samples, member, survey)
     _sample_replication(samples, member)
+    _sample_groups(samples, member, config, monotonic_ms)
     _sample_cluster(samples, member, NodeId(config.node_id))
 
 
@@ -193,6 +199,39 @@ def _sample_replication(samples: Samples, member: Member) -> None:
         ("streamlog_replication_dropped_messages_total", groups.dropped_messages),
     ):
         samples.number(name, value)
+
+
+def _sample_groups(
+    samples: Samples, member: Member, config: NodeConfig, monotonic_ms: float
+) -> None:
+    watch = member.broker.group_watch
+    counters, report = watch.counters, watch.latest
+    samples.number("streamlog_groups_commits_total", counters.commits)
+    samples.number("streamlog_groups_committed_positions_total", counters.committed_positions)
+    for cause, count in counters.rebalances.items():
+        samples.number("streamlog_groups_rebalances_total", count, cause.name.lower())
+    if report is None or not config.groups_survey_ms:
+        return  # What nobody looks at any more would stand still for ever.
+    for phase, count in report.phases.items():
+        samples.number("streamlog_groups", count, phase.value)
+    for name, value in (
+        ("streamlog_groups_members", report.members),
+        ("streamlog_groups_members_stalled", report.members_stalled),
+        ("streamlog_groups_partitions_unowned", report.partitions_unowned),
+        ("streamlog_groups_positions_unmeasured", report.unmeasured),
+        ("streamlog_groups_survey_age_seconds", (monotonic_ms - report.taken_at_ms) / 1_000),
+    ):
+        samples.number(name, value)
+    for group in report.groups:
+        samples.number("streamlog_group_members", group.members, group.group)
+        samples.number("streamlog_group_total_lag_records", group.records, group.group)
+        samples.number("streamlog_group_longest_lag_seconds", group.lag_ms / 1_000, group.group)
+    for each in report.partitions:
+        topic = member.cluster.view.topic_by_id(each.partition.topic_id)
+        if topic is not None:
+            labels = (each.group, topic.name, str(each.partition.partition))
+            samples.number("streamlog_group_lag_records", each.records, *labels)
+            samples.number("streamlog_group_lag_seconds", each.lag_ms / 1_000, *labels)
 
 
 def _sample_cluster(samples: Samples, member: Member, node_id: NodeId) -> None:

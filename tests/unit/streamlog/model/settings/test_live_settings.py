@@ -75,6 +75,7 @@ def test_the_live_settings_are_these() -> None:
         "groups.alarm.no.progress.ms",
         "groups.alarm.unowned.ms",
         "groups.offset.retention.ms",
+        "groups.survey.ms",
         "leader.return.ms",
         "move.bytes.per.second",
         "node.inflight.bytes",

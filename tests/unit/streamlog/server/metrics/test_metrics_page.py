@@ -14,7 +14,7 @@ from streamlog.server.metrics.documentation import render
 ROOT = Path(__file__).parents[5]
 PAGE = ROOT / "docs" / "metrics.md"
 FILLING = ("server/metrics/sources.py", "server/operations.py")
-UNBOUNDED = {"client", "peer", "address", "producer", "group", "offset", "key"}
+UNBOUNDED = {"client", "peer", "address", "producer", "member", "offset", "key"}
 
 
 def test_the_page_is_what_the_catalog_says() -> None:

@@ -75,6 +75,9 @@ class LocalReplicas:
         self._lost: dict[GroupId, Partition] = {}
         self._unknown: dict[GroupId, None] = {}
         self._waiting: dict[GroupId, ReplicaId] = {}
+        self._gone: dict[GroupId, ReplicaId] = {}
+        """Replicas that were here once, where one is that was here before them: a damaged journal
+        forgot that they came."""
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -84,7 +87,9 @@ class LocalReplicas:
         return tuple(
             partition
             for group_id, partition in self._lost.items()
-            if (hosted := self._host.groups.get(group_id)) is None or hosted.log.lost
+            if (hosted := self._host.groups.get(group_id)) is None
+            or hosted.log.lost
+            or group_id in self._gone
         )
 
     @property
@@ -95,7 +100,8 @@ class LocalReplicas:
             wanted, hosted = self._own(partition), self._host.groups.get(partition.group_id)
             if wanted is None:
                 continue
-            if hosted is None or _hosted_id(hosted) == wanted.replica_id:
+            gone = self._gone.get(partition.group_id)
+            if hosted is None or wanted.replica_id in {_hosted_id(hosted), gone}:
                 found.append((partition, wanted.replica_id))
         return found
 
@@ -144,6 +150,7 @@ class LocalReplicas:
         if everything:
             touched = dict.fromkeys((*state.topics, *self._by_topic))
             self._waiting.clear()
+            self._gone.clear()
         creations, removals, replacements = self._due(state, touched)
         for group_id, lost in list(self._lost.items()):
             if not self._is_wanted(state, lost):
@@ -232,22 +239,28 @@ class LocalReplicas:
             for partition in topic.partitions if topic else ():
                 group_id = partition.group_id
                 hosted = self._host.groups.get(group_id)
-                newest = self._newest(partition)
+                newest, own = self._newest(partition), self._own(partition)
                 self._waiting.pop(group_id, None)
+                self._gone.pop(group_id, None)
+                was_here = (
+                    newest is not None
+                    and partition.placed_offset(newest) < through
+                    and not_yet_here.get(group_id) != newest.replica_id
+                )
                 if hosted is not None and self._is_needed(partition, hosted):
                     wanted[group_id] = None
-                    if newest is not None and newest.replica_id != _hosted_id(hosted):
+                    replaced = newest is not None and newest.replica_id != _hosted_id(hosted)
+                    if newest is not None and replaced and was_here:
+                        self._gone[group_id] = newest.replica_id
+                    elif newest is not None and replaced:
                         self._waiting[group_id] = newest.replica_id
-                    own = self._own(partition)
-                    if hosted.log.lost and own is not None:
+                    if own is not None and (hosted.log.lost or group_id in self._gone):
                         self._report_lost(partition)
-                        if own.replica_id != _hosted_id(hosted):
+                        if own.replica_id == self._waiting.get(group_id):
                             replacements.append(partition)
                     continue
                 if newest is None:
                     continue
-                was_here = partition.placed_offset(newest) < through
-                was_here = was_here and not_yet_here.get(group_id) != newest.replica_id
                 if newest not in partition.replicas:
                     if not was_here:  # it is leaving, and may be wanted again
                         self._waiting[group_id] = newest.replica_id
@@ -311,7 +324,7 @@ class LocalReplicas:
     def _is_wanted(self, state: MetadataState, lost: Partition) -> bool:
         """The replica that was lost is still here, or still the one that shall be here."""
         if lost.group_id in self._host.groups:
-            return self._host.groups[lost.group_id].log.lost
+            return lost.group_id in self._gone or self._host.groups[lost.group_id].log.lost
         topic = state.topics.get(lost.topic_id)
         if topic is None or lost.number >= len(topic.partitions):
             return False

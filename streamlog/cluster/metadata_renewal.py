@@ -53,21 +53,24 @@ class MetadataRenewal:
 
         Raises StreamlogError when the node must not go on, OSError.
         """
-        own = group.creation.local_replica_id
+        lost = own = group.creation.local_replica_id
+        if self._local.state.metadata_group_created:
+            # May be another than `own`, which it took the place of: a damaged journal forgot that.
+            lost = self._local.state.metadata_replica_id or own
         _log.error(
             "metadata_replica_lost",
             extra={
-                "replica_id": own,
+                "replica_id": lost,
                 "note": "part of the journal can not be read, and a vote may have been there; the"
                 " other controllers are asked for a new replica. Without a majority of them: stop"
                 " the controllers whose replica is lost, and streamlog cluster force-recover goes"
                 " on with the one that has most",
             },
         )
-        while self._local.state.metadata_replica_id == own:
-            if not group.log.lost:
+        while self._local.state.metadata_replica_id == lost:
+            if own == lost and not group.log.lost:
                 return group
-            command = replace(self._registration(founding), lost_metadata_replica=own)
+            command = replace(self._registration(founding), lost_metadata_replica=lost)
             try:
                 executed = await self._forwarding.execute(command, TIMEOUT_MS)
             except StreamlogError as error:
@@ -76,7 +79,7 @@ class MetadataRenewal:
                 _log.info("metadata_renewal_postponed", extra={"reason": str(error)})
                 await asyncio.sleep(PAUSE_MS / 1_000)
                 continue
-            if executed.node is None or executed.node.metadata_replica_id == own:
+            if executed.node is None or executed.node.metadata_replica_id == lost:
                 reason = "the metadata's leader is of a version that knows no renewal"
                 _log.info("metadata_renewal_postponed", extra={"reason": reason})
                 await asyncio.sleep(PAUSE_MS / 1_000)

@@ -99,7 +99,8 @@ class Node:
 
     def __init__(self) -> None:
         self.disk, self.host = SimDisk(), _Host()
-        self.replicas: LocalReplicas
+        self.to_renew: list[ReplicaId] = []
+        """What the last process asked to be replaced."""
         self.members: tuple[int, ...] = ()
         """What the leader says."""
 
@@ -125,6 +126,7 @@ class Node:
             for _ in range(50):
                 await asyncio.sleep(0)
             missed.update((each.group_id, None) for each in replicas.lost)
+        self.to_renew = [replica_id for _, replica_id in replicas.to_renew]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         self.host.die = ""
@@ -205,3 +207,24 @@ async def test_a_lost_replica_goes_when_its_group_has_the_next_one() -> None:
     assert not node.host.groups
     assert await node.life(renewed) == []
     assert node.host.born == [1, 3]
+
+
+async def test_a_replica_is_not_made_again_when_the_one_before_it_comes_back() -> None:
+    """A damaged journal forgot the removal and the creation. The newer one may have voted: it is
+    lost, too, and another one is asked for."""
+    node = Node()
+    await node.life(BORN)
+    before = node.host.groups[GROUP]
+    before.log.lost = True
+    await node.life(BORN)
+    node.members = (1, 2, 3)
+    renewed = (12, state_of([(2, 2), (3, 1)], [(1, 1)], {2: 5, 3: 10, 1: 5}, 1))
+    assert await node.life(renewed) == []
+    assert node.host.born == [1, 3]
+    node.host.groups = {GROUP: before}
+    assert await node.life(renewed) == [GROUP]
+    assert (node.host.born, node.to_renew) == ([1, 3], [3])
+    once_more = (14, state_of([(2, 2), (4, 1)], [(1, 1), (3, 1)], {2: 5, 3: 10, 1: 5, 4: 13}, 2))
+    node.members = (1, 2, 3, 4)
+    assert await node.life(once_more) == []
+    assert node.host.born == [1, 3, 4]

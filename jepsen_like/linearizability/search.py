@@ -94,6 +94,14 @@ def build(program: Path = PROGRAM) -> Path:
     return program
 
 
+def ready(program: Path = PROGRAM) -> Path:
+    """The search, built when it is not there or older than its source. Raises GoMissing."""
+    newest = max(path.stat().st_mtime for path in SOURCE.iterdir())
+    if program.exists() and program.stat().st_mtime >= newest:
+        return program
+    return build(program)
+
+
 def search(program: Path, model: Model, operations: str, timeout_s: float) -> list[Verdict]:
     """Judge operations (`operations.to_json_lines`), each key by itself.
 

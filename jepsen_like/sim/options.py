@@ -115,6 +115,8 @@ class SimOptions:
     """Of `__consumer_offsets`."""
     session_ms: int
     rebalance_ms: int
+    appenders: int = 0
+    """Clients that contend for the end of a partition of their own; see `contention`."""
     without: tuple[str, ...] = ()
     """Of `faults`, those that are switched off: their strikes do nothing."""
     strikes_max: int | None = None
@@ -196,6 +198,7 @@ def draw_options(seed: int) -> SimOptions:
         group_partitions=draw.one("group partitions", [1, 2]),
         session_ms=draw.one("session", [1_000, 1_500, 2_500]),
         rebalance_ms=draw.one("rebalance", [1_000, 2_000]),
+        appenders=draw.one("appenders", [0, 0, 0, 0, 0, 2, 3]),
     )
 
 

@@ -78,9 +78,9 @@ class Recorder:
             )
         )
 
-    def fail(self, invoked: Operation, error: str) -> None:
-        """It certainly did not happen."""
-        self._end(invoked, "fail", error=error)
+    def fail(self, invoked: Operation, error: str, *, end: int = -1) -> None:
+        """It certainly did not happen; `end`: that a condition met."""
+        self._end(invoked, "fail", error=error, end=end)
 
     def info(self, invoked: Operation, error: str) -> None:
         """Nobody knows whether it happened."""

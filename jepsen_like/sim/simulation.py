@@ -30,6 +30,7 @@ from typing import Final, TypeVar
 from jepsen_like.checkers import check
 from jepsen_like.checkers.history import Operation, to_json_lines
 from jepsen_like.sim.cluster import BuildNode, SimCluster, SimNode
+from jepsen_like.sim.contention import Contention, Judgement
 from jepsen_like.sim.coordinator_replay import CoordinatorReplay
 from jepsen_like.sim.fabric import Fabric
 from jepsen_like.sim.group_faults import GroupFaults
@@ -129,6 +130,7 @@ class Simulation:
             self.cluster.addresses,
             self.recorder,
         )
+        self.contention = Contention(self.scheduler, self.fabric, options, self.cluster.addresses)
         self.groups = GroupLoad(
             self.scheduler,
             self.fabric,
@@ -158,6 +160,7 @@ class Simulation:
         self._complete("found", self.workload.create_topic(), 2 * ADMIN_PATIENCE_MS / 1000)
         producers = self.workload.start_producers()
         consumers = self.workload.start_consumers()
+        self.contention.start()
         if options.groups:
             self.groups.start()
             self.operator.start()
@@ -165,6 +168,7 @@ class Simulation:
         self.nemesis.start()
         scheduler.run(scheduler.now + options.load_ms / 1000)
         self.groups.calm()
+        self.contention.calm()
         self.nemesis.heal_all()
         healed_s = scheduler.now
         settling = self._begin_to_settle()
@@ -172,11 +176,16 @@ class Simulation:
         self._own(healed_s, settling)
         for task in producers:
             self._complete("finish", task, FINISH_WITHIN_S)
+        for task in self.contention.tasks:
+            self._complete("finish", task, FINISH_WITHIN_S)
         self._commit()
         self.workload.working = False
         for task in consumers:
             self._complete("finish", task, FINISH_WITHIN_S)
         self._complete("drain", self.workload.drain(), DRAIN_WITHIN_S)
+        contended = self.contention.drain()
+        if contended is not None:
+            self._complete("drain", contended, DRAIN_WITHIN_S)
         self._mend()
         self._rest()
         self._settle()
@@ -299,7 +308,9 @@ class Simulation:
     def dispose(self) -> None:
         """Forget everything; to be collected within `silence`."""
         self.fabric.on_handler_error = None
-        self.scheduler.let_go([*self.cluster.loops, *self.workload.loops, *self.groups.loops])
+        self.scheduler.let_go(
+            [*self.cluster.loops, *self.workload.loops, *self.groups.loops, *self.contention.loops]
+        )
 
 
 def simulate(seed: int, options: SimOptions | None = None) -> Outcome:
@@ -328,6 +339,7 @@ def _run(outcome: Outcome) -> None:
         outcome.violations.extend(simulation.cluster.all_failures())
         outcome.violations.extend(simulation.workload.defects)
         outcome.violations.extend(simulation.groups.defects)
+        outcome.violations.extend(simulation.contention.defects)
         outcome.violations.extend(simulation.operator.defects)
         rotten = {f"node {n.node_id}" for n in simulation.cluster.nodes.values() if n.rotten}
         outcome.violations.extend(
@@ -355,8 +367,11 @@ def _logging_to(handler: logging.Handler) -> Iterator[None]:
 
 def _conclude(outcome: Outcome, simulation: Simulation) -> None:
     history = simulation.recorder.history
+    judged = Judgement()
     if not outcome.violations:
         outcome.violations.extend(str(violation) for violation in check(history))
+        judged = simulation.contention.judge()
+        outcome.violations.extend(judged.violations)
     outcome.history = history
     outcome.trace = simulation.trace.lines
     outcome.events = simulation.scheduler.events
@@ -380,6 +395,8 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
         "invariant checks": simulation.invariants.checks,
         "messages": counters.messages,
         "connections broken": counters.connections_broken,
+        "contended": judged.operations,
+        "not judged": judged.unknown,
     }
     outcome.traced = simulation.trace.digest()
     outcome.network = repr(counters)

@@ -8,13 +8,14 @@ A malformed message raises ProtocolError: the stream that carried it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar, assert_never
 
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as ProtoMessage
 
 from replication.errors import ReplicationError
+from replication.membership_codec import decode_membership, encode_membership
 from replication.raft.messages import (
     AppendEntries,
     AppendEntriesResponse,
@@ -35,22 +36,17 @@ from replication.transport.messages import (
     LedGroup,
 )
 from replication.types import (
-    DirectoryId,
     GroupId,
     LogPosition,
-    Membership,
     NodeId,
     Offset,
-    Replica,
     ReplicaId,
     Term,
 )
-from replication.v1 import membership_pb2
 from replication.v1 import peer_service_pb2 as pb
 
 T = TypeVar("T", bound=ProtoMessage)
 
-_HALF = (1 << 64) - 1
 _ENTRIES_TAG = b"\x42"  # field 8 of AppendEntries, length-delimited
 _APPENDS_TAG = b"\x12"  # field 2 of AppendRequest, length-delimited
 
@@ -68,7 +64,7 @@ def parse(message: T, data: bytes) -> T:
     return message
 
 
-# -- positions and memberships ------------------------------------------------------------------
+# -- positions ----------------------------------------------------------------------------------
 
 
 def _position(position: LogPosition) -> pb.LogPosition:
@@ -77,47 +73,6 @@ def _position(position: LogPosition) -> pb.LogPosition:
 
 def _read_position(position: pb.LogPosition) -> LogPosition:
     return LogPosition(Term(position.term), Offset(position.end_offset))
-
-
-def _replica(replica: Replica) -> membership_pb2.Replica:
-    return membership_pb2.Replica(
-        replica_id=replica.replica_id,
-        node_id=replica.node_id,
-        directory_id_high=replica.directory_id >> 64,
-        directory_id_low=replica.directory_id & _HALF,
-    )
-
-
-def _read_replicas(replicas: Iterable[membership_pb2.Replica]) -> tuple[Replica, ...]:
-    read = (
-        Replica(
-            ReplicaId(replica.replica_id),
-            NodeId(replica.node_id),
-            DirectoryId(replica.directory_id_high << 64 | replica.directory_id_low),
-        )
-        for replica in replicas
-    )
-    return tuple(sorted(read))
-
-
-def membership_to_wire(membership: Membership) -> membership_pb2.Membership:
-    """The wire form of a membership."""
-    return membership_pb2.Membership(
-        voters=[_replica(r) for r in membership.voters],
-        old_voters=[_replica(r) for r in membership.old_voters],
-        learners=[_replica(r) for r in membership.learners],
-        version=membership.version,
-    )
-
-
-def membership_from_wire(wire: membership_pb2.Membership) -> Membership:
-    """A membership from its wire form."""
-    return Membership(
-        _read_replicas(wire.voters),
-        _read_replicas(wire.old_voters),
-        _read_replicas(wire.learners),
-        wire.version,
-    )
 
 
 # -- control ------------------------------------------------------------------------------------
@@ -403,7 +358,7 @@ def bulk_request(message: InstallBegin | InstallChunk) -> bytes:
                 log_start=message.start.end,
                 log_start_term=message.start.term,
                 end_offset=message.end,
-                membership=membership_to_wire(message.membership),
+                membership=encode_membership(message.membership),
                 log_state=message.log_state,
                 snapshot_bytes=message.snapshot_bytes,
             )
@@ -435,7 +390,7 @@ def read_bulk_request(data: bytes) -> InstallBegin | InstallChunk:
             begin.install_id,
             LogPosition(Term(begin.log_start_term), Offset(begin.log_start)),
             Offset(begin.end_offset),
-            membership_from_wire(begin.membership),
+            decode_membership(begin.membership),
             begin.log_state,
             begin.snapshot_bytes if begin.HasField("snapshot_bytes") else None,
         )

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 from google.protobuf.message import DecodeError
 
 from replication.errors import LogCorrupt
+from replication.membership_codec import decode_membership, encode_membership
 from replication.raft.effects import ControlBody, LeaderNoOp, LogStartMoved
 from replication.types import EntryMeta, GroupCreation, GroupId, Membership, Offset, Term
 from replication.v1 import membership_pb2
@@ -38,7 +39,6 @@ from streamlog.model.record_set import (
     new_compressor,
     new_decompressor,
 )
-from streamlog.storage.membership_codec import decode_membership, encode_membership
 from streamlog.v1 import batch_pb2
 
 CONTROL_VERSION: Final = 1

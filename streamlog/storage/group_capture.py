@@ -15,11 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from replication.errors import invariant
+from replication.membership_codec import encode_creation
 from replication.types import GroupCreation, Offset
 from streamlog.storage import storage_codec
 from streamlog.storage.group_files import GroupFiles
 from streamlog.storage.interfaces import SegmentCheckpoint
-from streamlog.storage.membership_codec import encode_creation
 from streamlog.storage.segment_log import GroupSegmentLog
 from streamlog.storage.v1 import storage_pb2
 from streamlog.storage.write_queue import GroupState, Write, WriteQueue

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from replication.errors import DiskFull, LogCorrupt, StorageFailed, invariant
 from replication.log import LogInstaller
+from replication.membership_codec import encode_creation
 from replication.types import (
     EntryMeta,
     GroupCreation,
@@ -38,7 +39,6 @@ from streamlog.storage.journal.frame import FrameKind, encode_hard_state, encode
 from streamlog.storage.journal.journal import Journal, PendingFrame
 from streamlog.storage.log_start import LogStart
 from streamlog.storage.log_state import Duplicate, Fresh
-from streamlog.storage.membership_codec import encode_creation
 from streamlog.storage.retention import RetentionPolicy
 from streamlog.storage.segment_log import GroupSegmentLog
 from streamlog.storage.segment_logs import SegmentLogs, log_directory, snapshot_path

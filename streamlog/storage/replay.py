@@ -22,6 +22,7 @@ from typing import Final
 
 from replication.errors import LogCorrupt
 from replication.log import EntryCodec
+from replication.membership_codec import decode_creation
 from replication.types import (
     GroupCreation,
     GroupId,
@@ -42,7 +43,6 @@ from streamlog.storage.journal.frame import (
     decode_truncate,
 )
 from streamlog.storage.journal.scan import ScannedFrame
-from streamlog.storage.membership_codec import decode_creation
 from streamlog.storage.storage_codec import (
     LogStartsAt,
     MembershipsAt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from replication.membership_codec import decode_membership, encode_membership
 from replication.types import (
     EntryMeta,
     HardState,
@@ -14,7 +15,6 @@ from replication.types import (
     Term,
 )
 from streamlog.storage.interfaces import SegmentCheckpoint
-from streamlog.storage.membership_codec import decode_membership, encode_membership
 from streamlog.storage.v1 import storage_pb2
 
 MembershipsAt = tuple[tuple[Offset, Membership], ...]

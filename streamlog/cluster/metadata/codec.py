@@ -9,6 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from replication.membership_codec import (
+    decode_membership,
+    decode_replica,
+    encode_membership,
+    encode_replica,
+)
 from replication.types import DirectoryId, GroupId, Membership, NodeId, Offset, Replica, ReplicaId
 from replication.v1 import membership_pb2
 from streamlog.cluster.metadata.records import NodeRegistered, Overrides, Placed
@@ -41,40 +47,20 @@ def whole(high: int, low: int) -> int:
 # Founding.
 
 
-def replica_to_proto(replica: Replica) -> membership_pb2.Replica:
-    """Wire form."""
-    high, low = halves(replica.directory_id)
-    return membership_pb2.Replica(
-        replica_id=replica.replica_id,
-        node_id=replica.node_id,
-        directory_id_high=high,
-        directory_id_low=low,
-    )
-
-
-def replica_from_proto(message: membership_pb2.Replica) -> Replica:
-    """From the wire form."""
-    directory_id = whole(message.directory_id_high, message.directory_id_low)
-    return Replica(
-        ReplicaId(message.replica_id), NodeId(message.node_id), DirectoryId(directory_id)
-    )
-
-
 def founding_to_proto(founding: Founding) -> pb.Founding:
     """Wire form."""
     high, low = halves(founding.cluster_id)
-    voters = [replica_to_proto(replica) for replica in founding.membership.voters]
     return pb.Founding(
         cluster_id_high=high,
         cluster_id_low=low,
-        membership=membership_pb2.Membership(voters=voters),
+        membership=encode_membership(Membership(founding.membership.voters)),
     )
 
 
 def founding_from_proto(message: pb.Founding) -> Founding:
     """From the wire form."""
-    voters = tuple(sorted(replica_from_proto(r) for r in message.membership.voters))
-    return Founding(whole(message.cluster_id_high, message.cluster_id_low), Membership(voters))
+    membership = Membership(decode_membership(message.membership).voters)
+    return Founding(whole(message.cluster_id_high, message.cluster_id_low), membership)
 
 
 # Parts of records and snapshots.
@@ -134,7 +120,7 @@ def placed_to_proto(placed: Iterable[Placed]) -> list[pb.PartitionPlacement]:
     """Wire form."""
     return [
         pb.PartitionPlacement(
-            group_id=each.group_id, replicas=[replica_to_proto(r) for r in each.replicas]
+            group_id=each.group_id, replicas=[encode_replica(r) for r in each.replicas]
         )
         for each in placed
     ]
@@ -148,7 +134,7 @@ class Replicas:
 
     def read(self, messages: Iterable[membership_pb2.Replica]) -> tuple[Replica, ...]:
         """In their order."""
-        replicas = (replica_from_proto(message) for message in messages)
+        replicas = (decode_replica(message) for message in messages)
         return tuple(self._known.setdefault(replica, replica) for replica in replicas)
 
 
@@ -168,9 +154,9 @@ def topic_to_proto(topic: Topic) -> pb.TopicSnapshot:
         partitions=[
             pb.PartitionPlacement(
                 group_id=partition.group_id,
-                replicas=[replica_to_proto(r) for r in partition.replicas],
+                replicas=[encode_replica(r) for r in partition.replicas],
                 placed_offsets=partition.placed_offsets,
-                leaving=[replica_to_proto(r) for r in partition.leaving],
+                leaving=[encode_replica(r) for r in partition.leaving],
                 moving=partition.moving,
                 next_replica_id=partition.next_replica_id,
                 version=partition.version,

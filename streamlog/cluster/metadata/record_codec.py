@@ -6,6 +6,7 @@ from typing import assert_never
 
 from google.protobuf.message import DecodeError
 
+from replication.membership_codec import encode_replica
 from replication.types import DirectoryId, NodeId, ReplicaId
 from streamlog.cluster.metadata.codec import (
     CONDITIONS_TO_PROTO,
@@ -16,7 +17,6 @@ from streamlog.cluster.metadata.codec import (
     placed_from_proto,
     placed_to_proto,
     registration_to_proto,
-    replica_to_proto,
     whole,
 )
 from streamlog.cluster.metadata.records import (
@@ -82,7 +82,7 @@ def encode_record(record: Record) -> bytes:
                 message.partitions_reassigned.reassignments.add(
                     topic_id=reassignment.topic_id,
                     partition=reassignment.partition,
-                    replicas=[replica_to_proto(replica) for replica in reassignment.replicas],
+                    replicas=[encode_replica(replica) for replica in reassignment.replicas],
                 )
         case PartitionsSettled():
             message.partitions_settled.SetInParent()

@@ -1,4 +1,8 @@
-"""Memberships and group creations as protobuf: bodies of control batches and journal frames."""
+"""Replicas, memberships and births of groups as protobuf, for all who store or send them: control
+batches, journal frames and checkpoints, copies on their way, records of the metadata.
+
+A 128-bit identity is two halves on the wire.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +23,41 @@ from replication.v1 import membership_pb2
 _HALF: Final = (1 << 64) - 1
 
 
+def encode_replica(replica: Replica) -> membership_pb2.Replica:
+    """To the message."""
+    return membership_pb2.Replica(
+        replica_id=replica.replica_id,
+        node_id=replica.node_id,
+        directory_id_high=replica.directory_id >> 64,
+        directory_id_low=replica.directory_id & _HALF,
+    )
+
+
+def decode_replica(message: membership_pb2.Replica) -> Replica:
+    """From the message."""
+    return Replica(
+        ReplicaId(message.replica_id),
+        NodeId(message.node_id),
+        DirectoryId(message.directory_id_high << 64 | message.directory_id_low),
+    )
+
+
 def encode_membership(membership: Membership) -> membership_pb2.Membership:
     """To the message."""
     return membership_pb2.Membership(
-        voters=_encode_replicas(membership.voters),
-        old_voters=_encode_replicas(membership.old_voters),
-        learners=_encode_replicas(membership.learners),
+        voters=[encode_replica(replica) for replica in membership.voters],
+        old_voters=[encode_replica(replica) for replica in membership.old_voters],
+        learners=[encode_replica(replica) for replica in membership.learners],
         version=membership.version,
     )
 
 
 def decode_membership(message: membership_pb2.Membership) -> Membership:
-    """From the message."""
+    """From the message, whatever the order of its replicas."""
     return Membership(
-        voters=_decode_replicas(message.voters),
-        old_voters=_decode_replicas(message.old_voters),
-        learners=_decode_replicas(message.learners),
+        voters=_sorted(message.voters),
+        old_voters=_sorted(message.old_voters),
+        learners=_sorted(message.learners),
         version=message.version,
     )
 
@@ -63,24 +86,5 @@ def decode_creation(message: membership_pb2.GroupCreation) -> GroupCreation:
     )
 
 
-def _encode_replicas(replicas: Iterable[Replica]) -> list[membership_pb2.Replica]:
-    return [
-        membership_pb2.Replica(
-            replica_id=replica.replica_id,
-            node_id=replica.node_id,
-            directory_id_high=replica.directory_id >> 64,
-            directory_id_low=replica.directory_id & _HALF,
-        )
-        for replica in replicas
-    ]
-
-
-def _decode_replicas(messages: Iterable[membership_pb2.Replica]) -> tuple[Replica, ...]:
-    return tuple(
-        Replica(
-            replica_id=ReplicaId(message.replica_id),
-            node_id=NodeId(message.node_id),
-            directory_id=DirectoryId(message.directory_id_high << 64 | message.directory_id_low),
-        )
-        for message in messages
-    )
+def _sorted(messages: Iterable[membership_pb2.Replica]) -> tuple[Replica, ...]:
+    return tuple(sorted(decode_replica(message) for message in messages))

@@ -1,8 +1,8 @@
 """A script without asyncio: JSON in, JSON out, resumed where it stopped.
 
-`streamlog.client.sync` has the same names as `streamlog.client`, and every call waits. There are no
-consumer groups yet, so the script keeps its position itself: in a file, written after the work.
-Whoever is stopped between the two does the last piece again.
+`streamlog.client.sync` has the same names as `streamlog.client`, and every call waits. The script
+keeps its position itself, with its results: in a file, written after the work. Whoever is stopped
+between the two does the last piece again. (A consumer group would keep it too: group_work.py.)
 
 Usage: python -m examples.blocking_script [--bootstrap HOST:PORT]
 """

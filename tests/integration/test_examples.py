@@ -44,6 +44,7 @@ EXAMPLES = {
         "-30: refused, the balance is 10",
         "balance: 10",
     ],
+    "group_work": ["20 parcels sorted by 2 members", "10 more by the one that stayed"],
     "blocking_script": ["first: 4500 cents", "then: 14500 cents"],
 }
 """What each of them prints, among other things."""

@@ -174,3 +174,42 @@ def test_a_file_that_a_reader_opened_late_is_let_go() -> None:
         await store.stop()
 
     run(go())
+
+
+def test_a_replica_is_whole_though_the_deletion_of_the_one_before_rotted() -> None:
+    """All that was journalled of it lies behind the part that can not be read; the one before is
+    not there again, and group 2, of which something may be missing, is lost."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        store = await started(disk)
+        await store.create(creation_of(2))
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        append_values(log, 1, 1, [[b"of the first"]])
+        await log.settled()
+        await store.checkpoint_now()
+        path = [p for p in disk.files() if p.startswith("journal/") and any(disk.content(p)[4096:])]
+        before = disk.content(path[-1])
+        await store.delete(GROUP)
+        after = disk.content(path[-1])
+        log = await store.create(later_creation())
+        assert isinstance(log, GroupLog)
+        written = append_values(log, 1, 1, [[b"of the second"]])
+        await log.settled()
+        await asyncio.sleep(0.1)
+        at = next(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
+        crashed = disk.crash(random.Random(1))
+        crashed.flip_bits(path[-1], at + 40)
+
+        again = await started(crashed)
+        assert again.recovered is not None
+        assert len(again.recovered.gaps) == 1
+        assert again.logs[GroupId(2)].lost
+        found = log_of(again)
+        assert found.creation == later_creation()
+        assert not found.needs_install
+        assert await content(found) == tuple(written)
+        await again.stop()
+
+    run(work())

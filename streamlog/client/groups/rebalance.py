@@ -219,11 +219,7 @@ class Rebalancer:
     async def _revoke(self, holds: Sequence[Hold]) -> None:
         announced = [hold for hold in holds if hold.announced]
         if announced:
-            await self._call(
-                self._options.on_revoked,
-                _pairs(announced),
-                self._until(announced, CALLBACK_MARGINS),
-            )
+            await self._tell_revoked(_pairs(announced), self._until(announced, CALLBACK_MARGINS))
             left = [hold for hold in announced if self._member.has(hold)]
             await self._owner.commit_done(left, self._until(announced, COMMIT_MARGINS))
         for hold in holds:

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.groups.changes import Figures, Plan, measure_changes
@@ -37,6 +37,14 @@ class GroupsPlan:
     peers: Sequence[Plan]
     """With as many members as ours."""
     variants: Sequence[Variant]
+
+    def of(self, members: int) -> GroupsPlan:
+        """Only the groups with so many members."""
+        return replace(
+            self,
+            ours=[each for each in self.ours if each.members == members],
+            peers=[each for each in self.peers if each.members == members],
+        )
 
 
 GROUPS_FULL = GroupsPlan(

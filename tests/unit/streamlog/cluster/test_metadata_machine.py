@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from replication.types import DirectoryId, Membership, NodeId, Offset, Replica, ReplicaId
@@ -79,6 +81,23 @@ def registration(
         boot_id=1,
         registered_at_ms=5,
     )
+
+
+def test_a_lost_replica_of_the_metadata_gets_a_new_id_once() -> None:
+    """Of a controller as of others; its place in the members changes with it, and only then."""
+    bench = Bench()
+    for node_id in (1, 4):
+        bench.do(registration(node_id))
+        own = bench.state.nodes[NodeId(node_id)].metadata_replica_id
+        version, unused = bench.state.members_version, bench.state.next_metadata_replica_id
+        lost = replace(registration(node_id), lost_metadata_replica=own)
+        for _ in range(2):
+            bench.do(lost)
+            assert bench.state.nodes[NodeId(node_id)].metadata_replica_id == unused
+            assert bench.state.members_version == version + 1
+        bench.do(replace(registration(node_id), boot_id=9))
+        assert bench.state.nodes[NodeId(node_id)].metadata_replica_id == unused
+        assert bench.state.members_version == version + 1
 
 
 def test_controllers_keep_their_replica_and_others_get_new_ones() -> None:

@@ -65,7 +65,7 @@ def test_it_does_not_campaign(lost: RaftReplica) -> None:
 
 def test_it_acknowledges_and_confirms_nothing(lost: RaftReplica) -> None:
     """Not even entries that connect to what it has."""
-    append = AppendEntries(ONE, THREE, Term(2), END, Offset(5), ())
+    append = AppendEntries(ONE, THREE, Term(2), END, Offset(5), Offset(0))
     (answer,) = (e.message for e in lost.step(MessageReceived(append)) if isinstance(e, Send))
     assert isinstance(answer, AppendEntriesResponse)
     assert (answer.accepted, answer.needs_install) == (False, True)

@@ -19,6 +19,8 @@ const Flag = {
 
 const PAYLOAD_BYTES_MAX = 64 << 20;
 const COMPRESSION_LEVEL = 1;
+/** Smaller sets gain nothing, and some libraries leave the content size out of their frames. */
+const COMPRESS_FROM_BYTES = 256;
 const SEQUENCES = 2 ** 31;
 
 await init();
@@ -74,17 +76,19 @@ export function checksum(batch: RecordBatch): number {
 export function encodeBatch(records: readonly Record[], origin: BatchOrigin): RecordBatch {
   const numbered = records.map((record, offsetDelta) => ({ ...record, offsetDelta }));
   const plain = RecordSet.encode({ records: numbered }).finish();
+  const compressed = plain.length >= COMPRESS_FROM_BYTES;
   const latest = records
     .map((record) => record.timestampDeltaMs)
     .reduce((one, other) => (other > one ? other : one));
   const batch = RecordBatch.fromPartial({
     ...origin,
-    formatAndFlags: Flag.formatVersion | Flag.codecZstd | Flag.hasProducer,
+    formatAndFlags:
+      Flag.formatVersion | Flag.hasProducer | (compressed ? Flag.codecZstd : Flag.codecNone),
     recordCount: records.length,
     lastOffsetDelta: records.length - 1,
     maxTimestampMs: origin.firstTimestampMs + latest,
     uncompressedBytes: plain.length,
-    payload: Buffer.from(compress(plain, COMPRESSION_LEVEL)),
+    payload: Buffer.from(compressed ? compress(plain, COMPRESSION_LEVEL) : plain),
   });
   batch.payloadCrc32c = checksum(batch);
   return batch;

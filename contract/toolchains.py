@@ -84,6 +84,7 @@ def header(name: str, package: str) -> Tool:
 
 
 GO: Final = Tool("go", "1.24 or newer: apt-get install golang, or the Go project's archive")
+NODE_PROBE: Final = ("node", "-e", "process.exit(require('node:zlib').crc32 ? 0 : 1)")
 NPM: Final = Tool("npm", "comes with node, or apt-get install npm")
 
 LANGUAGES: Final = (
@@ -98,7 +99,7 @@ LANGUAGES: Final = (
         ),
     ),
     Language(
-        "node", "Node", (Tool("node", "version 20 or newer: apt-get install nodejs"), NPM)
+        "node", "Node", (Tool("node", "20.15 or newer: apt-get install nodejs", NODE_PROBE), NPM)
     ),
     Language("rust", "Rust", (Tool("cargo", "apt-get install cargo, or rustup"),)),
     Language(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import queue
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,11 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from streamlog.client.sync import Admin
-from streamlog.v1 import group_service_pb2 as pb
 from tests.fakes.cli_shell import TIMEOUT_S, Shell, dev
 from tests.fakes.node_processes import until
 
@@ -69,46 +67,38 @@ def made(shell: Shell, group: str) -> dict[int, tuple[int, int]]:
 
 
 @contextmanager
-def member(shell: Shell, group: str) -> Iterator[list[pb.MemberAssignment]]:
-    """A member that owns all of the topic; its assignments as they come."""
+def member(shell: Shell, group: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`streamlog consume` as a member that owns all of the topic, until Ctrl-C."""
+    process = shell.start("consume", TOPIC, "--group", group, "-o", "json")
+    try:
+        until(lambda: assigned(shell, group) == [3], "the member owns all partitions")
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=TIMEOUT_S)
+        assert b"Traceback" not in errors, errors
+        assert process.returncode == 130, errors
+
+
+def assigned(shell: Shell, group: str) -> list[int]:
+    """How many partitions each member of the group owns."""
     with Admin(shell.bootstrap) as admin:
-        coordinator = admin.describe_group(group).coordinator_node_id
-        nodes = {node.node_id: node.address for node in admin.describe_cluster().nodes}
-    requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        known = [each.name for each in admin.list_groups()]
+        if group not in known:
+            return []
+        return [len(each.assigned) for each in admin.describe_group(group).members]
 
-    def say(**request: Any) -> None:
-        requests.put(pb.MemberRequest(**request).SerializeToString())
 
-    say(
-        join=pb.MemberJoin(
-            group=group,
-            member_id="till-1",
-            client_id="a till",
-            topics=[TOPIC],
-            session_timeout_ms=600_000,
-        )
-    )
-    with grpc.insecure_channel(nodes[coordinator]) as channel:
-        call: Any = channel.stream_stream("/streamlog.v1.GroupService/Membership")
-        answers = call(iter(requests.get, None))
-        assignments = []
-        seen = iter(answers)
+def lag(shell: Shell, group: str) -> int | None:
+    """Of the whole group; None when a partition has no position."""
+    with Admin(shell.bootstrap) as admin:
+        lags = [each.lag_records for each in admin.describe_group(group).partitions]
+    return None if None in lags else sum(each for each in lags if each is not None)
 
-        def newest() -> list[pb.MemberAssignment]:
-            response = pb.MemberResponse.FromString(next(seen))
-            if response.WhichOneof("response") == "assignment":
-                assignments.append(response.assignment)
-            return assignments
 
-        while not (newest() and len(assignments[-1].assigned) == 3):
-            pass
-        try:
-            yield assignments
-        finally:
-            say(leave=pb.MemberLeave())
-            for _ in seen:
-                pass
-            requests.put(None)
+def numbers(text: str) -> list[int]:
+    """What was printed, in order."""
+    return sorted(map(int, text.split()))
 
 
 def test_a_group_is_seen_moved_and_deleted(shell: Shell) -> None:
@@ -179,24 +169,28 @@ def test_a_group_is_seen_moved_and_deleted(shell: Shell) -> None:
 def test_a_group_with_members(shell: Shell) -> None:
     """Who reads what, by names; its positions are set under its feet, and it can not be deleted."""
     ends = made(shell, "tills")
-    with member(shell, "tills") as assignments:
+    with member(shell, "tills") as process:
         told = described(shell, "tills")
         assert told["phase"] == "stable"
         (till,) = told["members"]
-        assert (till["member"], till["client"], till["connected"]) == ("till-1", "a till", True)
+        assert (till["client"], till["connected"]) == (
+            f"streamlog consume (pid {process.pid})",
+            True,
+        )
         assert till["assigned"] == [f"{TOPIC}/{number}" for number in range(3)]
-        assert {row["member"] for row in told["partitions"]} == {"till-1"}
+        assert {row["member"] for row in told["partitions"]} == {till["member"]}
         text = shell.ok("group", "describe", "tills")
         assert f"{TOPIC}:0,1,2" in text
         assert "member_joined" in text
 
-        epoch = assignments[-1].member_epoch
+        at_end = {number: end for number, (_, end) in ends.items()}
+        until(lambda: positions(shell, "tills") == at_end, "what was printed is committed")
         done = json.loads(
-            shell.ok("group", "reset", "tills", "--to", "latest", "--yes", "-o", "json")
+            shell.ok("group", "reset", "tills", "--to", "earliest", "--yes", "-o", "json")
         )
-        assert done["epoch"] > epoch
-        assert positions(shell, "tills") == {number: end for number, (_, end) in ends.items()}
+        assert done["epoch"] > told["epoch"]
         assert "offsets_reset" in shell.ok("group", "describe", "tills")
+        until(lambda: positions(shell, "tills") == at_end, "it was read again")
 
         assert "has 1 member; stop its members first" in refused(
             shell, 1, "group", "delete", "tills", "--yes"
@@ -204,8 +198,64 @@ def test_a_group_with_members(shell: Shell) -> None:
         assert "group reset" in refused(
             shell, 1, "group", "delete-offsets", "tills", "-t", TOPIC, "--yes"
         )
-    until(lambda: described(shell, "tills")["phase"] == "empty", "the member left")
+    told = described(shell, "tills")
+    assert (told["phase"], told["lag_records"]) == ("empty", 0)
+    assert told["rebalances"][-1]["cause"] == "member_left"
     shell.ok("group", "delete", "tills", "--yes")
+
+
+def test_what_was_printed_is_committed(shell: Shell) -> None:
+    """Once each, over several commands; what could not be written is printed again."""
+    everything = list(range(1, 101))
+    reading = ("consume", TOPIC, "--group", "readers")
+    first = numbers(shell.ok(*reading, "-n", "7"))
+    assert len(first) == 7
+    rest = numbers(shell.ok(*reading, "--exit"))
+    assert sorted(first + rest) == everything
+    assert shell.ok(*reading, "--exit") == ""
+    assert described(shell, "readers")["lag_records"] == 0
+
+    code, _, errors = shell.sh(f"streamlog consume {TOPIC} --group full --exit > /dev/full")
+    assert (code, errors.count("\n")) == (1, 1)
+    starts = {number: start for number, (start, _) in bounds(shell).items()}
+    assert all(starts[number] == at for number, at in positions(shell, "full").items())
+    assert numbers(shell.ok("consume", TOPIC, "--group", "full", "--exit")) == everything
+
+    matched = shell.ok("consume", "--group", "pattern", "--pattern", "numb.*", "--exit")
+    assert numbers(matched) == everything
+    assert shell.ok("consume", TOPIC, "--group", "late", "--from", "end", "--exit") == ""
+
+
+def test_two_members_share_a_topic(shell: Shell) -> None:
+    """Each record is printed by one of them; when one goes the other has all of it."""
+    shell.ok("topic", "create", "shared", "--partitions", "2")
+    reading = ("consume", "shared", "--group", "pair", "-f", "%v\\n")
+    processes = [shell.start(*reading) for _ in range(2)]
+    try:
+        until(lambda: assigned(shell, "pair") == [1, 1], "each has a partition")
+        lines = "".join(f"{number}\n" for number in range(40))
+        shell.ok("produce", "shared", stdin=lines)
+        until(lambda: lag(shell, "pair") == 0, "all is printed")
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        printed = [process.communicate(timeout=TIMEOUT_S)[0].decode() for process in processes]
+    assert numbers(" ".join(printed)) == list(range(40))
+    assert shell.ok(*reading, "--exit") == ""
+
+
+def test_a_member_that_can_not_be_one(shell: Shell) -> None:
+    """Options that do not go with a group, topics and names that are none: a line each."""
+    group = ("consume", "--group", "g")
+    assert "Missing argument 'TOPIC...'" in refused(shell, 2, *group)
+    assert "Missing argument 'TOPIC...'" in refused(shell, 2, "consume")
+    assert "--pattern is for --group" in refused(shell, 2, "consume", "--pattern", "n.*")
+    assert "--partition is not for --group" in refused(shell, 2, *group, TOPIC, "-p", "0")
+    for place in ("5", "-5", "start:end", "@2999-01-01"):
+        assert "without a position" in refused(shell, 2, *group, TOPIC, "--from", place)
+    assert "did you mean 'numbers'?" in refused(shell, 1, *group, "nmubers", "--exit")
+    assert "INVALID_GROUP_NAME" in refused(shell, 1, "consume", TOPIC, "--group", "a b", "--exit")
+    assert "INVALID_PATTERN" in refused(shell, 1, *group, "--pattern", "(", "--exit")
 
 
 def test_who_watches(shell: Shell) -> None:

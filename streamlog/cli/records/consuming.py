@@ -133,7 +133,7 @@ class Consumption:
                 out.write(b"".join(map(printer, records)))
                 printed += len(records)
             out.flush()
-            if not polled and _nobody_reads():
+            if not polled and nobody_reads():
                 raise BrokenPipeError
             if self._ends is None and asyncio.get_running_loop().time() > grown_s:
                 await self._take_new_partitions()
@@ -177,7 +177,7 @@ def tell_reset(reset: PositionReset) -> None:
     )
 
 
-def _nobody_reads() -> bool:
+def nobody_reads() -> bool:
     """Whether the pipe that standard output goes to was closed at its other end."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)

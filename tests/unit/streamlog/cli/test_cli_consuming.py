@@ -129,7 +129,7 @@ async def consume(
     with pytest.MonkeyPatch.context() as patch:
         output = Output()
         patch.setattr(sys, "stdout", output)
-        patch.setattr("streamlog.cli.records.consuming._nobody_reads", lambda: False)
+        patch.setattr("streamlog.cli.records.consuming.nobody_reads", lambda: False)
         reading = Consumption(fake, fake, ["t"], partitions, parse_range("--from", place))
         await reading.begin()
         printed = await reading.print(PRINTER, count)

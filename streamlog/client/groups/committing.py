@@ -53,6 +53,8 @@ class Committing:
         self._placement, self._positions, self._metadata = placement, positions, metadata
         self._clock, self._automatic = clock, automatic
         self._answered = asyncio.Event()
+        self._refused: dict[TopicPartition, None] = {}
+        """Of the commits that nobody waited for, since it was last looked at."""
         self._to_store = asyncio.Event()
         self.in_callback = lambda: False
 
@@ -141,6 +143,7 @@ class Committing:
         """Commit what is done, until cancelled."""
         while True:
             await asyncio.sleep(interval_ms / 1_000)
+            self._refused.clear()
             self._commit_done(self.pairs)
 
     def _commit_done(self, pairs: Sequence[TopicPartition]) -> None:
@@ -157,17 +160,26 @@ class Committing:
     async def finish(self, pairs: Sequence[TopicPartition], until_ms: float) -> None:
         """Commit what is done of these, if that is automatic, and return when no commit of them is
         on its way, or it is too late."""
-        if self._automatic:
-            self._commit_done(pairs)
-        ids = [key for pair in pairs if (key := self._id_of(pair)) is not None]
         left_s = max(until_ms - self._clock.monotonic_ms(), 0.0) / 1_000
         try:
             async with asyncio.timeout(left_s):
-                while self._commits.mentions(ids):
-                    self._answered.clear()
-                    await self._answered.wait()
+                while True:
+                    self._refused.clear()
+                    if self._automatic:
+                        self._commit_done(pairs)
+                    await self._no_commit_of(pairs)
+                    if self._refused.keys().isdisjoint(pairs):
+                        break
+                    # One that was lost must not cost the others their positions.
+                    pairs = [pair for pair in pairs if pair not in self._refused]
         except TimeoutError:
             pass  # The next owner gets again what was not committed.
+
+    async def _no_commit_of(self, pairs: Sequence[TopicPartition]) -> None:
+        ids = [key for pair in pairs if (key := self._id_of(pair)) is not None]
+        while self._commits.mentions(ids):
+            self._answered.clear()
+            await self._answered.wait()
 
     # To the coordinator.
 
@@ -243,6 +255,8 @@ class Committing:
             if on_commit is not None:
                 on_commit(error, chosen)
             elif error is not None:
+                if isinstance(error, CommitRefused):
+                    self._refused.update(dict.fromkeys(error.partitions))
                 _LOG.warning(
                     "group_commit_failed",
                     extra={"group": self._group, "reason": error.reason, "error": error.message},

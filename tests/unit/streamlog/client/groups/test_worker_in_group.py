@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from streamlog.client import ConsumerRecord, Worker
 from tests.fakes.group_consumers import ConsumerWorld, Reader, new_consumer_world
 from tests.fakes.group_world import SESSION_MS
 
 ALL = [0, 1, 2, 3]
+
+
+@pytest.fixture
+def world() -> Iterator[ConsumerWorld]:
+    """It ends after the test has forgotten what lives in it."""
+    with new_consumer_world() as made:
+        yield made
 
 
 class Working:
@@ -51,48 +61,46 @@ def fill_all(world: ConsumerWorld, *names: bytes) -> list[tuple[int, bytes]]:
     return [(number, name) for number in ALL for name in names]
 
 
-def test_a_clean_hand_over_repeats_nothing() -> None:
+def test_a_clean_hand_over_repeats_nothing(world: ConsumerWorld) -> None:
     """One comes while handlers run: what they work on is finished and committed before it is given
     up, what they have not begun is the other's, and every record is handled once."""
-    with new_consumer_world() as world:
-        places = fill_all(world, b"a", b"b", b"c", b"d")
-        first = Working(world, "r1", 3.0, concurrency=10)
-        world.wait(lambda: len(first.begun) == 10)
-        second = Working(world, "r2", 0.1)
-        world.wait(lambda: len(second.reader.owned) == 2)
-        world.wait(lambda: len(first.done) + len(second.done) == len(places))
-        assert sorted(first.done + second.done) == sorted(places)
-        world.run(1)
-        assert first.everything_is_committed()
-        second.stop()
-        first.reader.wait_for(*ALL)
-        more = fill_all(world, b"e")
-        world.wait(lambda: set(first.done) >= set(more))
-        world.run(1)
-        assert first.everything_is_committed()
-        first.stop()
+    places = fill_all(world, b"a", b"b", b"c", b"d")
+    first = Working(world, "r1", 3.0, concurrency=10)
+    world.wait(lambda: len(first.begun) == 10)
+    second = Working(world, "r2", 0.1)
+    world.wait(lambda: len(second.reader.owned) == 2)
+    world.wait(lambda: len(first.done) + len(second.done) == len(places))
+    assert sorted(first.done + second.done) == sorted(places)
+    world.run(1)
+    assert first.everything_is_committed()
+    second.stop()
+    first.reader.wait_for(*ALL)
+    more = fill_all(world, b"e")
+    world.wait(lambda: set(first.done) >= set(more))
+    world.run(1)
+    assert first.everything_is_committed()
+    first.stop()
 
 
-def test_a_worker_that_stood_still_begins_nothing_of_what_it_lost() -> None:
+def test_a_worker_that_stood_still_begins_nothing_of_what_it_lost(world: ConsumerWorld) -> None:
     """Its process is frozen with records taken and not begun. When it wakes, others have handled
     and committed them: it begins none of them, and commits nothing."""
-    with new_consumer_world() as world:
-        places = fill_all(world, b"a", b"b", b"c")
-        first = Working(world, "r1", 1.0, concurrency=4)
-        world.wait(lambda: first.worker.in_flight == len(places) and len(first.begun) == 4)
-        world.scheduler.pause(first.reader.loop)
-        second = Working(world, "r2", 0.01)
-        second.reader.wait_for(*ALL)
-        world.wait(lambda: sorted(second.done) == places)
-        world.run(SESSION_MS / 1_000)
-        world.scheduler.resume(first.reader.loop)
-        world.wait(lambda: len(first.reader.owned) == 2)
-        world.run(5)
-        assert len(first.begun) == 4
-        more = fill_all(world, b"d")
-        world.wait(lambda: set(first.done + second.done) >= set(more))
-        assert len(first.done + second.done) == 4 + len(places) + len(more)
-        world.run(1)
-        assert second.everything_is_committed()
-        second.stop()
-        first.stop()
+    places = fill_all(world, b"a", b"b", b"c")
+    first = Working(world, "r1", 1.0, concurrency=4)
+    world.wait(lambda: first.worker.in_flight == len(places) and len(first.begun) == 4)
+    world.scheduler.pause(first.reader.loop)
+    second = Working(world, "r2", 0.01)
+    second.reader.wait_for(*ALL)
+    world.wait(lambda: sorted(second.done) == places)
+    world.run(SESSION_MS / 1_000)
+    world.scheduler.resume(first.reader.loop)
+    world.wait(lambda: len(first.reader.owned) == 2)
+    world.run(5)
+    assert len(first.begun) == 4
+    more = fill_all(world, b"d")
+    world.wait(lambda: set(first.done + second.done) >= set(more))
+    assert len(first.done + second.done) == 4 + len(places) + len(more)
+    world.run(1)
+    assert second.everything_is_committed()
+    second.stop()
+    first.stop()

@@ -35,6 +35,7 @@ HEARTBEATS_PER_SESSION: Final = 6
 """So that several may get lost or be late."""
 HEARTBEAT_INTERVAL_MS_MAX: Final = 5_000
 DESCRIBED_OFFSETS_MAX: Final = 20_000
+DESCRIBED_METADATA_BYTES_MAX: Final = 1 << 20
 
 GROUP_PHASES: Final[Mapping[GroupPhase, pb.GroupPhase]] = {
     GroupPhase.EMPTY: pb.GROUP_PHASE_EMPTY,
@@ -166,7 +167,7 @@ def to_description(group: GroupDescription) -> pb.DescribeGroupResponse:
             offset_count=len(group.commits),
         ),
         members=[_member(member) for member in group.members],
-        offsets=to_offsets(group.commits[:DESCRIBED_OFFSETS_MAX]),
+        offsets=_described_offsets(group.commits[:DESCRIBED_OFFSETS_MAX]),
         unowned=to_partitions(group.unowned),
         rebalances=[
             pb.GroupRebalance(
@@ -180,6 +181,16 @@ def to_description(group: GroupDescription) -> pb.DescribeGroupResponse:
         ],
         empty_since_ms=group.empty_since_ms,
     )
+
+
+def _described_offsets(commits: Sequence[tuple[TopicPartition, Commit]]) -> list[pb.GroupOffset]:
+    """With their metadata as far as there is room in one message."""
+    left = DESCRIBED_METADATA_BYTES_MAX
+    found = []
+    for partition, commit in commits:
+        left -= len(commit.metadata.encode())
+        found.append(to_offset(partition, commit, metadata=left >= 0))
+    return found
 
 
 def to_findings(findings: Iterable[Finding]) -> list[pb.GroupFinding]:

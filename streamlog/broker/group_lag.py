@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from replication.errors import ReplicationError
 from replication.group import GroupHost
 from replication.ports import CallFailed, Network
 from replication.types import NodeId
@@ -107,7 +108,7 @@ class GroupLagReader:
             )
             try:
                 response = await self._call(node_id, request)
-            except (CallFailed, StreamlogError, DecodeError, TimeoutError):
+            except (CallFailed, StreamlogError, ReplicationError, DecodeError, OSError):
                 return
             for place, answer in zip(some, response.answers, strict=False):
                 if not answer.HasField("error"):

@@ -39,6 +39,7 @@ from streamlog.v1 import group_service_pb2 as pb
 LAG_TIMEOUT_MS: Final = 3_000.0
 """The lag is told beside other things, which do not wait longer for it."""
 PAGE_SIZE: Final = 1_000
+"""Groups, and positions with up to 4 KiB of metadata each: a page must fit into a message."""
 
 
 class GroupOperations:
@@ -90,7 +91,7 @@ class GroupOperations:
         """Members, positions and lag, rebalances, and what does not look right.
 
         `lag` False: the leaders of the partitions are not asked. Of a group with more than 20,000
-        positions only so many are told. Raises ClientError; its reason is UNKNOWN_GROUP when
+        positions only so many are told, and what they note only as far as it fits into 1 MiB. Raises ClientError; its reason is UNKNOWN_GROUP when
         there is no such group.
         """
         told = await self._described(name)
@@ -127,10 +128,8 @@ class GroupOperations:
         """Every position of the group, by topic and number. Raises ClientError; its reason is
         UNKNOWN_GROUP when there is no such group."""
         told = await self._described(name)
-        offsets = list(told.offsets)
-        if told.summary.offset_count > len(offsets):
-            offsets = await self._all_offsets(name)
         names = Names(told.topics)
+        offsets = await self._all_offsets(name)
         found = {names.pair(each): committed_offset(each) for each in offsets}
         return {pair: found[pair] for pair in sorted(found)}
 
@@ -258,7 +257,7 @@ class GroupOperations:
             answer = await self._coordinators.call(
                 name,
                 "FetchOffsets",
-                pb.FetchOffsetsRequest(group=name, page_token=token),
+                pb.FetchOffsetsRequest(group=name, page_size=PAGE_SIZE, page_token=token),
                 pb.FetchOffsetsResponse,
             )
             found += answer.offsets

@@ -22,6 +22,7 @@ from jepsen_like.planted import BUGS
 from streamlog.cli.documentation import leaves
 from streamlog.cli.main import build
 from streamlog.client import Admin, ClientError, Consumer, Producer
+from streamlog.groups.findings import NO_PROGRESS, PARTITION_UNOWNED, TOPIC_MISSING
 from streamlog.model.errors import Reason
 from streamlog.model.settings.node import NODE_SETTINGS
 from streamlog.model.settings.topic import TOPIC_SETTINGS
@@ -55,6 +56,9 @@ STATES = {
     "above_end",
     "jepsen_like",
     *(cause.name.lower() for cause in Cause),
+    NO_PROGRESS,
+    PARTITION_UNOWNED,
+    TOPIC_MISSING,
 }
 """Values of labels and fields, and a folder."""
 NO_SETTINGS = re.compile(

@@ -251,8 +251,7 @@ def test_a_member_that_can_not_be_one(shell: Shell) -> None:
     assert "Missing argument 'TOPIC...'" in refused(shell, 2, "consume")
     assert "--pattern is for --group" in refused(shell, 2, "consume", "--pattern", "n.*")
     assert "--partition is not for --group" in refused(shell, 2, *group, TOPIC, "-p", "0")
-    for place in ("5", "-5", "start:end", "@2999-01-01"):
-        assert "without a position" in refused(shell, 2, *group, TOPIC, "--from", place)
+    assert "without a position" in refused(shell, 2, *group, TOPIC, "--from", "5")
     assert "did you mean 'numbers'?" in refused(shell, 1, *group, "nmubers", "--exit")
     assert "INVALID_GROUP_NAME" in refused(shell, 1, "consume", TOPIC, "--group", "a b", "--exit")
     assert "INVALID_PATTERN" in refused(shell, 1, *group, "--pattern", "(", "--exit")
@@ -283,32 +282,25 @@ def test_what_is_wrong_is_said_in_a_line(shell: Shell) -> None:
     assert "did you mean 'wrong'?" in refused(shell, 1, "group", "describe", "wrnog")
     assert "did you mean 'wrong'?" in refused(shell, 1, "group", "reset", "Wrong", "--to", "latest")
     assert "there is no group 'wrog'" in refused(shell, 1, "group", "delete", "wrog", "--yes")
-    for name in ("a b", "..", "x" * 250):
-        assert "INVALID_GROUP_NAME" in refused(shell, 1, "group", "describe", name)
+    assert "INVALID_GROUP_NAME" in refused(shell, 1, "group", "describe", "a b")
     reset = ("group", "reset", "wrong")
     assert "nothing says where to" in refused(shell, 2, *reset)
     both = refused(shell, 2, *reset, "--to", "latest", "--shift", "+1")
     assert "--to and --shift do not go together" in both
-    assert "none of earliest, latest" in refused(shell, 2, *reset, "--to", "soon")
-    assert "with a sign" in refused(shell, 2, *reset, "--shift", "5")
     beyond = refused(shell, 1, *reset, "-t", f"{TOPIC}:0", "--to", str(end + 1), "--yes")
     assert f"{end + 1} of {TOPIC}/0 (it has {ends[0][0]} to {end})" in beyond
     assert "partitions 0 to 2, not 3" in refused(
         shell, 2, *reset, "-t", f"{TOPIC}:3", "--to", "latest"
     )
     assert "did you mean 'numbers'?" in refused(shell, 1, *reset, "-t", "nmubers", "--to", "latest")
-    assert "given twice" in refused(shell, 2, *reset, "-t", TOPIC, "-t", TOPIC, "--to", "latest")
     for text, what in (
         ("", "it is empty"),
-        ("topic,partition,offset\n", "names no position"),
         (f"{TOPIC},0,one\n", "line 1: the offset is 'one'"),
-        ("{]", "no JSON"),
     ):
         assert what in refused(shell, 2, *reset, "--from-file", "-", "--yes", stdin=text)
     assert "out of range" in refused(
         shell, 1, *reset, "--from-file", "-", "--yes", stdin=f"{TOPIC},0,{end + 1}\n"
     )
-    assert "No such file" in refused(shell, 2, *reset, "--from-file", "/does/not/exist")
     assert "--topic must say" in refused(shell, 2, "group", "delete-offsets", "wrong", "--yes")
     assert positions(shell, "wrong") == before
 

@@ -11,6 +11,7 @@ import pytest
 
 from jepsen_like.sim.client_adapter import client_environment
 from jepsen_like.sim.clock import SimClock
+from streamlog.broker import group_codec
 from streamlog.client import (
     Admin,
     CallPolicy,
@@ -185,6 +186,18 @@ def test_a_group_is_described_by_names_with_its_lag(desk: Desk) -> None:
     assert list(offsets) == [at(0), at(1), at(2)]
     assert offsets[at(0)] == by_partition[0].committed
     assert abs(offsets[at(0)].committed_at_ms - desk.now_ms()) < 60_000
+
+
+def test_long_notes_do_not_fill_a_description(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What committers noted is told as far as there is room; the positions' own call has all."""
+    monkeypatch.setattr(group_codec, "DESCRIBED_METADATA_BYTES_MAX", 9)
+    member = desk.world.join("m1")
+    member.commit({0: 0, 1: 0, 2: 0}, note="half")
+    told = desk.ask(lambda admin: admin.describe_group(GROUP)).partitions
+    notes = [each.committed.metadata for each in told if each.committed is not None]
+    assert notes == ["half", "half", ""]
+    offsets = desk.ask(lambda admin: admin.group_offsets(GROUP))
+    assert [each.metadata for each in offsets.values()] == ["half"] * 3
 
 
 def test_a_member_that_stands_still_is_a_finding(desk: Desk) -> None:

@@ -30,6 +30,8 @@ from streamlog.v1 import log_service_pb2 as log
 
 QUERIES_AT_ONCE: Final = 100
 """In one call; it keeps a leader's loop busy for some milliseconds at most."""
+POSITIONS_AT_ONCE: Final = 1_000
+"""After so many the loop does other work first."""
 NODES_AT_ONCE: Final = 8
 CALL_TIMEOUT_MS: Final = 5_000.0
 
@@ -69,7 +71,9 @@ class GroupLagReader:
         """What lies behind these positions; those that nobody answered for are left out."""
         by_node: dict[NodeId, list[Place]] = {}
         asked: dict[Place, None] = {}
-        for position in positions:
+        for count, position in enumerate(positions, start=1):
+            if count % POSITIONS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             place = (*position.partition, position.offset)
             if place not in asked:
                 asked[place] = None

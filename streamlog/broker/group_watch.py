@@ -7,6 +7,7 @@ series is: GROUPS_SHOWN_MAX groups and PARTITIONS_SHOWN_MAX partitions, those wi
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from streamlog.groups.survey import GroupSurvey, take_group_survey
 
 GROUPS_SHOWN_MAX: Final = 500
 PARTITIONS_SHOWN_MAX: Final = 500
+POSITIONS_AT_ONCE: Final = 1_000
+"""After so many the loop does other work first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,9 @@ class GroupWatch:
         survey = await take_group_survey(self._groups.coordinators())
         self._alarms.follow(survey)
         unread = await self._reader.read(survey.positions)
-        self.latest = report_of(survey, unread, self._clock.monotonic_ms(), self._clock.wall_ms())
+        self.latest = await report_of(
+            survey, unread, self._clock.monotonic_ms(), self._clock.wall_ms()
+        )
 
     async def close(self) -> None:
         """End what is under way."""
@@ -101,37 +106,49 @@ class GroupWatch:
         return f"{name}/{partition.partition}"
 
 
-def report_of(
+async def report_of(
     survey: GroupSurvey, unread: Mapping[Place, Unread], now_ms: float, wall_ms: int
 ) -> GroupReport:
-    """What a round found, cut to what is shown."""
-    lags: list[PartitionLag] = []
+    """What a round found, cut to what is shown; the loop does other work in between."""
+    worst: list[PartitionLag] = []
+    slice_: list[PartitionLag] = []
     records = dict.fromkeys(survey.members, 0)
     longest_ms = dict.fromkeys(survey.members, 0)
-    for group, partition, offset in survey.positions:
+    measured = 0
+    for count, (group, partition, offset) in enumerate(survey.positions, start=1):
+        if count % POSITIONS_AT_ONCE == 0:
+            worst, slice_ = _worst_partitions([*worst, *slice_]), []
+            await asyncio.sleep(0)
         found = unread.get((*partition, offset))
         if found is None:
             continue
+        measured += 1
         stamp_ms = found.timestamp_ms
         lag_ms = 0 if stamp_ms is None else max(0, wall_ms - stamp_ms)
-        lags.append(PartitionLag(group, partition, found.records, lag_ms))
+        slice_.append(PartitionLag(group, partition, found.records, lag_ms))
         records[group] += found.records
         longest_ms[group] = max(longest_ms[group], lag_ms)
-    totals = [
-        GroupTotals(group, members, records[group], longest_ms[group])
-        for group, members in survey.members.items()
-    ]
+    worst = _worst_partitions([*worst, *slice_])
+    await asyncio.sleep(0)
+    shown = heapq.nsmallest(
+        GROUPS_SHOWN_MAX, survey.members, key=lambda group: (-records[group], group)
+    )
     return GroupReport(
         now_ms,
         dict(survey.phases),
         sum(survey.members.values()),
         len(survey.stalled),
         sum(len(partitions) for partitions in survey.unowned.values()),
-        tuple(heapq.nsmallest(GROUPS_SHOWN_MAX, totals, key=lambda g: (-g.records, g.group))),
         tuple(
-            heapq.nsmallest(
-                PARTITIONS_SHOWN_MAX, lags, key=lambda p: (-p.records, p.group, p.partition)
-            )
+            GroupTotals(group, survey.members[group], records[group], longest_ms[group])
+            for group in shown
         ),
-        len(survey.positions) - len(lags) + survey.positions_left_out,
+        tuple(worst),
+        len(survey.positions) - measured + survey.positions_left_out,
+    )
+
+
+def _worst_partitions(lags: list[PartitionLag]) -> list[PartitionLag]:
+    return heapq.nsmallest(
+        PARTITIONS_SHOWN_MAX, lags, key=lambda lag: (-lag.records, lag.group, lag.partition)
     )

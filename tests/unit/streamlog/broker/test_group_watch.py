@@ -31,7 +31,7 @@ def name_of(partition: Pair) -> str:
     return f"orders/{partition.partition}"
 
 
-def test_a_report_sums_what_is_known() -> None:
+async def test_a_report_sums_what_is_known() -> None:
     """Two groups on one partition have each their own lag; a position that nobody answered for is
     counted as unmeasured and no lag at all."""
     survey = GroupSurvey(
@@ -50,7 +50,7 @@ def test_a_report_sums_what_is_known() -> None:
         (7, 0, 9): Unread(0, None),
         (7, 1, 9): Unread(2, WALL_MS + 50),
     }
-    report = report_of(survey, unread, 17.0, WALL_MS)
+    report = await report_of(survey, unread, 17.0, WALL_MS)
     assert report.taken_at_ms == 17.0
     assert report.phases[GroupPhase.STABLE] == 2
     assert report.members == 3
@@ -67,10 +67,11 @@ def test_a_report_sums_what_is_known() -> None:
     assert report.unmeasured == 4
 
 
-def test_a_report_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_report_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The groups and partitions with most lag are kept; of equal ones always the same."""
     monkeypatch.setattr(group_watch, "GROUPS_SHOWN_MAX", 2)
     monkeypatch.setattr(group_watch, "PARTITIONS_SHOWN_MAX", 3)
+    monkeypatch.setattr(group_watch, "POSITIONS_AT_ONCE", 2)
     names = [f"g{number}" for number in range(5)]
     survey = GroupSurvey(
         members={GroupName(name): 1 for name in names},
@@ -79,7 +80,7 @@ def test_a_report_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     survey.stalled[GroupName("g0"), MemberId("m")] = 9.0
     survey.unowned[GroupName("g1")] = {pair(0): 1.0, pair(1): 2.0}
     unread = {(7, 0, number): Unread(5 if number == 3 else 1, 0) for number in range(5)}
-    report = report_of(survey, unread, 0.0, WALL_MS)
+    report = await report_of(survey, unread, 0.0, WALL_MS)
     assert [each.group for each in report.groups] == ["g3", "g0"]
     assert [each.group for each in report.partitions] == ["g3", "g0", "g1"]
     assert (report.members, report.members_stalled, report.partitions_unowned) == (5, 1, 2)

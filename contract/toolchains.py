@@ -86,6 +86,7 @@ def header(name: str, package: str) -> Tool:
 GO: Final = Tool("go", "1.24 or newer: apt-get install golang, or the Go project's archive")
 NODE_PROBE: Final = ("node", "-e", "process.exit(require('node:zlib').crc32 ? 0 : 1)")
 NPM: Final = Tool("npm", "comes with node, or apt-get install npm")
+CARGO_PROBE: Final = ("sh", "-c", "rustc -V | awk '{split($2, v, \".\"); exit v[2] < 88}'")
 
 LANGUAGES: Final = (
     Language("python", "Python", ()),
@@ -101,7 +102,14 @@ LANGUAGES: Final = (
     Language(
         "node", "Node", (Tool("node", "20.15 or newer: apt-get install nodejs", NODE_PROBE), NPM)
     ),
-    Language("rust", "Rust", (Tool("cargo", "apt-get install cargo, or rustup"),)),
+    Language(
+        "rust",
+        "Rust",
+        (
+            Tool("cargo", "1.88 or newer: rustup", CARGO_PROBE),
+            Tool("cc", "apt-get install gcc, for the zstd that comes with its crate"),
+        ),
+    ),
     Language(
         "cpp",
         "C++",

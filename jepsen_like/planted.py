@@ -63,7 +63,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "replication.raft.following",
         "after = max(writes.covering(match_end), state.hard_state_write)",
         "after = state.hard_state_write",
-        first_seed=17,
+        test="tests/scenarios/raft/test_raft_scenarios.py"
+        "::test_a_scenario_goes_as_it_is_told[replication]",
     ),
     PlantedBug(
         "leader-counts-itself-before-fsync",
@@ -183,7 +184,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.broker.fetch",
         "end = group.commit_end\n            if cursor",
         "end = group.log.end.end\n            if cursor",
-        first_seed=158,
+        test="tests/unit/streamlog/broker/test_fetch_session.py::test_nothing_uncommitted_leaves",
     ),
     PlantedBug(
         "new-segment-not-in-directory",

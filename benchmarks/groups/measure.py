@@ -88,6 +88,14 @@ async def measure_groups(directory: Path, plan: GroupsPlan, *, with_peer: bool) 
     ]
 
 
+def _progress(what: str, figures: Figures | str) -> None:
+    """So that a run that is given up has said something."""
+    if isinstance(figures, Figures):
+        seconds = {name: [round(t.seconds, 3) for t in took] for name, took in figures.took.items()}
+        figures = f"{seconds}, {figures.commits_per_s} commits/s"
+    print(f"groups: {what}: {figures}", file=sys.stderr, flush=True)
+
+
 async def _platform(directory: Path, plans: Sequence[Plan]) -> list[Figures]:
     cluster = LocalCluster(directory, nodes=3)
     found = []
@@ -102,6 +110,7 @@ async def _platform(directory: Path, plans: Sequence[Plan]) -> list[Figures]:
                 found.append(await measure_changes(system, name, name, plan, directory))
                 if system.failures:
                     raise system.failures[0]
+                _progress(f"{plan.members} members, ours", found[-1])
                 await admin.delete_topic(name)
     finally:
         cluster.kill_all()
@@ -135,6 +144,7 @@ async def _kafka(libs: Path, directory: Path, plan: GroupsPlan) -> list[dict[str
                     )
                 except RuntimeError as error:
                     figures[variant.name] = f"gave up: {str(error)[:300]}"
+                _progress(f"{each.members} members, {variant.name}", figures[variant.name])
                 await asyncio.to_thread(system.close)
                 await asyncio.to_thread(cluster.delete_topic, name)
             found.append(figures)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from streamlog.client import (
+    CallPolicy,
     ClientClosed,
     ClientError,
     Consumer,
@@ -27,6 +28,8 @@ from streamlog.client import (
 )
 
 SESSION_MS = 4_000
+PATIENCE_MS = 90_000
+"""With a cluster that loses a node on a slow machine."""
 IN_FLIGHT = 200
 HANDLING_S = 0.002
 
@@ -133,6 +136,7 @@ async def main() -> None:
             topics=[topic],
             auto_commit_ms=None,
             session_timeout_ms=SESSION_MS,
+            policy=CallPolicy(total_timeout_ms=PATIENCE_MS),
         )
         await consumer.__aenter__()
         consumers.append(consumer)

@@ -47,8 +47,9 @@ class FetchPolicy:
 class PartitionFetch:
     """Where a partition is read.
 
-    Invariant: `session_epoch` grows with each request for the partition, so that an answer to
-    an older one is told from those to this one; `generation` grows when the application moves
+    Invariant: no two requests of a stream have the same `session_epoch`, so that an answer to an
+    older one is told from those to this one, also when the partition was removed and came back with
+    another state; `generation` grows when the application moves
     the position, so that what was fetched before is dropped.
     """
 
@@ -139,6 +140,7 @@ class FetchStream:
         self._states: dict[tuple[int, int], PartitionFetch] = {}
         self._added: dict[tuple[int, int], None] = {}
         self._removed: dict[tuple[int, int], None] = {}
+        self._session_epochs = 0
         self._wake = asyncio.Event()
         self._call: FetchCall | None = None
         self._tasks = Tasks(owner.on_defect)
@@ -147,7 +149,8 @@ class FetchStream:
     def add(self, state: PartitionFetch) -> None:
         """Fetch the partition from its `fetch_offset` on; moves it when it is here already."""
         key = (state.topic_id, state.partition)
-        state.session_epoch += 1
+        self._session_epochs += 1
+        state.session_epoch = self._session_epochs
         state.stream = self
         self._states[key] = state
         self._added[key] = None

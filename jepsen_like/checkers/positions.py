@@ -6,9 +6,9 @@ grant. The first is ordered by the clock, the second by its epoch (see `shares`)
 
 from __future__ import annotations
 
-from jepsen_like.checkers.evidence import Evidence, lines
+from jepsen_like.checkers.evidence import Evidence, FinalLog, lines
 from jepsen_like.checkers.history import Operation, Violation
-from jepsen_like.checkers.shares import NO_POSITION, Share, Write
+from jepsen_like.checkers.shares import NEVER, NO_POSITION, Share, Write
 
 
 def lost_commits(evidence: Evidence) -> list[Violation]:
@@ -72,10 +72,14 @@ def unhandled_positions(evidence: Evidence) -> list[Violation]:
 
     Whoever is no member, and who resets, may set any position: below it nothing is asked for.
     """
-    return [found for share in evidence.shares for found in _unhandled(share)]
+    return [
+        found
+        for share in evidence.shares
+        for found in _unhandled(share, evidence.log(share.partition))
+    ]
 
 
-def _unhandled(share: Share) -> list[Violation]:
+def _unhandled(share: Share, log: FinalLog | None) -> list[Violation]:
     events = [
         *((done.index, done, done.offset, done.end) for done in share.done),
         *(
@@ -92,7 +96,7 @@ def _unhandled(share: Share) -> list[Violation]:
     ]
     events.sort(key=lambda event: event[0])
     violations = []
-    covered = _Covered()
+    covered = _Covered(log)
     for _, operation, start, end in events:
         if start != NO_POSITION:
             covered.add(start, end)
@@ -110,18 +114,29 @@ def _unhandled(share: Share) -> list[Violation]:
 
 
 class _Covered:
-    """Ranges, of which only the end of the one that begins at 0 is of interest."""
+    """Ranges, of which only the end of the one that begins at 0 is of interest. Offsets without
+    records need nobody: they are covered with what lies before them."""
 
-    def __init__(self) -> None:
-        self.end = 0
+    def __init__(self, log: FinalLog | None) -> None:
+        self._log = log
+        self.end = self._reach(0)
         self._beyond: list[tuple[int, int]] = []
 
     def add(self, start: int, end: int) -> None:
         if start > self.end:
             self._beyond.append((start, end))
             return
-        self.end = max(self.end, end)
+        if end > self.end:
+            self.end = self._reach(end)
         if self._beyond:
             waiting, self._beyond = sorted(self._beyond), []
             for each in waiting:
                 self.add(*each)
+
+    def _reach(self, end: int) -> int:
+        if self._log is None or end < self._log.start:
+            return end
+        following = self._log.next_from(end)
+        if following is None and self._log.drain is not None:
+            return NEVER  # whoever read everything in the end found nothing more
+        return max(end, self._log.end if following is None else following)

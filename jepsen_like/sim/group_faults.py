@@ -16,6 +16,8 @@ from jepsen_like.sim.trace import Trace
 
 SESSIONS: Final = (0.2, 2.5)
 """How long a member is away, in session timeouts."""
+DELETION_EVERY_S: Final = 3.0
+"""So that members have time to do something in between."""
 
 
 class GroupFaults:
@@ -23,6 +25,7 @@ class GroupFaults:
 
     def __init__(self, load: GroupLoad, operator: GroupOperator, trace: Trace) -> None:
         self._load, self._operator, self._trace = load, operator, trace
+        self._deleted_s = float("-inf")
 
     def faults(self) -> dict[str, Strike]:
         """By name."""
@@ -91,8 +94,10 @@ class GroupFaults:
         return _nothing
 
     def _delete(self, rng: random.Random) -> Heal | None:
-        if not self._load.names:
+        now_s = self._load.scheduler.now
+        if not self._load.names or now_s - self._deleted_s < DELETION_EVERY_S:
             return None
+        self._deleted_s = now_s
         self._operator.delete(rng.choice(self._load.names))
         return _nothing
 

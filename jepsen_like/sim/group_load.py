@@ -18,11 +18,13 @@ from jepsen_like.sim.client_adapter import client_environment
 from jepsen_like.sim.clock import SimClock
 from jepsen_like.sim.coordinator_calls import CoordinatorCalls
 from jepsen_like.sim.fabric import Fabric
+from jepsen_like.sim.group_member import PATTERN, TOPIC, GroupMember, Temper
 from jepsen_like.sim.group_tap import GroupTap
+from jepsen_like.sim.library_member import LibraryMember
 from jepsen_like.sim.loop import SimLoop
 from jepsen_like.sim.network import SimNetwork
 from jepsen_like.sim.options import SimOptions
-from jepsen_like.sim.raw_member import PATTERN, TOPIC, RawMember, Temper
+from jepsen_like.sim.raw_member import RawMember
 from jepsen_like.sim.recorder import Recorder
 from jepsen_like.sim.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
@@ -53,7 +55,7 @@ class MemberProcess:
     process: ClientProcess
     number: int
     temper: Temper
-    member: RawMember
+    member: GroupMember
     task: asyncio.Task[None]
     frozen: bool = False
 
@@ -82,7 +84,7 @@ class GroupLoad:
     closed: dict[str, None] = field(default_factory=dict)
     """Groups that nobody joins at present."""
     _lives: int = 0
-    _ended: list[RawMember] = field(default_factory=list)
+    _ended: list[GroupMember] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -139,6 +141,7 @@ class GroupLoad:
             rebalance_ms=options.rebalance_ms,
             tick_ms=rng.choice([60.0, 120.0, 250.0]),
             rude=rng.random() < RUDE_SHARE,
+            library=rng.random() < options.library_share,
         )
 
     def _join_later(self, group: str, number: int, temper: Temper, rng: random.Random) -> None:
@@ -153,13 +156,19 @@ class GroupLoad:
             self._come_back(number, temper)
             return
         self._lives += 1
-        process = self.process(f"{group}m{number}.{self._lives}")
-        rng = self.scheduler.random(f"{process.name} load")
-        member = RawMember(temper, self.calls(process), process.tap, rng)
+        process = self.process(f"{group}m{number}.{self._lives}", reads=temper.library)
+        member = self._member(process, temper)
         task = process.loop.create_task(member.run())
         joined = MemberProcess(process, number, temper, member, task)
         self.processes.append(joined)
         task.add_done_callback(lambda _: self._left(joined))
+
+    def _member(self, process: ClientProcess, temper: Temper) -> GroupMember:
+        rng = self.scheduler.random(f"{process.name} load")
+        if temper.library:
+            bootstrap = ",".join(self.addresses)
+            return LibraryMember(temper, bootstrap, process.environment, process.tap, rng)
+        return RawMember(temper, self.calls(process), process.tap, rng)
 
     def _left(self, each: MemberProcess) -> None:
         """It left by itself, or broke."""
@@ -210,13 +219,13 @@ class GroupLoad:
 
     # Processes.
 
-    def process(self, name: str) -> ClientProcess:
-        """A new one."""
+    def process(self, name: str, *, reads: bool = False) -> ClientProcess:
+        """A new one; `reads`: what it is granted."""
         loop = self.scheduler.new_loop(name)
         self.loops.append(loop)
         network = SimNetwork(self.fabric, name, loop)
         clock = SimClock(loop)
-        tap = GroupTap(name, self.recorder, clock, reads=False)
+        tap = GroupTap(name, self.recorder, clock, reads=reads)
         environment = client_environment(network, clock, self.scheduler.random(name), tap)
         return ClientProcess(name, loop, network, environment, tap)
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from jepsen_like.checkers.history import Operation
 from jepsen_like.sim.group_load import GroupLoad
-from jepsen_like.sim.raw_member import TOPIC
+from jepsen_like.sim.group_member import TOPIC
 from streamlog.client.admin import Admin
 from streamlog.client.errors import ClientError
 from streamlog.model.errors import Reason

@@ -35,6 +35,9 @@ class Part:
     session_timeout_ms: int = 0
     confirmed_ms: float = float("-inf")
     """When it sent the newest message whose answer confirmed its session."""
+    starts: dict[int, int] = field(default_factory=dict)
+    """Where to begin to read each partition under its newest grant: at what is committed, or at the
+    start."""
     seen: dict[int, int] = field(default_factory=dict)
     """Newest grant of each partition that it was ever told."""
 
@@ -98,6 +101,7 @@ class GroupTap:
 
     def _granted(self, part: Part, each: pb.AssignedPartition) -> None:
         offset = each.committed.offset if each.HasField("committed") else -1
+        part.starts[each.partition] = max(offset, 0)
         self.recorder.happened(
             self.process,
             "grant",

@@ -111,6 +111,8 @@ class SimOptions:
     """Consumer groups with members; 0: there are none, nor anything else of groups."""
     members: int
     """Of each group, when nobody is away."""
+    library_share: float
+    """Of the members, how many are made with the client library."""
     group_partitions: int
     """Of `__consumer_offsets`."""
     session_ms: int
@@ -195,6 +197,7 @@ def draw_options(seed: int) -> SimOptions:
         snapshot_records=draw.one("snapshots", [10, 50, 50_000]),
         groups=groups,
         members=draw.one("members", [1, 2, 3, 4]),
+        library_share=draw.one("library", [0.0, 0.5, 0.5, 1.0]),
         group_partitions=draw.one("group partitions", [1, 2]),
         session_ms=draw.one("session", [1_000, 1_500, 2_500]),
         rebalance_ms=draw.one("rebalance", [1_000, 2_000]),

@@ -18,6 +18,7 @@ from typing import Final
 from google.protobuf.message import Message
 
 from jepsen_like.sim.coordinator_calls import CoordinatorCalls
+from jepsen_like.sim.group_member import PATTERN, TOPIC, Temper
 from jepsen_like.sim.group_tap import MEMBERSHIP, GroupTap
 from streamlog.client.errors import ClientError, from_transport
 from streamlog.client.transport import ClientStream, TransportError
@@ -26,26 +27,6 @@ from streamlog.v1 import group_service_pb2 as pb
 
 HEARTBEATS_PER_SESSION: Final = 5
 FORMER_MAX: Final = 20
-TOPIC: Final = "events"
-PATTERN: Final = "ev.*"
-"""Matches it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Temper:
-    """How a member is."""
-
-    group: str
-    topics: tuple[str, ...]
-    pattern: str
-    instance_id: str
-    """Empty: a dynamic member."""
-    assignor: str
-    session_ms: int
-    rebalance_ms: int
-    tick_ms: float
-    """It does something about so often."""
-    rude: bool
 
 
 @dataclass(slots=True)
@@ -65,16 +46,14 @@ class _Former:
 
 
 class RawMember:
-    """One process's part in a group, over all of its streams and member ids."""
+    """`group_member.GroupMember`."""
 
     def __init__(
         self, temper: Temper, calls: CoordinatorCalls, tap: GroupTap, rng: random.Random
     ) -> None:
         self.temper = temper
         self.hung_until_ms = float("-inf")
-        """Until then (its own clock) it says nothing."""
         self.going = False
-        """It shall leave."""
         self.staying = True
         """False once it has left, or found its instance id taken."""
         self.defects: list[str] = []
@@ -97,7 +76,7 @@ class RawMember:
         return self._member_id
 
     def change_subscription(self) -> None:
-        """By pattern what was by name, or the other way round."""
+        """See GroupMember."""
         by_pattern = not self._pattern
         self._pattern = PATTERN if by_pattern else ""
         self._topics = () if by_pattern else (TOPIC,)

@@ -341,6 +341,78 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "known = Replica(ReplicaId(node_id), node_id, state.nodes[node_id].directory_id)",
         first_seed=0,
     ),
+    PlantedBug(
+        "commit-without-epoch-check",
+        "a commit counts only from whoever owns the partition since an epoch that it names",
+        "consumer_groups.coordinator.offsets",
+        "fenced = tuple(p for p, *_ in offsets if not _may_commit(member, p, command.member_epoch))",
+        "fenced = ()",
+    ),
+    PlantedBug(
+        "granted-before-given-up",
+        "what is not free is granted when its owner has given it up",
+        "consumer_groups.coordinator.draft",
+        "free = tuple(p for p in member.target if p not in group.owners)",
+        "free = tuple(p for p in member.target if p not in member.owned)",
+    ),
+    PlantedBug(
+        "reset-without-fence",
+        "a reset takes the partition from its owner, whose commits count no more",
+        "consumer_groups.coordinator.offsets",
+        "fenced = tuple(p for p in partitions if p in draft.group.owners)",
+        "fenced = ()",
+    ),
+    PlantedBug(
+        "epochs-begin-anew",
+        "a group that is made again begins above all epochs that it ever had",
+        "consumer_groups.coordinator.draft",
+        "record = GroupCreated(name, state.epoch_floor, now_ms)",
+        "record = GroupCreated(name, NO_EPOCH, now_ms)",
+    ),
+    PlantedBug(
+        "commit-told-before-it-is-committed",
+        "a commit is acknowledged when it is committed",
+        "streamlog.groups.coordinator",
+        "        await self._execute(\n            CommitOffsets(\n                session.group,"
+        " session.member_id, epoch, tuple(offsets), self._clock.wall_ms()\n            )\n        )",
+        "        self._tasks.start(self._execute(\n            CommitOffsets(\n                session.group,"
+        " session.member_id, epoch, tuple(offsets), self._clock.wall_ms()\n            )\n        ), '')",
+    ),
+    PlantedBug(
+        "expired-member-keeps-its-partitions",
+        "a member whose session ran out is removed, and others get what it owned",
+        "streamlog.groups.leading",
+        "            response = await self._execute(command)\n        except (GroupError, Repl",
+        "            return\n        except (GroupError, Repl",
+    ),
+    PlantedBug(
+        "snapshot-forgets-commits",
+        "a coordinator goes on from snapshot and log",
+        "consumer_groups.coordinator.snapshot",
+        "            for topic_id in sorted(group.commits)\n        ],\n        rebalances",
+        "            for topic_id in sorted(group.commits)[:0]\n        ],\n        rebalances",
+    ),
+    PlantedBug(
+        "consumer-does-not-fence-itself",
+        "a consumer hands out nothing once its session may have run out",
+        "streamlog.client.groups.member",
+        "self.lease.until_s = (self._confirmed_ms + self.session_timeout_ms) / 1_000",
+        "self.lease.until_s = 1e9",
+    ),
+    PlantedBug(
+        "commits-what-is-not-done",
+        "an automatic commit holds nothing that the application may still be working on",
+        "streamlog.client.groups.progress",
+        "found = self.uncommitted(pairs, handed=False)",
+        "found = self.uncommitted(pairs, handed=True)",
+    ),
+    PlantedBug(
+        "fetch-answers-mixed-up",
+        "an answer to a fetch that is over is not taken for the next one's",
+        "streamlog.client.fetch_stream",
+        "state.session_epoch = self._session_epochs",
+        "state.session_epoch += 1",
+    ),
 )
 
 

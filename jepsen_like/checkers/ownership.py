@@ -43,38 +43,68 @@ def overlapping_ownership(evidence: Evidence) -> list[Violation]:
 
 
 def stale_commits(evidence: Evidence) -> list[Violation]:
-    """A commit counted although the partition had been granted anew before it was sent."""
+    """A commit counted although the partition had been granted anew, or its position reset, before
+    it was sent."""
     return [found for share in evidence.shares for found in _stale_commits(share)]
 
 
 def _stale_commits(share: Share) -> list[Violation]:
     violations = []
-    grants = iter(share.grants)
-    following = next(grants, None)
-    newest: Operation | None = None
+    grants, resets = _Newest(share.grants), _Newest(_told_resets(share))
     for write in share.acknowledged:
         commit = write.began
-        while following is not None and following.index < commit.index:
-            if newest is None or following.grant > newest.grant:
-                newest = following
-            following = next(grants, None)
-        if newest is None:
-            continue
-        fenced = newest.grant > commit.epoch
-        if newest.member != commit.member:
-            fenced = fenced or commit.grant < newest.grant
-        if fenced:
+        grant, reset = grants.before(commit), resets.before(commit)
+        why: Operation | None = None
+        if grant is not None and (
+            grant.grant > commit.epoch
+            or (grant.member != commit.member and commit.grant < grant.grant)
+        ):
+            why, what = grant, f"{grant.member} had been told of a grant at {grant.grant}"
+        elif reset is not None and 0 < commit.grant < reset.epoch:
+            why, what = reset, f"its position had been reset at {reset.epoch}"
+        if why is not None:
             assert write.ended is not None
             violations.append(
                 Violation(
                     "stale_commits",
                     f"{commit.member} committed {commit.offset} of partition {share.partition} of"
                     f" group {share.group} under epoch {commit.epoch} (granted at {commit.grant}),"
-                    f" although {newest.member} had been told of a grant at {newest.grant}",
-                    lines(newest, commit, write.ended),
+                    f" although {what}",
+                    lines(why, commit, write.ended),
                 )
             )
     return violations
+
+
+def _told_resets(share: Share) -> list[Operation]:
+    """Those that counted, in the order in which that was told."""
+    told = [w.ended for w in share.writes if w.reset_epoch and w.ended is not None]
+    return sorted(told, key=lambda operation: operation.index)
+
+
+def _epoch_of(operation: Operation) -> int:
+    """Of a grant, or of the group after a reset."""
+    return operation.grant or operation.epoch
+
+
+class _Newest:
+    """Of operations in the order of the lines, the one of the highest epoch so far."""
+
+    def __init__(self, operations: list[Operation]) -> None:
+        self._operations = operations
+        self._next = 0
+        self._newest: Operation | None = None
+
+    def before(self, other: Operation) -> Operation | None:
+        """Each time for a later one. None: there was none."""
+        while self._next < len(self._operations):
+            operation = self._operations[self._next]
+            if operation.index > other.index:
+                break
+            self._next += 1
+            if self._newest is None or _epoch_of(operation) >= _epoch_of(self._newest):
+                self._newest = operation
+        return self._newest
 
 
 def late_ownership(evidence: Evidence) -> list[Violation]:

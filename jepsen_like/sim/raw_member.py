@@ -32,6 +32,9 @@ FORMER_MAX: Final = 20
 @dataclass(slots=True)
 class _Holding:
     grant: int
+    epoch: int
+    """In which it was last told that it owns the partition: what it reached, it reached under that.
+    A revocation does not say of which grant it is, so its epoch may be one of a later grant."""
     position: int
     committed: int
 
@@ -115,7 +118,7 @@ class RawMember:
         for number in partitions:
             lost = self._held.get(number) or self._revoking.get(number)
             if lost is not None and lost.position:
-                self._former.append(_Former(number, lost.position, self._epoch))
+                self._former.append(_Former(number, lost.position, lost.epoch))
         del self._former[:-FORMER_MAX]
 
     # One stream.
@@ -177,10 +180,12 @@ class RawMember:
         for each in assignment.assigned:
             old = known.get(each.partition)
             if old is None or old.grant != each.grant_epoch:
-                old = _Holding(each.grant_epoch, each.committed.offset, each.committed.offset)
+                at = each.committed.offset
+                old = _Holding(each.grant_epoch, self._epoch, at, at)
+            old.epoch = self._epoch
             self._held[each.partition] = old
         self._revoking = {
-            each.partition: known.get(each.partition) or _Holding(0, 0, 0)
+            each.partition: known.get(each.partition) or _Holding(0, 0, 0, 0)
             for each in assignment.revoking
         }
 
@@ -277,8 +282,10 @@ class RawMember:
     async def _give_up(self, stream: ClientStream) -> None:
         """What it was asked for; with a last commit."""
         epoch, revoking = self._epoch, self._revoking
-        due = [(n, h.position) for n, h in revoking.items() if h.position > h.committed]
-        await self._send_commit(stream, epoch, self._offsets(due))
+        for number, held in revoking.items():
+            if held.position > held.committed:
+                offsets = self._offsets([(number, held.position)])
+                await self._send_commit(stream, held.epoch, offsets)
         if self._epoch != epoch or self._revoking is not revoking:
             return  # an assignment came meanwhile: what it says is for the next time
         topic_id = self._tap.topic_id

@@ -119,6 +119,7 @@ class MembershipLink:
         self._acknowledge: dict[PartitionId, None] = {}
         self._commit_after_ms = 0.0
         self._leaving = False
+        self._joined = asyncio.Event()
         self._ended = asyncio.Event()
         self._alone_since_ms: float | None = None
         self._refused_since_ms: float | None = None
@@ -149,13 +150,17 @@ class MembershipLink:
         await taken
 
     async def leave(self, timeout_ms: float) -> bool:
-        """Go for good; False: no coordinator was there to hear it."""
-        if self._call is None or not self._member.joined:
+        """Go for good, at the next coordinator if this one is on the move; False: none was there to
+        hear it in time."""
+        if self._call is None and not self._member.epoch:
             return False
-        self._leaving = True
-        self._wake.set()
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
+                while not self._member.joined and not self._ended.is_set():
+                    self._joined.clear()
+                    await self._joined.wait()
+                self._leaving = True
+                self._wake.set()
                 await self._ended.wait()
         except TimeoutError:
             return False
@@ -184,6 +189,7 @@ class MembershipLink:
                 break
             await asyncio.sleep(pause_ms / 1_000)
         self._ended.set()
+        self._joined.set()
 
     async def _live(self) -> ClientError:
         """From a stream's beginning to its end, and why it ended."""
@@ -267,6 +273,7 @@ class MembershipLink:
         change = self._member.told(assignment, self._clock.monotonic_ms())
         if first:
             self._was_member = True
+            self._joined.set()
             self._alone_since_ms = self._refused_since_ms = None
             self._backoff.reset()
             call.next_beat_ms = self._clock.monotonic_ms() + self._member.heartbeat_interval_ms

@@ -265,6 +265,26 @@ def test_a_coordinator_that_moves_is_followed(world: ConsumerWorld) -> None:
     reader.close()
 
 
+def test_who_leaves_while_the_coordinator_moves_is_heard(world: ConsumerWorld) -> None:
+    """A close right after the coordinator crashed waits for the next one: what is done is committed,
+    and nobody has to wait for a session to end."""
+    fill_all(world, "a")
+    reader = Reader(world, "r1", session_timeout_ms=600_000)
+    taken = reader.get(4)
+    world.cluster.kill(world.node(world.coordinator_of()), power_cut=True)
+    reader.close()
+    described = world.call(
+        world.coordinator_of(),
+        "DescribeGroup",
+        pb.DescribeGroupRequest(group=GROUP),
+        pb.DescribeGroupResponse,
+    )
+    assert described.summary.member_count == 0
+    assert described.rebalances[-1].cause == "member_left"
+    after = {each.partition: each.offset for each in described.offsets}
+    assert all(after[each.partition] >= each.offset + 1 for each in taken)
+
+
 def test_a_static_member_comes_back_to_what_it_had(world: ConsumerWorld) -> None:
     """Closed without leaving and made again with the same instance id, it has the same partitions,
     and the other member was not asked to move."""

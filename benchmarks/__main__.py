@@ -82,13 +82,6 @@ def main() -> int:
                 peer = measure_kafka(jars(CACHE), Path(scratch) / "kafka", payload, amounts)
             except PeerUnavailable as error:
                 print(f"no peer figures: {error}")
-        groups = asyncio.run(
-            measure_groups(
-                Path(scratch),
-                GROUPS_QUICK if arguments.quick else GROUPS_FULL,
-                with_peer=peer is not None,
-            )
-        )
     print(table(metrics(ours, peer)))
     for note in ours.notes:
         print(note)
@@ -97,8 +90,10 @@ def main() -> int:
             f"Kafka's own: failover {figure(peer.values['failover'])} s, "
             f"memory {figure(peer.values['memory'])} MB; it does not fsync, this platform does."
         )
-    for text in groups:
-        print(text)
+    with tempfile.TemporaryDirectory(prefix="streamlog-bench-") as scratch:
+        plan = GROUPS_QUICK if arguments.quick else GROUPS_FULL
+        for text in asyncio.run(measure_groups(Path(scratch), plan, with_peer=peer is not None)):
+            print(text)
     print(f"took {time.perf_counter() - begin:.0f} s")
     return 0
 

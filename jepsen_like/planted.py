@@ -347,6 +347,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "consumer_groups.coordinator.offsets",
         "fenced = tuple(p for p, *_ in offsets if not _may_commit(member, p, command.member_epoch))",
         "fenced = ()",
+        first_seed=13,
+        seeds_max=200,
     ),
     PlantedBug(
         "granted-before-given-up",
@@ -354,6 +356,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "consumer_groups.coordinator.draft",
         "free = tuple(p for p in member.target if p not in group.owners)",
         "free = tuple(p for p in member.target if p not in member.owned)",
+        first_seed=5,
+        seeds_max=200,
     ),
     PlantedBug(
         "reset-without-fence",
@@ -361,6 +365,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "consumer_groups.coordinator.offsets",
         "fenced = tuple(p for p in partitions if p in draft.group.owners)",
         "fenced = ()",
+        first_seed=12,
+        seeds_max=200,
     ),
     PlantedBug(
         "epochs-begin-anew",
@@ -368,6 +374,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "consumer_groups.coordinator.draft",
         "record = GroupCreated(name, state.epoch_floor, now_ms)",
         "record = GroupCreated(name, NO_EPOCH, now_ms)",
+        first_seed=6,
+        seeds_max=200,
     ),
     PlantedBug(
         "commit-told-before-it-is-committed",
@@ -377,6 +385,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         " session.member_id, epoch, tuple(offsets), self._clock.wall_ms()\n            )\n        )",
         "        self._tasks.start(self._execute(\n            CommitOffsets(\n                session.group,"
         " session.member_id, epoch, tuple(offsets), self._clock.wall_ms()\n            )\n        ), '')",
+        first_seed=5,
+        seeds_max=200,
     ),
     PlantedBug(
         "expired-member-keeps-its-partitions",
@@ -384,13 +394,17 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.groups.leading",
         "            response = await self._execute(command)\n        except (GroupError, Repl",
         "            return\n        except (GroupError, Repl",
+        first_seed=21,
+        seeds_max=200,
     ),
     PlantedBug(
         "snapshot-forgets-commits",
         "a coordinator goes on from snapshot and log",
         "consumer_groups.coordinator.snapshot",
-        "            for topic_id in sorted(group.commits)\n        ],\n        rebalances",
-        "            for topic_id in sorted(group.commits)[:0]\n        ],\n        rebalances",
+        "commits = _commits_from_proto(message.positions)",
+        "commits = _commits_from_proto(())",
+        first_seed=21,
+        seeds_max=200,
     ),
     PlantedBug(
         "consumer-does-not-fence-itself",
@@ -398,6 +412,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.client.groups.member",
         "self.lease.until_s = (self._confirmed_ms + self.session_timeout_ms) / 1_000",
         "self.lease.until_s = 1e9",
+        first_seed=26,
+        seeds_max=200,
     ),
     PlantedBug(
         "commits-what-is-not-done",
@@ -405,13 +421,8 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
         "streamlog.client.groups.progress",
         "found = self.uncommitted(pairs, handed=False)",
         "found = self.uncommitted(pairs, handed=True)",
-    ),
-    PlantedBug(
-        "fetch-answers-mixed-up",
-        "an answer to a fetch that is over is not taken for the next one's",
-        "streamlog.client.fetch_stream",
-        "state.session_epoch = self._session_epochs",
-        "state.session_epoch += 1",
+        first_seed=0,
+        seeds_max=200,
     ),
 )
 

@@ -38,7 +38,7 @@ final class PartitionProducer {
 
   private int sequence;
   private boolean closed;
-  private boolean failed;
+  private RuntimeException failed;
   private Session session;
 
   /** What became of the batches of all partitions. */
@@ -57,12 +57,15 @@ final class PartitionProducer {
     this.counts = counts;
   }
 
-  /** Makes a batch, and waits until there is room for the next one. */
+  /** Makes a batch, and waits until there is room for the next one. Throws why it gave up. */
   synchronized void add(List<Record> records) throws InterruptedException {
     waiting.add(Batches.encode(records, origin.toBuilder().setBaseSequence(sequence).build()));
     sequence = Batches.nextSequence(sequence, records.size());
     pump();
-    while (!waiting.isEmpty() && !failed) {
+    while (!waiting.isEmpty()) {
+      if (failed != null) {
+        throw failed;
+      }
       wait();
     }
   }
@@ -77,22 +80,23 @@ final class PartitionProducer {
    * and what is unanswered is sent again to the leader of then: the same bytes, in order.
    */
   void run() throws InterruptedException {
-    try {
-      while (!isDone()) {
+    while (!isDone()) {
+      try {
+        produce();
+      } catch (RuntimeException failure) {
+        cluster.learn(place, failure);
         try {
-          produce();
-        } catch (RuntimeException failure) {
-          cluster.learn(place, failure);
           patience.after(failure);
+        } catch (RuntimeException last) {
+          giveUp(last);
+          throw last;
         }
       }
-    } finally {
-      giveUp();
     }
   }
 
-  private synchronized void giveUp() {
-    failed = !isDone();
+  private synchronized void giveUp(RuntimeException why) {
+    failed = why;
     notifyAll();
   }
 

@@ -44,6 +44,14 @@ class Programs:
         return self._built[language.name].result()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def retention_is_not_due() -> Iterator[None]:
+    """The programs write records that are older than what topics keep by default."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STREAMLOG_RETENTION_CHECK_MS", "3600000")
+        yield
+
+
 @pytest.fixture(scope="session")
 def builder() -> Iterator[Programs]:
     """For tests of one language."""

@@ -42,7 +42,7 @@ def test_a_bug_changes_the_source(bug: PlantedBug) -> None:
 def test_the_seed_that_shows_a_planted_bug_is_shrunk() -> None:
     """A journal that is not fsynced needs one power cut and one record to be seen."""
     done = subprocess.run(
-        [sys.executable, "-m", "jepsen_like.planted", "journal-not-fsynced", "--shrink", "120"],
+        [sys.executable, "-m", "jepsen_like.planted", "journal-not-fsynced", "--shrink", "900"],
         cwd=ROOT,
         capture_output=True,
         text=True,

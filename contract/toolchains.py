@@ -116,9 +116,11 @@ LANGUAGES: Final = (
         (
             Tool("g++", "apt-get install g++"),
             Tool("cmake", "apt-get install cmake"),
+            Tool("pkg-config", "apt-get install pkg-config"),
             Tool("protoc", "apt-get install protobuf-compiler"),
             Tool("grpc_cpp_plugin", "apt-get install protobuf-compiler-grpc"),
             header("grpcpp/grpcpp.h", "libgrpc++-dev"),
+            header("zlib.h", "zlib1g-dev"),
             header("zstd.h", "libzstd-dev"),
         ),
     ),

@@ -1,0 +1,126 @@
+// plain: single records in and out, at any node.
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <thread>
+
+#include "commands.h"
+#include "records.h"
+
+namespace client {
+namespace {
+
+constexpr std::int64_t kRecordsInRequest = 100;
+constexpr std::uint32_t kPartitions = 2;
+
+// Publishes through one stream what is not stored yet. A record whose answer was lost is sent
+// again, and may be there twice: who minds takes the fast path.
+void PublishThroughOneStream(Cluster& cluster, const Flags& flags, std::vector<bool>& stored,
+                             Patience& patience) {
+  pb::RecordService::Stub stub(cluster.ConnectToAny({}));
+  Duplex<pb::PublishRequest, pb::PublishResponse> stream(
+      [&](grpc::ClientContext* context) { return stub.PublishStream(context); });
+  const std::vector<bool> before = stored;
+  const std::jthread sender([&](const std::stop_token& stop) {
+    const std::stop_callback cancel(stop, [&stream] { stream.Cancel(); });
+    pb::PublishRequest request;
+    for (std::size_t n = 0; n < before.size() && !stop.stop_requested(); ++n) {
+      if (!before[n]) {
+        auto sample = SampleRecord(flags.Text("name"), static_cast<std::int64_t>(n));
+        auto& record = *request.add_records();
+        record.set_id(n);
+        if (sample.has_key()) record.set_key(sample.key());
+        if (sample.has_value()) record.set_value(sample.value());
+        record.mutable_headers()->Swap(sample.mutable_headers());
+        record.set_timestamp_ms(kFirstMs + static_cast<std::int64_t>(n));
+      }
+      const bool last = n + 1 == before.size();
+      if (request.records_size() == kRecordsInRequest || (last && request.records_size() > 0)) {
+        request.set_topic(flags.Text("topic"));
+        stream.Send(request);
+        request.Clear();
+      }
+    }
+    stream.HalfClose();
+  });
+  pb::PublishResponse response;
+  std::optional<Refused> refused;
+  while (stream.Receive(&response)) {
+    for (const auto& result : response.results()) {
+      if (result.has_error()) {
+        refused = Refused(result.error());
+      } else {
+        stored[result.id()] = true;
+      }
+    }
+    const auto count = std::count(stored.begin(), stored.end(), true);
+    Say(JsonObject().Add("stored", static_cast<std::uint64_t>(count)).Done());
+    patience.Progress();
+  }
+  Check(stream.Finish());
+  if (refused) throw *refused;
+}
+
+// Reads on from the positions to the end, and counts.
+std::uint64_t SubscribeOnce(Cluster& cluster, const std::string& topic,
+                            std::map<std::uint32_t, std::uint64_t>& positions, Patience& patience) {
+  pb::RecordService::Stub stub(cluster.ConnectToAny({}));
+  pb::SubscribeRequest request;
+  request.set_topic(topic);
+  request.set_start(pb::OFFSET_SPEC_EARLIEST);
+  request.set_until_end(true);
+  for (const auto& [partition, offset] : positions) {
+    auto& start = *request.add_offsets();
+    start.set_partition(partition);
+    start.set_offset(offset);
+  }
+  grpc::ClientContext context;
+  const auto stream = stub.Subscribe(&context, request);
+  std::uint64_t read = 0;
+  pb::SubscribeResponse response;
+  while (stream->Read(&response)) {
+    std::vector<StoredRecord> records;
+    for (auto& record : *response.mutable_records()) {
+      const std::int64_t timestamp_ms =
+          response.append_time_ms() != 0
+              ? response.append_time_ms()
+              : response.base_timestamp_ms() + record.timestamp_delta_ms();
+      const std::uint64_t offset = response.base_offset() + record.offset_delta();
+      records.push_back({response.partition(), offset, timestamp_ms, std::move(record)});
+    }
+    Say(records);
+    read += records.size();
+    positions[response.partition()] = response.next_offset();
+    patience.Progress();
+  }
+  Check(stream->Finish());
+  return read;
+}
+
+}  // namespace
+
+void Plain(Cluster& cluster, const Flags& flags) {
+  const std::string topic = flags.Text("topic");
+  cluster.CreateTopic(topic, kPartitions);
+  cluster.Topic(topic);
+  const auto count = static_cast<std::size_t>(flags.Number("records"));
+  std::vector<bool> stored(count);
+  const Stopwatch publishing;
+  Patiently({},
+            [&](Patience& patience) { PublishThroughOneStream(cluster, flags, stored, patience); });
+  const double publish_seconds = publishing.Seconds();
+  const Stopwatch subscribing;
+  std::uint64_t read = 0;
+  std::map<std::uint32_t, std::uint64_t> positions;
+  Patiently(
+      {}, [&](Patience& patience) { read += SubscribeOnce(cluster, topic, positions, patience); });
+  Say(JsonObject()
+          .Add("result", "plain")
+          .Add("records", std::uint64_t{count})
+          .Add("read", read)
+          .Add("publish_per_second", static_cast<double>(count) / publish_seconds)
+          .Add("subscribe_per_second", static_cast<double>(read) / subscribing.Seconds())
+          .Done());
+}
+
+}  // namespace client

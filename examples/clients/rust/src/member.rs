@@ -55,7 +55,7 @@ pub struct Member {
     cluster: Cluster,
     topic: String,
     group: String,
-    member_id: String,
+    id: String,
     epoch: u64,
     assigned_count: u32,
     session_timeout: Duration,
@@ -88,7 +88,7 @@ impl Member {
             cluster: cluster.clone(),
             topic: topic.to_owned(),
             group: group.to_owned(),
-            member_id: random_id(),
+            id: random_id(),
             epoch: 0,
             assigned_count: 0,
             session_timeout: SESSION_TIMEOUT,
@@ -133,7 +133,7 @@ impl Member {
 
     fn begin_anew(&mut self) {
         self.holds.clear();
-        self.member_id = random_id();
+        self.id = random_id();
         self.epoch = 0;
     }
 
@@ -172,7 +172,7 @@ impl Member {
                     None => return Err(Refused::ended().into()),
                 },
                 part = self.incoming.recv(), if may_read => match part {
-                    Some(part) => self.handle(part?),
+                    Some(part) => self.handle(&part?),
                     None => return Err(Error::Protocol("no reader is left".into())),
                 },
                 () = sleep_until(heartbeat_at) => {
@@ -198,7 +198,7 @@ impl Member {
     fn join(&self) -> MemberJoin {
         MemberJoin {
             group: self.group.clone(),
-            member_id: self.member_id.clone(),
+            member_id: self.id.clone(),
             topics: vec![self.topic.clone()],
             session_timeout_ms: SESSION_TIMEOUT_MS,
             client_id: "rust".into(),
@@ -357,7 +357,7 @@ impl Member {
     }
 
     /// Hands out records, and looks at the clock before each of them.
-    fn handle(&mut self, part: Part) {
+    fn handle(&mut self, part: &Part) {
         for stored in &part.records {
             let fenced = self.fenced();
             let Some(hold) = (self.holds.get_mut(&part.partition))
@@ -379,10 +379,10 @@ impl Member {
             self.records += 1;
             self.handled += 1;
         }
-        if let Some(hold) = self.holds.get_mut(&part.partition) {
-            if hold.reader.id == part.reader_id {
-                hold.position = part.next;
-            }
+        if let Some(hold) = self.holds.get_mut(&part.partition)
+            && hold.reader.id == part.reader_id
+        {
+            hold.position = part.next;
         }
     }
 }

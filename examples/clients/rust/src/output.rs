@@ -19,9 +19,11 @@ pub fn say(line: Value) {
 }
 
 pub fn show(records: &[StoredRecord]) {
-    let lines: String = (records.iter())
-        .map(|record| format!("{}\n", record.to_json()))
-        .collect();
+    let mut lines = String::new();
+    for record in records {
+        lines += &record.to_json().to_string();
+        lines.push('\n');
+    }
     print(&lines);
 }
 

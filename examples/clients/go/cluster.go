@@ -119,6 +119,7 @@ func (c *cluster) connection(address string) (*grpc.ClientConn, error) {
 		var err error
 		conn, err = grpc.NewClient("passthrough:///"+address,
 			grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDisableRetry(),
+			grpc.WithStatsHandler(received{}),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(65<<20)),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{
 				Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true}),

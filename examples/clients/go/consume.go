@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/grpc/stats"
 
 	pb "streamlog.example/client/streamlogv1"
 )
@@ -26,13 +26,32 @@ type reader struct {
 	parts     chan<- part
 }
 
+// received tells a call that wants to know how large its last message was: proto.Size is less, for
+// nodes write zero fields and padded lengths.
+type received struct{}
+
+type receivedKey struct{}
+
+func (received) HandleRPC(ctx context.Context, event stats.RPCStats) {
+	if in, ok := event.(*stats.InPayload); ok {
+		if size, ok := ctx.Value(receivedKey{}).(*uint64); ok {
+			*size = uint64(in.Length)
+		}
+	}
+}
+
+func (received) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (received) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (received) HandleConn(context.Context, stats.ConnStats)                       {}
+
 func (r *reader) run(ctx context.Context, c *cluster) error {
 	return patiently(ctx, func(progress func()) error {
 		leader, topicID, err := c.leader(ctx, r.topic, r.partition)
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithCancel(ctx)
+		var size uint64 // Of the last response, as it came.
+		ctx, cancel := context.WithCancel(context.WithValue(ctx, receivedKey{}, &size))
 		defer cancel()
 		stream, err := leader.Fetch(ctx)
 		if err != nil {
@@ -65,7 +84,7 @@ func (r *reader) run(ctx context.Context, c *cluster) error {
 			}
 			r.position = response.NextOffset
 			progress()
-			request = &pb.FetchRequest{CreditBytes: uint64(proto.Size(response))}
+			request = &pb.FetchRequest{CreditBytes: size}
 		}
 	})
 }

@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamlog.client.errors import BufferFull, ClientError, CommitRefused
+from streamlog.client.errors import BufferFull, ClientClosed, ClientError, CommitRefused
 from streamlog.client.groups.coordinator_calls import may_help
 from streamlog.client.groups.member import PartitionId
 from streamlog.client.groups.options import OffsetAndMetadata
 from streamlog.client.records import TopicPartition
-from streamlog.model.errors import RESOURCE_EXHAUSTED
+from streamlog.model.errors import FAILED_PRECONDITION, RESOURCE_EXHAUSTED
 from streamlog.v1 import group_service_pb2 as pb
 
 WAITING_MAX: Final = 1_000
@@ -147,6 +147,20 @@ class Commits:
         self._waiting.clear()
         for commit in commits:
             commit.end(refused(error, commit.names))
+
+    def close(self) -> None:
+        """The consumer is closed: nobody sends them, or hears the answer."""
+        commits = [commit for commit in (self._on_the_way, *self._waiting) if commit is not None]
+        self._on_the_way = None
+        self._waiting.clear()
+        for commit in commits:
+            commit.end(
+                ClientClosed(
+                    "the consumer was closed before its commit was answered",
+                    code=FAILED_PRECONDITION,
+                    indefinite=commit.was_sent,
+                )
+            )
 
     def mentions(self, partitions: Iterable[PartitionId]) -> bool:
         """Some of these are yet to be committed."""

@@ -61,7 +61,8 @@ class Committing:
     # By the application.
 
     async def commit(self, offsets: Offsets | None) -> None:
-        """Commit and wait. Raises CommitRefused, ConnectionLost, BufferFull."""
+        """Commit and wait. Raises CommitRefused, ConnectionLost, BufferFull; ClientClosed when the
+        consumer is closed meanwhile."""
         chosen = self._chosen(offsets)
         if not chosen:
             return
@@ -182,6 +183,10 @@ class Committing:
             await self._answered.wait()
 
     # To the coordinator.
+
+    def close(self) -> None:
+        """Nothing is sent any more: tell those who wait."""
+        self._commits.close()
 
     def answered(self) -> None:
         """A commit ended, or may be sent again."""

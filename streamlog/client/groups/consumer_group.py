@@ -156,6 +156,7 @@ class ConsumerGroup:
         finally:
             self._link.stop()
             await self._tasks.close()
+            self.committing.close()
 
     # Reading.
 

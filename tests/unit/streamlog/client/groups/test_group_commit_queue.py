@@ -172,3 +172,25 @@ def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BufferFull):
         queue.add("fourth", {A: 5})
     assert offsets_of(queue.send()) == {0: 1}
+
+
+def test_a_closed_consumer_leaves_nobody_waiting() -> None:
+    """What was sent may be stored or not, what was not is not; both are told at once."""
+    told: list[tuple[str, bool]] = []
+    commits = Commits(lambda: None)
+    for number in (1, 2):
+        commits.add(
+            1,
+            {IDS[A]: OffsetAndMetadata(number)},
+            {IDS[A]: A},
+            lambda error: told.append(
+                (type(error).__name__, error is not None and error.indefinite)
+            ),
+            merges=False,
+        )
+    sent = commits.next()
+    assert sent is not None
+    commits.close()
+    assert told == [("ClientClosed", True), ("ClientClosed", False)]
+    commits.answered(sent.sequence, None)
+    assert (len(told), commits.next()) == (2, None)

@@ -312,8 +312,8 @@ DEFECTS: dict[str, Spoil] = {
 
 
 def test_there_is_a_defect_for_every_checker() -> None:
-    """A new checker needs one."""
-    assert list(DEFECTS) == [checker.name for checker in CHECKERS]
+    """A new checker of logs needs one; those of groups have theirs in `test_group_checkers`."""
+    assert list(DEFECTS) == [checker.name for checker in CHECKERS if checker.of == "logs"]
 
 
 @settings(max_examples=100, deadline=None)

@@ -16,7 +16,7 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from streamlog.client.backoff import Backoff
+from streamlog.client.backoff import RETRY_MS_FIRST, RETRY_MS_MAX, Backoff, Patience
 from streamlog.client.connection import (
     LOG_SERVICE,
     Connection,
@@ -40,8 +40,6 @@ REFRESH_SPACING_MS_MAX: Final = 250
 """Between refreshes while leaders are missing; bounds the load of an election."""
 PATIENCE_MS_FIRST: Final = 1_000
 """With a node that does not answer what another one can answer, too."""
-RETRY_MS_FIRST: Final = 50
-RETRY_MS_MAX: Final = 1_000
 
 PartitionId = tuple[int, int]
 """Topic id and partition number."""
@@ -261,15 +259,13 @@ class ClusterMetadata:
         node that says nothing is also left soon for the next one, and given more time each round.
         Raises the last ClientError.
         """
-        now_ms = self._environment.clock.monotonic_ms
         total_ms = self.policy.total_timeout_ms if timeout_ms is None else timeout_ms
-        deadline_ms = now_ms() + total_ms
-        backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
-        patience_ms = PATIENCE_MS_FIRST if idempotent else self.policy.request_timeout_ms
+        patience = Patience(self._environment, total_ms)
+        node_timeout_ms = PATIENCE_MS_FIRST if idempotent else self.policy.request_timeout_ms
         while True:
             error: ClientError | None = None
             for connection in self._candidates():
-                remaining_ms = deadline_ms - now_ms()
+                remaining_ms = patience.remaining_ms
                 if remaining_ms <= 0:
                     break
                 try:
@@ -277,19 +273,17 @@ class ClusterMetadata:
                         method,
                         request,
                         response,
-                        min(remaining_ms, patience_ms, self.policy.request_timeout_ms),
+                        min(remaining_ms, node_timeout_ms, self.policy.request_timeout_ms),
                     )
                 except ClientError as failure:
                     if not failure.retriable or (failure.indefinite and not idempotent):
                         raise
                     error = failure
-            patience_ms *= 2
-            wait_ms = max(backoff.next_ms(), error.retry_after_ms if error else 0)
-            if now_ms() + wait_ms >= deadline_ms:
+            node_timeout_ms *= 2
+            if not await patience.pause(error.retry_after_ms if error else 0):
                 raise error or ConnectionLost(
                     f"no node answered within {total_ms:.0f} ms", code=UNAVAILABLE, retriable=True
                 )
-            await asyncio.sleep(wait_ms / 1000)
 
     def _candidates(self) -> list[Connection]:
         """Live nodes first, each time beginning with another, then the bootstrap addresses; or the

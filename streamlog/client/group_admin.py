@@ -11,8 +11,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from streamlog.client.backoff import Backoff
-from streamlog.client.cluster_metadata import RETRY_MS_FIRST, RETRY_MS_MAX, ClusterMetadata
+from streamlog.client.backoff import Patience
+from streamlog.client.cluster_metadata import ClusterMetadata
 from streamlog.client.connection import ADMIN_SERVICE, Connections
 from streamlog.client.errors import ClientError, OffsetOutOfRange, TopicUnknown
 from streamlog.client.group_views import (
@@ -59,9 +59,7 @@ class GroupOperations:
         Each node tells of the groups that it coordinates; one that does not answer is asked again.
         A group whose coordinator is being elected is left out. Raises ClientError.
         """
-        now_ms = self._environment.clock.monotonic_ms
-        deadline_ms = now_ms() + self._metadata.policy.total_timeout_ms
-        backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
+        patience = Patience(self._environment, self._metadata.policy.total_timeout_ms)
         while True:
             live = await self._live_nodes()
             answers = await asyncio.gather(
@@ -73,10 +71,8 @@ class GroupOperations:
             for failure in failures:
                 if not isinstance(failure, ClientError) or not failure.retriable:
                     raise failure
-            wait_ms = backoff.next_ms()
-            if now_ms() + wait_ms >= deadline_ms:
+            if not await patience.pause():
                 raise failures[0]
-            await asyncio.sleep(wait_ms / 1_000)
         found: dict[str, GroupListing] = {}
         for answer in answers:
             assert isinstance(answer, list)
@@ -91,8 +87,8 @@ class GroupOperations:
         """Members, positions and lag, rebalances, and what does not look right.
 
         `lag` False: the leaders of the partitions are not asked. Of a group with more than 20,000
-        positions only so many are told, and what they note only as far as it fits into 1 MiB. Raises ClientError; its reason is UNKNOWN_GROUP when
-        there is no such group.
+        positions only so many are told, and what they note only as far as it fits into 1 MiB.
+        Raises ClientError; its reason is UNKNOWN_GROUP when there is no such group.
         """
         told = await self._described(name)
         names = Names(told.topics)

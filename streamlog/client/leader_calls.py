@@ -6,13 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from streamlog.client.backoff import Backoff
-from streamlog.client.cluster_metadata import (
-    RETRY_MS_FIRST,
-    RETRY_MS_MAX,
-    ClusterMetadata,
-    PartitionId,
-)
+from streamlog.client.backoff import Patience
+from streamlog.client.cluster_metadata import ClusterMetadata, PartitionId
 from streamlog.client.connection import Connection, Connections
 from streamlog.client.errors import ClientError, ConnectionLost, from_wire
 from streamlog.client.transport import Environment
@@ -83,9 +78,7 @@ class LeaderCalls:
         total_timeout_ms: float,
     ) -> tuple[dict[PartitionId, AnswerT], ClientError | None]:
         """The answers, and, when one is missing after the timeout, the last error."""
-        now_ms = self._environment.clock.monotonic_ms
-        deadline_ms = now_ms() + total_timeout_ms
-        backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
+        patience = Patience(self._environment, total_timeout_ms)
         found: dict[PartitionId, AnswerT] = {}
         while True:
             by_leader: dict[str, list[QuestionT]] = {}
@@ -107,10 +100,8 @@ class LeaderCalls:
             error = next((failure for failure in failures if failure is not None), error)
             if error is None:
                 return found, None
-            wait_ms = max(backoff.next_ms(), error.retry_after_ms)
-            if now_ms() + wait_ms >= deadline_ms:
+            if not await patience.pause(error.retry_after_ms):
                 return found, error
-            await asyncio.sleep(wait_ms / 1000)
             await self._metadata.refresh()
 
     async def _ask(

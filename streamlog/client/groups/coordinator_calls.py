@@ -6,13 +6,12 @@ more. What is known is kept by group, so that most calls are one.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from google.protobuf.message import Message
 
-from streamlog.client.backoff import Backoff
-from streamlog.client.cluster_metadata import RETRY_MS_FIRST, RETRY_MS_MAX, ClusterMetadata
+from streamlog.client.backoff import Patience
+from streamlog.client.cluster_metadata import ClusterMetadata
 from streamlog.client.connection import Connection, Connections, ResponseT
 from streamlog.client.errors import ClientError, ConnectionLost
 from streamlog.client.transport import Environment
@@ -80,28 +79,23 @@ class CoordinatorCalls:
         `idempotent` False: not again when the call may have taken effect. Raises ClientError: what
         the coordinator refuses, or the last failure to reach it.
         """
-        now_ms = self._environment.clock.monotonic_ms
         policy = self._metadata.policy
-        deadline_ms = now_ms() + policy.total_timeout_ms
-        backoff = Backoff(RETRY_MS_FIRST, RETRY_MS_MAX, self._environment.random)
+        patience = Patience(self._environment, policy.total_timeout_ms)
         while True:
             try:
                 connection = await self.find(group)
-                remaining_ms = max(deadline_ms - now_ms(), 1)
                 return await connection.unary(
                     GROUP_SERVICE + method,
                     request,
                     response,
-                    min(remaining_ms, policy.request_timeout_ms),
+                    min(max(patience.remaining_ms, 1), policy.request_timeout_ms),
                 )
             except ClientError as error:
                 if not may_help(error) or (error.indefinite and not idempotent):
                     raise
                 self.failed(group, error)
-                wait_ms = max(backoff.next_ms(), error.retry_after_ms)
-                if now_ms() + wait_ms >= deadline_ms:
+                if not await patience.pause(error.retry_after_ms):
                     raise
-            await asyncio.sleep(wait_ms / 1000)
 
     def _remember(self, group: str, address: str) -> None:
         if len(self._known) >= KNOWN_MAX:

@@ -100,16 +100,19 @@ class Rebalancer:
         """The member owns something else than before."""
         for hold in change.lost:
             self._drop(hold)
-            if hold.announced:
-                self._lost.append(hold.pair)
-        if self.listener is not None and change.lost:
-            # At once: a callback that takes its time must not let it begin what is lost.
-            self.listener.lost(_pairs(change.lost))
+        self._lose(change.lost)
         for hold in change.revoking:
             self._stop(hold)
         for hold in change.assigned:
             self._new[hold.partition] = hold
         self._wake.set()
+
+    def _lose(self, holds: Sequence[Hold]) -> None:
+        """The listener hears of it at once: a callback that takes its time must not let it begin
+        what is lost. The application is told in its turn."""
+        self._lost += [hold.pair for hold in holds if hold.announced]
+        if self.listener is not None and holds:
+            self.listener.lost(_pairs(holds))
 
     def wake(self) -> None:
         """The application is done with what it had in hand."""
@@ -138,7 +141,7 @@ class Rebalancer:
             for hold in holds:
                 self._stop(hold)
             if self._member.is_fenced(now_ms):
-                self._lost += _pairs(holds)
+                self._lose(holds)
                 await self._tell_lost()
             elif holds:
                 await self._tell_revoked(_pairs(holds), None)
@@ -175,10 +178,6 @@ class Rebalancer:
 
     async def _tell_lost(self) -> None:
         lost, self._lost = self._lost, []
-        if not lost:
-            return
-        if self.listener is not None:
-            self.listener.lost(lost)
         await self._call(self._options.on_lost, lost)
 
     async def _tell_revoked(self, pairs: Sequence[TopicPartition], until_ms: float | None) -> None:

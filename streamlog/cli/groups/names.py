@@ -12,7 +12,7 @@ import typer
 
 from streamlog.cli.completion import complete_groups, complete_topics
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
-from streamlog.cli.topics.names import nearest
+from streamlog.cli.topics.names import suggestion
 
 if TYPE_CHECKING:
     from streamlog.client import Admin
@@ -110,9 +110,5 @@ async def existing(admin: Admin, name: str) -> AsyncIterator[None]:
 
 
 def _hint(name: str, known: list[str]) -> str:
-    near = nearest(name, known)
-    if near:
-        return f"did you mean {' or '.join(map(repr, near))}?"
-    if known:
-        return "'streamlog group list' shows those that there are"
-    return "there are no groups: one is made by its first member or its first commit"
+    none = "there are no groups: one is made by its first member or its first commit"
+    return suggestion(name, known, "streamlog group list", none)

@@ -32,9 +32,14 @@ def nearest(name: str, known: Sequence[str]) -> list[str]:
 
 def hint(name: str, known: Sequence[str]) -> str:
     """What to say about a topic that is not there."""
+    none = f"there are no topics; make it with 'streamlog topic create {name}'"
+    return suggestion(name, known, "streamlog topic list", none)
+
+
+def suggestion(name: str, known: Sequence[str], listing: str, none: str) -> str:
+    """Which of `known` may be meant by `name`; else the command that lists them, or, when there are
+    none, `none`."""
     near = nearest(name, known)
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
-    if known:
-        return "'streamlog topic list' shows those that there are"
-    return f"there are no topics; make it with 'streamlog topic create {name}'"
+    return f"'{listing}' shows those that there are" if known else none

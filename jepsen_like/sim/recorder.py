@@ -38,22 +38,16 @@ class Recorder:
         **told: Any,
     ) -> Operation:
         """An operation begins."""
-        self._operations += 1
-        operation = Operation(
-            index=len(self.history),
-            time_ms=round(self._scheduler.now * 1000, 3),
-            process=process,
-            kind="invoke",
-            what=what,
-            op=self._operations,
-            partition=partition,
+        return self._begin(
+            process,
+            "invoke",
+            what,
+            partition,
             value=value,
             number=number,
             idempotent=idempotent,
             **told,
         )
-        self.history.append(operation)
-        return operation
 
     def ok(self, invoked: Operation, **told: Any) -> None:
         """It succeeded; `told` are fields of its end."""
@@ -64,19 +58,25 @@ class Recorder:
 
     def happened(self, process: str, what: What, partition: int, **told: Any) -> None:
         """One line: something that was not asked for."""
+        self._begin(process, "ok", what, partition, **told)
+
+    def _begin(
+        self, process: str, kind: Kind, what: What, partition: int, **told: Any
+    ) -> Operation:
+        """The first line of an operation."""
         self._operations += 1
-        self.history.append(
-            Operation(
-                index=len(self.history),
-                time_ms=round(self._scheduler.now * 1000, 3),
-                process=process,
-                kind="ok",
-                what=what,
-                op=self._operations,
-                partition=partition,
-                **told,
-            )
+        operation = Operation(
+            index=len(self.history),
+            time_ms=round(self._scheduler.now * 1000, 3),
+            process=process,
+            kind=kind,
+            what=what,
+            op=self._operations,
+            partition=partition,
+            **told,
         )
+        self.history.append(operation)
+        return operation
 
     def fail(self, invoked: Operation, error: str, *, end: int = -1) -> None:
         """It certainly did not happen; `end`: that a condition met."""

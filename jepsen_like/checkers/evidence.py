@@ -13,27 +13,13 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jepsen_like.checkers.history import Operation
+from jepsen_like.checkers.history import Attempt, Operation
 from jepsen_like.checkers.shares import shares_of
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """A send from invocation to end."""
-
-    invoked: Operation
-    ended: Operation | None
-    """None: it never ended, which is as good as `info`."""
-
-    @property
-    def acknowledged(self) -> bool:
-        """The client was told that the record is stored."""
-        return self.ended is not None and self.ended.kind == "ok"
-
-    @property
-    def refused(self) -> bool:
-        """The client was told that the record is not stored and never will be."""
-        return self.ended is not None and self.ended.kind == "fail"
+class Send(Attempt):
+    """A record that was sent."""
 
     @property
     def offset(self) -> int:

@@ -112,6 +112,25 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """Something that a client asked for, from invocation to end."""
+
+    invoked: Operation
+    ended: Operation | None
+    """None: it never ended, which is as good as `info`."""
+
+    @property
+    def acknowledged(self) -> bool:
+        """The client was told that it is done."""
+        return self.ended is not None and self.ended.kind == "ok"
+
+    @property
+    def refused(self) -> bool:
+        """The client was told that it is not done and never will be."""
+        return self.ended is not None and self.ended.kind == "fail"
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """Something that must not happen did."""
 

@@ -16,7 +16,7 @@ def overlapping_ownership(evidence: Evidence) -> list[Violation]:
     violations = []
     for share in evidence.shares:
         intervals: dict[tuple[str, int], tuple[int, Operation]] = {}
-        shown = [*share.told, *(w.began for w in share.acknowledged if w.began.grant)]
+        shown = [*share.told, *(w.invoked for w in share.acknowledged if w.invoked.grant)]
         for operation in shown:
             key = operation.member, operation.grant
             highest = max(operation.grant, operation.epoch)
@@ -52,7 +52,7 @@ def _stale_commits(share: Share) -> list[Violation]:
     violations = []
     grants, resets = _Newest(share.grants), _Newest(_told_resets(share))
     for write in share.acknowledged:
-        commit = write.began
+        commit = write.invoked
         grant, reset = grants.before(commit), resets.before(commit)
         why: Operation | None = None
         if grant is not None and (

@@ -18,7 +18,7 @@ def lost_commits(evidence: Evidence) -> list[Violation]:
     for share in evidence.shares:
         for read in sorted([*share.reads, *share.grants], key=lambda o: o.index):
             # Most reads are explained by the newest writes: look at those first.
-            writes = [w for w in reversed(share.writes) if w.began.index < read.index]
+            writes = [w for w in reversed(share.writes) if w.invoked.index < read.index]
             before = [w for w in writes if w.acknowledged and _before_read(evidence, w, read)]
             if _explained(writes, before, read):
                 continue
@@ -43,7 +43,7 @@ def _before_read(evidence: Evidence, write: Write, read: Operation) -> bool:
     if read.what == "committed":
         return write.end_index < evidence.began(read)
     if write.by_member:
-        return write.began.epoch < read.grant
+        return write.invoked.epoch < read.grant
     return 0 < write.reset_epoch <= read.grant
 
 
@@ -51,7 +51,7 @@ def _after_read(write: Write, read: Operation) -> bool:
     if read.what == "committed":
         return False
     if write.by_member:
-        return write.began.grant >= read.grant
+        return write.invoked.grant >= read.grant
     return write.reset_epoch > read.grant
 
 
@@ -83,7 +83,7 @@ def _unhandled(share: Share, log: FinalLog | None) -> list[Violation]:
     events = [
         *((done.index, done, done.offset, done.end) for done in share.done),
         *(
-            (write.began.index, write.began, 0, write.position)
+            (write.invoked.index, write.invoked, 0, write.position)
             for write in share.writes
             if not write.by_member
         ),

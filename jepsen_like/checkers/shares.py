@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jepsen_like.checkers.history import Operation
+from jepsen_like.checkers.history import Attempt, Operation
 
 NEVER = 1 << 62
 """Index of an end that never came."""
@@ -19,26 +19,13 @@ NO_POSITION = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class Write(Attempt):
     """Something that sets a group's position in a partition, or takes it away."""
-
-    began: Operation
-    ended: Operation | None
-
-    @property
-    def acknowledged(self) -> bool:
-        """It counted."""
-        return self.ended is not None and self.ended.kind == "ok"
-
-    @property
-    def refused(self) -> bool:
-        """It did not."""
-        return self.ended is not None and self.ended.kind == "fail"
 
     @property
     def position(self) -> int:
         """Afterwards."""
-        return NO_POSITION if self.began.what == "forget" else self.began.offset
+        return NO_POSITION if self.invoked.what == "forget" else self.invoked.offset
 
     @property
     def end_index(self) -> int:
@@ -48,30 +35,30 @@ class Write:
     @property
     def by_member(self) -> bool:
         """A commit that is fenced by epochs."""
-        return self.began.what == "commit" and self.began.epoch > 0
+        return self.invoked.what == "commit" and self.invoked.epoch > 0
 
     @property
     def reset_epoch(self) -> int:
         """Of the group after a reset that counted; 0: it is none, or that is not known."""
-        known = self.began.what == "reset" and self.ended is not None and self.acknowledged
+        known = self.invoked.what == "reset" and self.ended is not None and self.acknowledged
         return self.ended.epoch if known and self.ended is not None else 0
 
     def precedes(self, other: Write) -> bool:
         """It took effect before the other one did, if both did."""
-        if self.end_index < other.began.index:
+        if self.end_index < other.invoked.index:
             return True
-        if other.by_member and other.began.grant > 0:
-            if self.by_member and self.began.epoch < other.began.grant:
+        if other.by_member and other.invoked.grant > 0:
+            if self.by_member and self.invoked.epoch < other.invoked.grant:
                 return True
-            if 0 < self.reset_epoch <= other.began.grant:
+            if 0 < self.reset_epoch <= other.invoked.grant:
                 return True
-        if self.by_member and other.reset_epoch > self.began.epoch:
+        if self.by_member and other.reset_epoch > self.invoked.epoch:
             return True
         return (
             self.by_member
             and other.by_member
-            and self.began.member == other.began.member
-            and self.began.index < other.began.index
+            and self.invoked.member == other.invoked.member
+            and self.invoked.index < other.invoked.index
             and self.end_index < other.end_index < NEVER
         )
 

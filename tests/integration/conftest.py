@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+
+from streamlog.cli.node.local_cluster import LocalCluster
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,3 +17,15 @@ def retention_is_not_due() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMLOG_RETENTION_CHECK_MS", "3600000")
         yield
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
+    """Three nodes. Who needs other settings puts them into the environment, in a fixture that is
+    used by itself."""
+    cluster = LocalCluster(tmp_path, nodes=3)
+    try:
+        await cluster.start()
+        yield cluster
+    finally:
+        cluster.kill_all()

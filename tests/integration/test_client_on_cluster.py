@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +20,6 @@ from streamlog.client import (
 )
 
 SILENCE_MS = 20_000
-
-
-@pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
-    """Three nodes."""
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        yield cluster
-    finally:
-        cluster.kill_all()
 
 
 async def read(consumer: Consumer, count: int) -> list[ConsumerRecord]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -19,16 +18,11 @@ SILENCE_MS = 60_000
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
+async def cluster(cluster: LocalCluster) -> LocalCluster:
     """Three nodes and a topic."""
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        async with Admin(cluster.bootstrap) as admin:
-            await admin.create_topic("t", partitions=PARTITIONS, replication_factor=3)
-        yield cluster
-    finally:
-        cluster.kill_all()
+    async with Admin(cluster.bootstrap) as admin:
+        await admin.create_topic("t", partitions=PARTITIONS, replication_factor=3)
+    return cluster
 
 
 class Member:

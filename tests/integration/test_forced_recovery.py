@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +20,6 @@ from streamlog.host.network import GrpcNetwork
 WAIT_S = 60
 PAIR = TopicPartition("t", 0)
 PATIENT = CallPolicy(total_timeout_ms=WAIT_S * 1_000)
-
-
-@pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
-    """Three nodes."""
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        yield cluster
-    finally:
-        cluster.kill_all()
 
 
 async def streamlog(*arguments: str) -> subprocess.CompletedProcess[str]:

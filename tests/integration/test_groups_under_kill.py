@@ -15,11 +15,9 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pytest
 
 from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, ClientError, Producer
@@ -261,17 +259,6 @@ class Story:
             lambda: all((number, goal[number]) in told.done for number in range(PARTITIONS)),
             lambda: f"handled: {[(n, goal[n]) in told.done for n in range(PARTITIONS)]}",
         )
-
-
-@pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
-    """Three nodes."""
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        yield cluster
-    finally:
-        cluster.kill_all()
 
 
 async def coordinator_of_the_group(admin: Admin) -> int:

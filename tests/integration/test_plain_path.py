@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Self
 
 import grpc
@@ -29,16 +27,11 @@ SERVICE = "/streamlog.v1.RecordService/"
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
+async def cluster(cluster: LocalCluster) -> LocalCluster:
     """Three nodes with a topic of three partitions."""
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        async with Admin(cluster.bootstrap) as admin:
-            await admin.create_topic("t", partitions=3, replication_factor=3)
-        yield cluster
-    finally:
-        cluster.kill_all()
+    async with Admin(cluster.bootstrap) as admin:
+        await admin.create_topic("t", partitions=3, replication_factor=3)
+    return cluster
 
 
 class Stub:

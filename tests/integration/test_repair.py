@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,18 +15,12 @@ RECORDS = 3_000
 PAIR = TopicPartition("t", 0)
 
 
-@pytest.fixture
-async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalCluster]:
-    """Three nodes that scrub all the time."""
+@pytest.fixture(autouse=True)
+def nodes_scrub_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And write checkpoints soon."""
     monkeypatch.setenv("STREAMLOG_SCRUB_INTERVAL_MS", "200")
     monkeypatch.setenv("STREAMLOG_SCRUB_BYTES_PER_SECOND", str(1 << 30))
     monkeypatch.setenv("STREAMLOG_CHECKPOINT_INTERVAL_MS", "100")
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        yield cluster
-    finally:
-        cluster.kill_all()
 
 
 def segments(cluster: LocalCluster, node: int) -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,18 +22,15 @@ from streamlog.client import (
 VALUE = bytes(range(256)) * 4
 WAIT_S = 60
 FAR_FUTURE_MS = 2**52
+CONTROL_RECORDS_MAX = 3
+"""The offsets at a log's start that readers are not shown: each move of the start, made while
+records are still being written, begins a segment with one, and so may a new leader."""
 
 
-@pytest.fixture
-async def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalCluster]:
-    """Three nodes that look often."""
+@pytest.fixture(autouse=True)
+def nodes_look_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what retention lets go."""
     monkeypatch.setenv("STREAMLOG_RETENTION_CHECK_MS", "100")
-    cluster = LocalCluster(tmp_path, nodes=3)
-    try:
-        await cluster.start()
-        yield cluster
-    finally:
-        cluster.kill_all()
 
 
 async def write(bootstrap: str, topic: str, count: int, timestamp_ms: int | None = None) -> None:
@@ -99,7 +95,7 @@ async def test_size_bounds_the_disk_of_every_node(cluster: LocalCluster) -> None
         assert int(caught.value.metadata["log_start_offset"]) >= first
         await consumer.seek(pair, first)
         records = (await consumer.getmany(timeout_ms=WAIT_S * 1_000))[pair]
-        assert records[0].offset == first
+        assert 0 <= records[0].offset - first <= CONTROL_RECORDS_MAX
         assert records[0].value == VALUE
         async with asyncio.timeout(WAIT_S):
             while any(size > 400_000 for size in segment_bytes(cluster)):

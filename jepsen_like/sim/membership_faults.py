@@ -47,8 +47,6 @@ class MembershipFaults:
 
     def _move(self, rng: random.Random) -> Heal | None:
         topic, partitions = self._topic(rng)
-        if not self._is_born(topic):
-            return None
         number = rng.randrange(partitions)
         nodes = rng.sample(sorted(self._cluster.nodes), self._options.replication_factor)
         wish = Assignment(topic, number, tuple(nodes))
@@ -64,22 +62,9 @@ class MembershipFaults:
     def _resize(self, rng: random.Random) -> Heal | None:
         factor = rng.randint(self._options.replication_factor, len(self._cluster.nodes))
         topic, _ = self._topic(rng)
-        if not self._is_born(topic):
-            return None
         return self._ask(
             rng, f"factor {factor} of {topic}", lambda to: to.set_replication_factor(topic, factor)
         )
-
-    def _is_born(self, topic: str) -> bool:
-        """Every partition of it had a leader. One that is moved before most of its founders are
-        made never gets one (`jepsen_like/README.md`, what was found): nobody moves it so early."""
-        lives = [node.life for node in self._cluster.running()]
-        members = [life.node.member for life in lives if life is not None]
-        known = [m.cluster.view.topic(topic) for m in members if m is not None]
-        partitions = {p.group_id: p for view in known if view is not None for p in view.partitions}
-        groups = [group for life in lives if life is not None for group in life.node.groups.items()]
-        born = {group_id for group_id, group in groups if group.log.end.end > 0}
-        return bool(partitions) and all(group_id in born for group_id in partitions)
 
     def _withdraw(self, rng: random.Random, condition: NodeCondition) -> Heal | None:
         node_id = rng.choice(sorted(self._cluster.nodes))

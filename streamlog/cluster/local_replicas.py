@@ -214,9 +214,9 @@ class LocalReplicas:
         """Everything below `end` is carried out, but for what waits and what is `due`."""
         waiting = dict(self._waiting)
         for partition in due:
-            own = self._own(partition)
-            assert own is not None
-            waiting[partition.group_id] = own.replica_id
+            newest = self._newest(partition)
+            assert newest is not None
+            waiting[partition.group_id] = newest.replica_id
         await self._local.save(created_through=end, waiting=tuple(sorted(waiting.items())))
 
     def _tell_changed(self) -> None:
@@ -261,11 +261,12 @@ class LocalReplicas:
                     continue
                 if newest is None:
                     continue
-                if newest not in partition.replicas:
-                    if not was_here:  # it is leaving, and may be wanted again
-                        self._waiting[group_id] = newest.replica_id
-                elif was_here or partition.birth_membership(newest) is None:
-                    self._report_lost(partition)
+                is_leaving = newest in partition.leaving
+                if was_here or partition.birth_membership(newest) is None:
+                    if not is_leaving:
+                        self._report_lost(partition)
+                elif is_leaving and not partition.is_founder(newest):
+                    self._waiting[group_id] = newest.replica_id  # it may be wanted again
                 else:
                     creations.append(partition)
             for group_id in self._by_topic.get(topic_id, {}):
@@ -340,7 +341,7 @@ class LocalReplicas:
         return partition.version == 0 and partition.preferred_leader == self._identity.node_id
 
     async def _create(self, partition: Partition) -> None:
-        local = self._own(partition)
+        local = self._newest(partition)
         assert local is not None
         membership = partition.birth_membership(local)
         assert membership is not None

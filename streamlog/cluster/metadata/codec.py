@@ -160,6 +160,7 @@ def topic_to_proto(topic: Topic) -> pb.TopicSnapshot:
                 moving=partition.moving,
                 next_replica_id=partition.next_replica_id,
                 version=partition.version,
+                never_settled=partition.never_settled,
             )
             for partition in topic.partitions
         ],
@@ -191,6 +192,7 @@ def _partition_from_proto(
         message.version,
         message.moving,
         leaving,
+        message.never_settled or message.version == 0,
     )
 
 

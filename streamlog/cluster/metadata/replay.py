@@ -235,6 +235,7 @@ def _settled(state: MetadataState, partitions: Iterable[tuple[int, int]]) -> Met
                 partition,
                 moving=False,
                 leaving=(),
+                never_settled=False,
                 placed_offsets=partition.placed_offsets[: len(partition.replicas)],
             )
             for partition in found

@@ -72,7 +72,8 @@ class Partition:
     and tells when that is done. Until then the partition is `moving`.
 
     Invariant: `leaving` is empty unless `moving`; no replica is both in `replicas` and `leaving`;
-    every replica id ever given is below `next_replica_id`.
+    every replica id ever given is below `next_replica_id`; a partition of version 0 is
+    `never_settled`.
     """
 
     topic_id: int
@@ -88,6 +89,8 @@ class Partition:
     moving: bool = False
     leaving: tuple[Replica, ...] = ()
     """Replicas that it had, and that are kept until the move is settled."""
+    never_settled: bool = True
+    """No change of its replicas was completed yet, so that maybe nobody has a log to learn from."""
 
     @property
     def preferred_leader(self) -> NodeId:
@@ -120,11 +123,29 @@ class Partition:
         """The membership that a replica is born with, as of offset 0: the founders', or, when it
         came later, that of a learner of all others. None: it must not be born, because there is
         nobody to learn from, and it would take its blank log for the partition's."""
-        if self.version == 0:
-            return Membership(tuple(sorted(self.replicas)))
+        if self.is_founder(replica):
+            return Membership(tuple(sorted(self.founders)))
         every = (*self.replicas, *self.leaving)
         others = tuple(sorted(other for other in every if other != replica))
         return Membership(others, learners=(replica,)) if others else None
+
+    @property
+    def founders(self) -> tuple[Replica, ...]:
+        """Replicas that came with the partition, who begin its log; empty once a change was
+        completed. Until then all of them are here, wanted or leaving."""
+        if not self.never_settled:
+            return ()
+        first = min(self.placed_offsets)
+        every = (*self.replicas, *self.leaving)
+        return tuple(
+            replica
+            for replica, placed in zip(every, self.placed_offsets, strict=True)
+            if placed == first
+        )
+
+    def is_founder(self, replica: Replica) -> bool:
+        """It begins the log with the others of `founders`, even when it is leaving already."""
+        return replica in self.founders
 
     def placed_offset(self, replica: Replica) -> Offset:
         """Offset of the record that placed a replica, wanted or leaving."""

@@ -53,7 +53,7 @@ class NodeRegistration(_message.Message):
     def __init__(self, node_id: _Optional[int] = ..., address: _Optional[str] = ..., rack: _Optional[str] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., boot_id: _Optional[int] = ..., registered_at_ms: _Optional[int] = ..., metadata_replica_id: _Optional[int] = ..., condition: _Optional[_Union[NodeCondition, str]] = ..., replacement_node_id: _Optional[int] = ..., controller: bool = ...) -> None: ...
 
 class PartitionPlacement(_message.Message):
-    __slots__ = ("group_id", "replicas", "created_offset", "placed_offsets", "leaving", "moving", "next_replica_id", "version")
+    __slots__ = ("group_id", "replicas", "created_offset", "placed_offsets", "leaving", "moving", "next_replica_id", "version", "never_settled")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     CREATED_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class PartitionPlacement(_message.Message):
     MOVING_FIELD_NUMBER: _ClassVar[int]
     NEXT_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    NEVER_SETTLED_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     replicas: _containers.RepeatedCompositeFieldContainer[_membership_pb2.Replica]
     created_offset: int
@@ -70,7 +71,8 @@ class PartitionPlacement(_message.Message):
     moving: bool
     next_replica_id: int
     version: int
-    def __init__(self, group_id: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[_membership_pb2.Replica, _Mapping]]] = ..., created_offset: _Optional[int] = ..., placed_offsets: _Optional[_Iterable[int]] = ..., leaving: _Optional[_Iterable[_Union[_membership_pb2.Replica, _Mapping]]] = ..., moving: bool = ..., next_replica_id: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+    never_settled: bool
+    def __init__(self, group_id: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[_membership_pb2.Replica, _Mapping]]] = ..., created_offset: _Optional[int] = ..., placed_offsets: _Optional[_Iterable[int]] = ..., leaving: _Optional[_Iterable[_Union[_membership_pb2.Replica, _Mapping]]] = ..., moving: bool = ..., next_replica_id: _Optional[int] = ..., version: _Optional[int] = ..., never_settled: bool = ...) -> None: ...
 
 class Override(_message.Message):
     __slots__ = ("key", "value")

@@ -75,6 +75,8 @@ def state_of(
     leaving: list[tuple[int, int]],
     placed: dict[int, int],
     version: int,
+    *,
+    never_settled: bool = False,
 ) -> MetadataState:
     """One partition; `wanted` and `leaving` are (replica id, node)."""
     replicas = tuple(replica(*each) for each in wanted)
@@ -87,6 +89,7 @@ def state_of(
         leaving=gone,
         placed_offsets=tuple(Offset(placed[each.replica_id]) for each in (*replicas, *gone)),
         version=version,
+        never_settled=never_settled or version == 0,
         next_replica_id=max(placed) + 1,
     )
     topic = Topic(1, "t", (partition,), TopicConfig(), (), 1, 1)
@@ -188,6 +191,23 @@ async def test_a_replica_that_was_sent_away_before_it_came_may_come_later() -> N
     assert node.host.born == [1, 3]
     node.host.groups.clear()
     assert await node.life(wanted) == [GROUP]
+
+
+async def test_founders_that_are_leaving_already_are_made() -> None:
+    """Nobody could lead, and those that follow could learn from nobody, if only they were made. One
+    that was here once is not made again, and after a completed move none is."""
+    node = Node()
+    replaced = state_of([(3, 3)], [(1, 1), (2, 2)], {3: 7, 1: 5, 2: 5}, 1, never_settled=True)
+    assert await node.life((8, replaced)) == []
+    (hosted,) = node.host.groups.values()
+    assert hosted.creation.membership == Membership((replica(1, 1), replica(2, 2)))
+    node.host.groups.clear()
+    assert await node.life((8, replaced)) == []
+    assert node.host.born == [1]
+    late = Node()
+    settled_once = state_of([(3, 3)], [(1, 1), (2, 2)], {3: 7, 1: 5, 2: 5}, 3)
+    assert await late.life((8, settled_once)) == []
+    assert late.host.born == []
 
 
 async def test_a_lost_replica_goes_when_its_group_has_the_next_one() -> None:

@@ -360,9 +360,32 @@ def test_a_late_only_replica_is_never_born_blank() -> None:
     born = partition.birth_membership(partition.replicas[0])
     assert born is not None
     assert [voter.node_id for voter in born.voters] == [here]
+    assert partition.birth_membership(partition.leaving[0]) == Membership(partition.leaving)
     bench.settle("a")
     partition = bench.partition("a")
     assert partition.birth_membership(partition.replicas[0]) is None
+
+
+def test_founders_begin_the_log_until_a_move_is_completed() -> None:
+    """However often the replicas change before. Else each would learn from the others, and none
+    could lead."""
+    bench = Bench(5)
+    bench.do(CreateTopic("a", 1, 3))
+    founders = bench.partition("a").replicas
+    others = [n for n in range(1, 6) if n not in bench.partition("a").node_ids]
+    bench.do(move("a", 0, *others))
+    bench.do(
+        RenewReplica(bench.partition("a").topic_id, 0, bench.partition("a").replicas[0].replica_id)
+    )
+    partition = bench.partition("a")
+    for founder in founders:
+        assert partition.birth_membership(founder) == Membership(tuple(sorted(founders)))
+    for later in partition.replicas:
+        born = partition.birth_membership(later)
+        assert born is not None
+        assert born.learners == (later,)
+    bench.settle("a")
+    assert bench.partition("a").founders == ()
 
 
 def test_racks_are_kept_when_replicas_move() -> None:

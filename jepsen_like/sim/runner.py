@@ -12,11 +12,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from jepsen_like.checkers.history import to_json_lines
+from jepsen_like.sim.apart import ChildDied, call_apart
 from jepsen_like.sim.narrowing import Narrowing, replay_command
 from jepsen_like.sim.options import FAULTS, SimOptions, draw_options
 from jepsen_like.sim.shrink import Tried, shrink
@@ -46,8 +47,16 @@ class Summary:
 
 
 def summarize(seed: int) -> Summary:
-    """Run a seed; in a worker process."""
-    outcome = simulate(seed)
+    """Run a seed in a process of its own; what else that process cost counts, too."""
+    try:
+        summary, cpu_s = call_apart(lambda: _summarize(seed))
+    except ChildDied as death:
+        return Summary(seed, [str(death)], 0, 0.0, 0.0)
+    return replace(summary, cpu_s=cpu_s)
+
+
+def _summarize(seed: int) -> Summary:
+    outcome = simulate(seed, process_ends=True)
     return Summary(
         seed=seed,
         violations=outcome.violations,
@@ -195,13 +204,18 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def warm_up() -> None:
+    """Load what every run uses, once, so that its own process has it already."""
+    simulate(0, replace(draw_options(0), load_ms=0.0))
+
+
 def _summaries(seeds: Iterator[int], processes: int) -> Iterator[Summary]:
     """As they are done. Seeds are taken one by one, so that a deadline among them counts."""
     if processes == 1:
         yield from map(summarize, seeds)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context) as pool:
+    with ProcessPoolExecutor(processes, context, warm_up) as pool:
         running = {pool.submit(summarize, seed) for seed in itertools.islice(seeds, processes)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)

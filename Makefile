@@ -5,6 +5,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# How often a test that failed is tried again; each that needed it is named at the end.
+RERUNS ?= 0
 
 .PHONY: help install proto proto-baseline buf toolchains test-clients demo test lint check sim \
   crash-states bench cluster clean
@@ -43,12 +45,12 @@ buf: $(BUF)  ## Lint proto/ and look for breaking changes; needs npm.
 proto-baseline: $(BUF)  ## After a release: what it has in proto/ must not break from now on.
 	cd proto && $(BUF) build --exclude-source-info -o $(BASELINE)
 
-toolchains: install  ## What is missing to build the clients in other languages, and how to get it.
-	$(BIN)/python -m contract.toolchains
+toolchains: install  ## What is missing to build the clients in other languages; INSTALL=1: get what Debian has.
+	$(BIN)/python -m contract.toolchains $(if $(INSTALL),--install)
 
 test-clients: install  ## Build the clients in all languages and run them against each other.
 	@$(BIN)/python -m contract.toolchains || true
-	$(BIN)/pytest -p no:xdist -rs tests/clients
+	$(BIN)/pytest -p no:xdist -rsR --reruns $(RERUNS) tests/clients
 
 lint: install  ## Format, lint, types and layers.
 	$(BIN)/ruff format --check .
@@ -60,7 +62,7 @@ check: lint  ## Lint and the fast tests; about a minute.
 	$(BIN)/pytest -q -n $(JOBS) --dist worksteal tests/unit tests/architecture tests/scenarios
 
 test: lint  ## Lint and every test, 300 simulated seeds included.
-	$(BIN)/pytest -n $(JOBS) --dist worksteal
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -rR --reruns $(RERUNS)
 
 demo: install  ## Three nodes, a year of flights, one killed leader; proves that nothing is lost.
 	$(BIN)/python -m examples.flights.demo

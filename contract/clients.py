@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -26,12 +27,23 @@ VAR: Final = ROOT / "var" / "clients"
 BUILD_SECONDS_MAX: Final = 540.0
 RUN_SECONDS_MAX: Final = 180.0
 LOG_LINES_SHOWN: Final = 30
+UNREACHABLE: Final = re.compile(
+    r"could not resolve|name resolution|no such host|unknown host|could not transfer artifact"
+    r"|connection (refused|timed out)|network is unreachable|i/o timeout"
+    r"|ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT",
+    re.IGNORECASE,
+)
+"""What package managers print on a machine without a network."""
 
 Line = dict[str, Any]
 
 
 class BuildFailed(Exception):
     """The message ends with the end of the build's output."""
+
+
+class DownloadFailed(BuildFailed):
+    """Packages that a build needs can not be had: there is no way to where they are."""
 
 
 class ProgramFailed(Exception):
@@ -53,7 +65,7 @@ def protoc() -> Path:
 def build(language: Language) -> Path:
     """Build the program of a language; returns what to run.
 
-    Raises BuildFailed.
+    Raises DownloadFailed, BuildFailed.
     """
     out = VAR / language.name
     out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +95,10 @@ def build(language: Language) -> Path:
             ) from None
     program = out / "client"
     if done.returncode or not program.exists():
-        raise BuildFailed(f"{language.title}: code {done.returncode};{_end_of(log)}")
+        what = f"{language.title}: code {done.returncode};{_end_of(log)}"
+        if UNREACHABLE.search(log.read_text(errors="replace")):
+            raise DownloadFailed(what)
+        raise BuildFailed(what)
     return program
 
 

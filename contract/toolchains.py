@@ -1,11 +1,12 @@
 """The languages that have a client in `examples/clients`, what each needs on a machine, and how to
 get it.
 
-python -m contract.toolchains
+python -m contract.toolchains [--install]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parents[1] / "examples" / "clients"
 PROBE_SECONDS_MAX: Final = 60.0
+INSTALL_SECONDS_MAX: Final = 600.0
 USUAL_PLACES: Final = (
     "/usr/local/go/bin",
     "/usr/lib/go/bin",
@@ -35,6 +37,8 @@ class Tool:
     """How to get it, on Debian."""
     probe: tuple[str, ...] = ()
     """A command that ends with 0 if it is there; default: `name` is on the PATH."""
+    package: str = ""
+    """Debian's package of it; none: Debian has no version that is new enough."""
 
     def is_there(self) -> bool:
         """Ask the machine."""
@@ -80,7 +84,12 @@ class Language:
 def header(name: str, package: str) -> Tool:
     """A C++ library, by a header of it."""
     probe = ("g++", "-std=c++17", "-fsyntax-only", "-include", name, "-x", "c++", "/dev/null")
-    return Tool(f"<{name}>", f"apt-get install {package}", probe)
+    return Tool(f"<{name}>", f"apt-get install {package}", probe, package)
+
+
+def packaged(name: str, package: str, why: str = "") -> Tool:
+    """A program that Debian has."""
+    return Tool(name, f"apt-get install {package}{why}", package=package)
 
 
 GO: Final = Tool("go", "1.24 or newer: apt-get install golang, or the Go project's archive")
@@ -95,8 +104,8 @@ LANGUAGES: Final = (
         "java",
         "Java",
         (
-            Tool("javac", "apt-get install openjdk-17-jdk-headless"),
-            Tool("mvn", "apt-get install maven"),
+            packaged("javac", "openjdk-17-jdk-headless"),
+            packaged("mvn", "maven"),
         ),
     ),
     Language(
@@ -107,18 +116,18 @@ LANGUAGES: Final = (
         "Rust",
         (
             Tool("cargo", "1.88 or newer: rustup", CARGO_PROBE),
-            Tool("cc", "apt-get install gcc, for the zstd that comes with its crate"),
+            packaged("cc", "gcc", ", for the zstd that comes with its crate"),
         ),
     ),
     Language(
         "cpp",
         "C++",
         (
-            Tool("g++", "apt-get install g++"),
-            Tool("cmake", "apt-get install cmake"),
-            Tool("pkg-config", "apt-get install pkg-config"),
-            Tool("protoc", "apt-get install protobuf-compiler"),
-            Tool("grpc_cpp_plugin", "apt-get install protobuf-compiler-grpc"),
+            packaged("g++", "g++"),
+            packaged("cmake", "cmake"),
+            packaged("pkg-config", "pkg-config"),
+            packaged("protoc", "protobuf-compiler"),
+            packaged("grpc_cpp_plugin", "protobuf-compiler-grpc"),
             header("grpcpp/grpcpp.h", "libgrpc++-dev"),
             header("zlib.h", "zlib1g-dev"),
             header("zstd.h", "libzstd-dev"),
@@ -149,8 +158,39 @@ def report(languages: Sequence[Language]) -> tuple[list[str], bool]:
     return lines, complete
 
 
+def install(languages: Sequence[Language]) -> None:
+    """Install what is missing and Debian has. What can not be had stays missing, and is told."""
+    packages = dict.fromkeys(
+        tool.package for language in languages for tool in language.missing() if tool.package
+    )
+    if not packages:
+        return
+    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", *packages]):
+        try:
+            done = subprocess.run(
+                command,
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS_MAX,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            sys.stderr.write(f"{' '.join(command)}: {error}\n")
+            return
+        if done.returncode:
+            sys.stderr.write(f"{' '.join(command)} failed: {done.stderr.strip()}\n")
+
+
 def main() -> int:
     """Say what is missing. 1 if anything is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--install", action="store_true", help="first install what Debian has (as root)"
+    )
+    if parser.parse_args().install:
+        install([*LANGUAGES, *OTHERS])
     lines, complete = report([*LANGUAGES, *OTHERS])
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if complete else 1

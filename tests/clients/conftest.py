@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.clients import VAR, BuildFailed, build
+from contract.clients import VAR, BuildFailed, DownloadFailed, build
 from contract.toolchains import LANGUAGES, Language
 from tests.clients.running import Cluster, Rates
 
@@ -35,13 +35,16 @@ class Programs:
         self._pool.shutdown(cancel_futures=True)
 
     def get(self, language: Language) -> Path:
-        """What to run. Raises BuildFailed; skips when tools are missing."""
+        """What to run. Raises BuildFailed; skips when tools or the network are missing."""
         if not language.written:
             pytest.skip(f"{language.title}: not written yet")
         missing = language.missing()
         if missing:
             pytest.skip(f"{language.title}: {', '.join(t.name for t in missing)} missing")
-        return self._built[language.name].result()
+        try:
+            return self._built[language.name].result()
+        except DownloadFailed as failure:
+            pytest.skip(f"{language.title}: what it needs can not be downloaded: {failure}")
 
 
 @pytest.fixture(scope="session", autouse=True)

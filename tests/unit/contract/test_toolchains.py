@@ -51,3 +51,21 @@ def test_every_folder_is_a_language() -> None:
     folders = {path.name for path in toolchains.FOLDER.iterdir() if path.is_dir()}
     assert folders - {"__pycache__"} <= {language.name for language in LANGUAGES}
     assert all(language.written for language in LANGUAGES if language.folder.exists())
+
+
+def test_packages_that_are_missing_are_installed_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only those; without a way to them it is told, and they stay missing."""
+    calls = tmp_path / "calls"
+    apt = tmp_path / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "$@" >> {calls}\necho no network >&2\nexit 100\n')
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    there = toolchains.packaged("sh", "dash")
+    gone = toolchains.packaged("no-such-tool", "its-package")
+    toolchains.install([Language("a", "A", (there,))])
+    assert not calls.exists()
+    toolchains.install([Language("a", "A", (there, gone)), Language("b", "B", (gone,))])
+    assert calls.read_text() == "update\ninstall --yes its-package\n"
+    assert "apt-get install --yes its-package failed: no network" in capsys.readouterr().err

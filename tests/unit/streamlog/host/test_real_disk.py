@@ -21,6 +21,9 @@ from streamlog.host.file import RealFile
 from streamlog.host.io_threads import Job
 from streamlog.host.syscalls import IOV_MAX, PortableCalls, gathered, platform_calls
 
+PATIENCE_S = 60
+"""Far more than anything here takes on a busy machine."""
+
 
 class GatedCalls:
     """The platform's calls, where writes wait at a gate, and which can be made to fail."""
@@ -33,7 +36,7 @@ class GatedCalls:
         self.log: list[str] = []
 
     def _pass(self, what: str) -> None:
-        self.gate.wait(10)
+        self.gate.wait(PATIENCE_S)
         self.log.append(what)
         if self.fail_with is not None:
             raise OSError(self.fail_with, os.strerror(self.fail_with))
@@ -200,13 +203,13 @@ async def test_the_journal_is_not_held_up_by_other_files(
     real_write = calls.real.write
 
     def stuck(descriptor: int, buffers: Sequence[bytes], offset: int) -> None:
-        release.wait(10)
+        release.wait(2 * PATIENCE_S)
         real_write(descriptor, buffers, offset)
 
     calls.write = stuck  # type: ignore[method-assign]
     writes = [asyncio.ensure_future(file.write(0, [b"x"])) for file in segments]
     await asyncio.sleep(0)
-    await asyncio.wait_for(journal.write_durable(0, [b"frame"]), 5)
+    await asyncio.wait_for(journal.write_durable(0, [b"frame"]), PATIENCE_S)
     assert not any(write.done() for write in writes)
     release.set()
     await asyncio.gather(*writes)
@@ -407,6 +410,6 @@ async def test_the_loop_is_woken_once_for_results_that_come_together(
     for _ in range(2):
         disk._threads.writes.submit(Job(passed.wait, loop.create_future(), lambda: None))
     # Blocks the loop until both threads that write are behind all of the writes.
-    passed.wait(10)
+    passed.wait(PATIENCE_S)
     await asyncio.gather(*writes)
     assert len(wakes) <= 3

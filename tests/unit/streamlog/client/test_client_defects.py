@@ -12,7 +12,7 @@ from streamlog.client.errors import ClientDefect
 from tests.fakes.fake_nodes import TOPIC, FakeCluster
 
 ADDRESSES = ("one:1", "two:1")
-PATIENCE_S = 30
+PATIENCE_S = 60
 """Far more than any of this takes; only what would wait for ever fails by it."""
 
 

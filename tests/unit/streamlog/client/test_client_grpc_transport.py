@@ -17,6 +17,7 @@ from streamlog.client.transport import Channel, ClientStream, TransportError
 METHOD = "/test.Service/Talk"
 ASK = "/test.Service/Ask"
 UNAVAILABLE, CANCELLED = 14, 1
+PATIENCE_S = 60
 
 
 class Node(grpc.GenericRpcHandler):
@@ -74,7 +75,7 @@ async def error_of(stream: ClientStream, *, sending: bool) -> TransportError:
 
 async def ended(stream: ClientStream) -> None:
     """Wait until gRPC knows that the call is over."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not stream._call.done():  # type: ignore[attr-defined]
             await asyncio.sleep(0.001)
 

@@ -91,9 +91,9 @@ def test_a_fork_is_refused() -> None:
                 words = str(error).encode()
             os.write(writer, words)
             os._exit(0)
+        os.close(writer)
         assert b"fork" in os.read(reader, 1_000)
         os.close(reader)
-        os.close(writer)
         home.check()
         return child
 

@@ -11,7 +11,7 @@ from streamlog.client import BufferFull, Producer
 from streamlog.v1.record_pb2 import RecordSet
 from tests.fakes.fake_nodes import TOPIC, FakeCluster
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def stored(cluster: FakeCluster) -> list[tuple[bytes, bytes]]:

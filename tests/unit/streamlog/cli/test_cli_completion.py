@@ -40,7 +40,7 @@ def test_a_cluster_that_does_not_answer(silent: str, capfd: pytest.CaptureFixtur
     """Is given up after half a second."""
     began_s = time.monotonic()
     assert complete_topics(Given(bootstrap=silent), "or") == []  # type: ignore[arg-type]
-    assert CLUSTER_TIMEOUT_S * 0.9 <= time.monotonic() - began_s < CLUSTER_TIMEOUT_S + 5
+    assert CLUSTER_TIMEOUT_S * 0.9 <= time.monotonic() - began_s < CLUSTER_TIMEOUT_S + 20
     assert capfd.readouterr() == ("", "")
 
 

@@ -33,7 +33,7 @@ def run(
         [sys.executable, "-m", "streamlog.cli.main", "server", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env={**os.environ, **(environment or {})},
     )
@@ -190,7 +190,7 @@ def config(
         [sys.executable, "-m", "streamlog.cli.main", "config", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
         env=clean | (environment or {}),
     )
@@ -289,7 +289,7 @@ def test_too_few_descriptors(tmp_path: Path) -> None:
         ["/bin/sh", "-c", f"{command} --data-dir {tmp_path / 'data'}"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == EXIT_USAGE

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.fakes.node_processes import free_addresses
 
 COMMAND = [sys.executable, "-m", "streamlog.cli.main"]
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 NODES = 3
 
 

@@ -133,7 +133,7 @@ class NodeProcess:
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            return call(request, timeout=20)
+            return call(request, timeout=WAIT_SECONDS)
 
     def create_topic(self, name: str, partitions: int, replicas: int) -> Any:
         """The topic as created."""

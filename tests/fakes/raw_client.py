@@ -21,7 +21,7 @@ from tests.fakes.node_processes import NodeProcess, free_addresses
 FORMAT_NONE = 1 | 1 << 8
 FORMAT_ZSTD = 1 | 2 << 8
 TOPIC = "inputs"
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class RawNode:

@@ -96,7 +96,10 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 def abandon(loop: VirtualLoop) -> None:
     """End a loop as a crash ends a process: what was under way does not go on."""
     for _ in range(100):
-        tasks = sorted(asyncio.all_tasks(loop), key=lambda task: task.get_name())
+        # In the order they were made: "Task-99" comes before "Task-100".
+        tasks = sorted(
+            asyncio.all_tasks(loop), key=lambda task: (len(task.get_name()), task.get_name())
+        )
         if not tasks:
             break
         for task in tasks:

@@ -46,6 +46,7 @@ def test_an_orderly_stop_ends_the_process() -> None:
     world.run(1.0)
     assert world.node(2).starts == 2
     assert world.cluster.all_failures() == []
+    world.scheduler.dispose(world.cluster.loops)
 
 
 def test_the_nemesis_strikes_with_everything_and_heals() -> None:
@@ -90,3 +91,4 @@ def test_a_node_that_fails_is_reported() -> None:
     world.cluster.start(node)
     world.run(1.0)
     assert any("could not start" in failure for failure in world.cluster.all_failures())
+    world.scheduler.dispose(world.cluster.loops)

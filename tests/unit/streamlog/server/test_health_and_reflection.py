@@ -71,7 +71,7 @@ async def test_watch(channel: grpc.aio.Channel, health: Health) -> None:
     for serving in (True, True, False):
         health.set_serving(serving)
         if serving != (seen[-1] == Status.SERVING):
-            seen.append((await asyncio.wait_for(watch.read(), 5)).status)
+            seen.append((await asyncio.wait_for(watch.read(), 60)).status)
     assert seen == [Status.NOT_SERVING, Status.SERVING, Status.NOT_SERVING]
     watch.cancel()
     unknown = stub.Watch(health_pb2.HealthCheckRequest(service="unknown"))

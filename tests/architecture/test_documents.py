@@ -18,7 +18,7 @@ import typer.main
 
 import streamlog.client
 from consumer_groups.records import Cause
-from jepsen_like.planted import BUGS
+from jepsen_like.planted.bugs import BUGS
 from streamlog.cli.documentation import leaves
 from streamlog.cli.main import build
 from streamlog.client import Admin, ClientError, Consumer, Producer

@@ -29,3 +29,17 @@ async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
         yield cluster
     finally:
         cluster.kill_all()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What caught each planted bug, by which of how many seeds: that they pass says little."""
+    caught = sorted(
+        str(value)
+        for report in terminalreporter.getreports("passed")
+        for name, value in report.user_properties
+        if name == "planted"
+    )
+    if caught:
+        terminalreporter.section("planted bugs")
+        for line in caught:
+            terminalreporter.write_line(line)

@@ -4,53 +4,58 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jepsen_like.planted import BUGS, PlantedBug, planted_source
+from jepsen_like.planted.apart import look_for_apart
+from jepsen_like.planted.bugs import BUGS, BySeeds, PlantedBug
+from tests.integration.test_simulation import SEEDS
 
 ROOT = Path(__file__).parents[2]
 ONE_OF_EACH = {bug.name: bug for bug in BUGS}
+BY_SEEDS = [bug for bug in BUGS if isinstance(bug.way, BySeeds)]
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=list(ONE_OF_EACH))
-def test_a_planted_bug_is_caught(bug: PlantedBug) -> None:
-    """Within a bounded number of seeds, in a process of its own, whose modules are changed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jepsen_like.planted", bug.name],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_a_planted_bug_is_caught(
+    bug: PlantedBug, record_property: Callable[[str, object], None]
+) -> None:
+    """Within a bounded number of seeds, in a process of its own, whose modules are changed. What
+    caught it is told at the end of the test run."""
+    verdict = look_for_apart(bug)
+    assert verdict.caught_by is not None, verdict.output
+    record_property("planted", f"{bug.name}: caught by {verdict.caught_by}")
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=list(ONE_OF_EACH))
 def test_a_bug_changes_the_source(bug: PlantedBug) -> None:
-    """Its text is there once; code that moves takes its bug along."""
+    """Its lines are there at one place; code that moves takes its bug along."""
     spec = importlib.util.find_spec(bug.module)
     assert spec is not None
     assert spec.origin is not None
+    assert Path(spec.origin) == ROOT / bug.patch.path
     source = Path(spec.origin).read_text(encoding="utf-8")
-    assert planted_source(bug, source) != source
+    assert bug.planted(source) != source
+
+
+def test_enough_bugs_are_caught_by_few_seeds() -> None:
+    """Twenty and more, each within 200 seeds, which are green without the bug: they are among those
+    that `test_simulation` runs."""
+    assert len(BY_SEEDS) >= 20
+    for bug in BY_SEEDS:
+        assert isinstance(bug.way, BySeeds)
+        assert bug.way.at_most <= 200, bug.name
+        assert bug.way.seeds[-1] < SEEDS, bug.name
 
 
 def test_the_seed_that_shows_a_planted_bug_is_shrunk() -> None:
     """A journal that is not fsynced needs one power cut and one record to be seen."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jepsen_like.planted", "journal-not-fsynced", "--shrink", "900"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = re.search(r"smallest case of .*: make sim SEED=1 (.*?)  ", done.stdout)
-    assert found is not None, done.stdout
+    verdict = look_for_apart(ONE_OF_EACH["journal-not-fsynced"], "--shrink", "900")
+    assert verdict.caught_by is not None, verdict.output
+    found = re.search(r"smallest case of .*: make sim SEED=\d+ (.*?)  ", verdict.output)
+    assert found is not None, verdict.output
     settings = dict(setting.split("=") for setting in found[1].split())
     skipped = settings.get("SKIP", "").split(",")
     assert int(settings["STRIKES"]) - len(skipped) <= 3, found[0]

@@ -97,6 +97,7 @@ class Cluster:
         wait_until(lambda: all(self._leaders(name)), f"{name} has leaders")
 
     def _leaders(self, topic: str) -> list[int]:
+        """By partition, 0 for nobody; all that is known now."""
         try:
             with Admin(self._nodes.bootstrap) as admin:
                 return [each.leader_node_id for each in admin.describe_topic(topic).partitions]
@@ -110,10 +111,15 @@ class Cluster:
 
     def kill_leader(self, topic: str, partition: int) -> int:
         """Returns the killed node, for `restart`."""
-        wait_until(lambda: self._leaders(topic)[partition] != 0, "the partition has a leader")
-        node = self._leaders(topic)[partition]
-        self._nodes.kill(node)
-        return node
+        leaders: list[int] = []
+
+        def is_led() -> bool:
+            leaders[:] = self._leaders(topic)
+            return len(leaders) > partition and leaders[partition] != 0
+
+        wait_until(is_led, "the partition has a leader")
+        self._nodes.kill(leaders[partition])
+        return leaders[partition]
 
     def coordinator(self, group: str) -> FindCoordinatorResponse:
         """Of a group; as any node that answers knows it."""
@@ -127,6 +133,18 @@ class Cluster:
             if found.leader_node_id:
                 return found
         return FindCoordinatorResponse()
+
+    def await_coordinator(self, group: str) -> int:
+        """The node that coordinates it, as soon as there is one."""
+        found = FindCoordinatorResponse()
+
+        def is_known() -> bool:
+            nonlocal found
+            found = self.coordinator(group)
+            return found.leader_node_id != 0
+
+        wait_until(is_known, f"{group} has a coordinator")
+        return found.leader_node_id
 
     def kill(self, node: int) -> None:
         """SIGKILL."""

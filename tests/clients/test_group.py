@@ -83,8 +83,7 @@ def test_a_group_of_all_languages(programs: Mapping[str, Path], cluster: Cluster
             Program(programs[first], "produce", **load, name="during", records=DURING, pause_ms=40)
         )
         writer.await_line("stored", at_least=DURING // 5)
-        coordinator = cluster.coordinator(GROUP).leader_node_id
-        assert coordinator != 0
+        coordinator = cluster.await_coordinator(GROUP)
         cluster.kill(coordinator)
         try:
             writer.finish()

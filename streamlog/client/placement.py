@@ -37,9 +37,12 @@ class Placement:
     recall: Callable[[Sequence[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]] | None
     """Of a consumer that commits: the committed positions of these, where there are any."""
     on_placed: Callable[[TopicPartition, int], None] | None
-    """Told where a partition is begun."""
+    """Told where a partition is begun, or begun anew as a policy says."""
     on_removed: Callable[[TopicPartition], None] | None
     """Told which is read no more."""
+    on_unplaced: Callable[[], None] | None
+    """Told that one came back that had a place; of a member, whose placing is done in the
+    background."""
 
     def __init__(
         self,
@@ -62,7 +65,7 @@ class Placement:
         """By the application."""
         self._held: dict[TopicPartition, None] = {}
         """By its group: not to be handed out yet, or no more."""
-        self.recall = self.on_placed = self.on_removed = None
+        self.recall = self.on_placed = self.on_removed = self.on_unplaced = None
 
     @property
     def assignment(self) -> list[TopicPartition]:
@@ -266,9 +269,13 @@ class Placement:
             self._wanted[pair] = policy
             self._lost[pair] = offset, why
             self.fetcher.wake()
+            if self.on_unplaced is not None:
+                self.on_unplaced()
         else:
             to = first if policy == "earliest" else end
             self.fetcher.move(state, to)
+            if self.on_placed is not None:
+                self.on_placed(pair, to)
             self._report(pair, offset, to, why)
 
     def _report(

@@ -11,7 +11,7 @@ from jepsen_like.sim.client_adapter import client_environment
 from jepsen_like.sim.clock import SimClock
 from jepsen_like.sim.loop import SimLoop
 from jepsen_like.sim.network import SimNetwork
-from streamlog.client import ClientClosed, Consumer, ConsumerRecord, Producer, TopicPartition
+from streamlog.client import Admin, ClientClosed, Consumer, ConsumerRecord, Producer, TopicPartition
 from streamlog.client.transport import Environment
 from tests.fakes.group_world import GROUP, SESSION_MS, GroupWorld, new_world
 
@@ -147,6 +147,15 @@ class ConsumerWorld(GroupWorld):
                 for partition, stored in values.items():
                     for value in stored:
                         await producer.send(topic, value, partition=partition)
+
+        self.complete(work())
+
+    def trim(self, topic: str, partition: int, offset: int) -> None:
+        """Let go what is below the offset."""
+
+        async def work() -> None:
+            async with Admin(self.bootstrap, environment=self.environment(self.loop)) as admin:
+                await admin.trim({(topic, partition): offset})
 
         self.complete(work())
 

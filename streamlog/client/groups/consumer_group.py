@@ -95,6 +95,7 @@ class ConsumerGroup:
         """By callbacks; for the next call that reads."""
         self.progress.on_asked = self._rebalancer.wake
         placement.on_placed, placement.on_removed = self._placed, self.progress.drop
+        placement.on_unplaced = self._placer.wake
 
     def start(self) -> None:
         """Join, if there is something to subscribe to."""

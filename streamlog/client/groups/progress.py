@@ -66,8 +66,10 @@ class Progress:
     # What the consumer tells.
 
     def begin(self, pair: TopicPartition, offset: int, committed: int | None) -> None:
-        """The partition is read from here; `committed`: its committed position."""
-        self._done[pair] = offset
+        """The partition is read from here; `committed`: its committed position. With records of it
+        in hand, that counts when the application asks for more."""
+        if pair not in self._in_hand:
+            self._done[pair] = offset
         if committed is not None:
             self._committed.setdefault(pair, committed)
 

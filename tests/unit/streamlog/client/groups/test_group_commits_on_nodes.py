@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from streamlog.client import (
     CommitRefused,
     MembershipRefused,
     OffsetAndMetadata,
+    PositionReset,
     PositionUnknown,
     TopicPartition,
     TopicUnknown,
@@ -316,6 +318,48 @@ def test_a_group_that_begins_at_the_end_stays_there(world: ConsumerWorld) -> Non
     second = Reader(world, "r2", no_position="latest")
     assert {record.value for record in second.get(2)} == {b"new"}
     second.close()
+
+
+def begin_out_of_range(
+    world: ConsumerWorld, position: int, **policy: Any
+) -> tuple[list[PositionReset], dict[int, int]]:
+    """A member takes over a position that the log does not have, reads nothing, and leaves: what it
+    was told, and what is committed then."""
+    first = Reader(world, "r1", auto_commit_ms=None)
+    first.wait_for(*ALL)
+    first.complete(first.consumer.commit({pair(0): position}))
+    first.close()
+    resets: list[PositionReset] = []
+    second = Reader(world, "r2", on_reset=resets.append, **policy)
+    second.wait_for(*ALL)
+    world.wait(lambda: bool(resets))
+    second.close()
+    return resets, second.committed_after_close()
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest", timedelta(hours=1)])
+def test_a_position_above_the_end_is_left_for_good(world: ConsumerWorld, policy: Any) -> None:
+    """Where the policy puts it is committed at once: else the log grows past the old position, and
+    the next owner skips what came meanwhile."""
+    world.fill("orders", {0: [b"old"]})
+    resets, committed = begin_out_of_range(world, 6, above_end=policy)
+    assert [(reset.from_offset, reset.why) for reset in resets] == [(6, "above_end")]
+    assert committed[0] == resets[0].to_offset < 6
+    world.fill("orders", {0: [b"%d" % number for number in range(10)]})
+    third = Reader(world, "r3", above_end="error")
+    read = [record.value for record in third.get(10 + (policy != "latest"))]
+    assert read[-10:] == [b"%d" % number for number in range(10)]
+    third.close()
+
+
+@pytest.mark.parametrize("policy", ["earliest", "latest", timedelta(hours=1)])
+def test_a_position_below_the_start_is_left_for_good(world: ConsumerWorld, policy: Any) -> None:
+    """Also when it is put to the end: what comes afterwards is read by somebody."""
+    world.fill("orders", {0: [b"gone", b"there"]})
+    world.trim("orders", 0, 2)
+    resets, committed = begin_out_of_range(world, 0, below_start=policy)
+    assert [(reset.from_offset, reset.why) for reset in resets] == [(0, "below_start")]
+    assert committed[0] == resets[0].to_offset > 0
 
 
 def test_without_a_position_it_may_be_an_error(world: ConsumerWorld) -> None:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.fakes.node_processes import free_addresses
+from tests.fakes.node_processes import WAIT_SECONDS, free_addresses, until
 
 COMMAND = [sys.executable, "-m", "streamlog.cli.main"]
-TIMEOUT_S = 120
+TIMEOUT_S = 180
+"""Of one command; against a hang, on however slow a machine."""
 NODES = 3
+UNDECIDED = re.compile(
+    "did not answer within|no node answers|METADATA_UNAVAILABLE|METADATA_OUTCOME_UNKNOWN"
+    "|LEADER_NOT_AVAILABLE|NOT_LEADER|OVERLOADED|REQUEST_TIMED_OUT"
+)
+"""What a command says that met the election of a leader."""
 
 
 class Shell:
@@ -45,6 +53,16 @@ class Shell:
         assert "Traceback" not in result.stderr, result.stderr
         return result
 
+    def decided(
+        self, *arguments: str, stdin: str | bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """To its end, and again when it met an election: of a command that may be repeated."""
+        deadline_s = time.monotonic() + WAIT_SECONDS
+        while True:
+            done = self.run(*arguments, stdin=stdin)
+            if not UNDECIDED.search(done.stderr) or time.monotonic() > deadline_s:
+                return done
+
     def ok(self, *arguments: str, stdin: str | bytes = b"") -> str:
         """What it prints; exit code 0."""
         done = self.run(*arguments, stdin=stdin)
@@ -74,6 +92,29 @@ class Shell:
             check=False,
         )
         return done.returncode, done.stdout, done.stderr
+
+
+def until_connected(process: subprocess.Popen[bytes], addresses: Sequence[str]) -> None:
+    """Wait until a command talks to one of these nodes: before, Ctrl-C may meet an interpreter that
+    only starts."""
+    ports = [int(address.rpartition(":")[2]) for address in addresses]
+
+    def connected() -> bool:
+        assert process.poll() is None, process.communicate()
+        sockets = []
+        for descriptor in Path(f"/proc/{process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # It was closed meanwhile.
+                sockets.append(str(descriptor.readlink()))
+        tables = [path.read_text() for path in Path("/proc/net").glob("tcp*")]
+        for line in "".join(tables).splitlines():
+            remote, state, inode = (line.split()[field] for field in (2, 3, 9))
+            if state != "01" or f"socket:[{inode}]" not in sockets:
+                continue
+            if int(remote.rpartition(":")[2], 16) in ports:
+                return True
+        return False
+
+    until(connected, f"{process.args!r} is connected")
 
 
 @contextmanager

@@ -11,7 +11,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,16 @@ from streamlog.server.metrics.catalog import METRICS
 from streamlog.server.node import build_node
 from streamlog.server.operations import Operations
 from streamlog.v1 import admin_service_pb2 as admin
-from tests.fakes.node_processes import NodeProcess, until
+from tests.fakes.node_processes import WAIT_SECONDS, NodeProcess, until
 
 TOPIC, PARTITIONS = "orders", 6
-ELECTION_MS = 5_000
-"""Long, so that a partition that waits for one is told from one that was handed over."""
+ELECTION_MS = 20_000
+"""Long, so that a partition that waits for one is told from one that was handed over, also where
+the machine is slow."""
+PATIENCE = (f"--election-timeout-ms={ELECTION_MS}", "--heartbeat-interval-ms=500")
+RECORDS_MIN = 100
+STOPS_MAX = 4
+"""Of a node: it may have stopped before whoever looks has looked, on a machine with other work."""
 
 
 class Watched:
@@ -124,16 +128,35 @@ async def read_all(addresses: Sequence[str]) -> dict[tuple[int, int], bytes]:
     return found
 
 
-async def watch_stop(watched: Watched) -> list[tuple[int, tuple[str, ...]]]:
-    """Statuses and reasons of /readyz from now until nobody answers, each change once."""
-    seen: list[tuple[int, tuple[str, ...]]] = []
-    while True:
+Seen = list[tuple[int, tuple[str, ...]]]
+"""Statuses and reasons of /readyz, each change once."""
+STOPPING = (503, ("the node is stopping",))
+
+
+async def watch_stop(watched: Watched, seen: Seen) -> None:
+    """Until nobody answers."""
+    while not seen or seen[-1][0] != 0:
         status, body = await asyncio.to_thread(watched.readyz)
         entry = (status, tuple(body.get("reasons", ())))
         if not seen or seen[-1] != entry:
             seen.append(entry)
-        if status == 0:
-            return seen
+
+
+async def stopped(watched: Watched) -> Seen:
+    """What is seen of a node that is stopped while it leads something and is ready."""
+    process = watched.node.process
+    assert process is not None
+    async with asyncio.timeout(2 * WAIT_SECONDS):
+        while not (await asyncio.to_thread(watched.metrics))["streamlog_partitions", "led"]:
+            await asyncio.sleep(0.2)  # Leaderships come home.
+        seen: Seen = []
+        watching = asyncio.ensure_future(watch_stop(watched, seen))
+        while not seen or seen[-1] != (200, ()):
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, WAIT_SECONDS) == 0
+        await watching
+    return seen
 
 
 async def test_a_rolling_restart_under_load_loses_nothing_and_waits_for_no_election(
@@ -142,7 +165,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_waits_for_no_elect
     """Each node in turn is stopped while all partitions are written to: /readyz turns before
     anything else, its leaderships go elsewhere first, and every acknowledged record is there."""
     ports = free_ports(6)
-    options = (f"--election-timeout-ms={ELECTION_MS}", "--heartbeat-interval-ms=500")
+    options = (*PATIENCE, "--shutdown-handover-ms=60000")
     cluster = [Watched(tmp_path, n, ports, *options) for n in (1, 2, 3)]
     addresses = [watched.node.address for watched in cluster]
     written = Written()
@@ -162,22 +185,21 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_waits_for_no_elect
             for watched in cluster:
                 while min(written.longest_wait_s) == 0.0:
                     await asyncio.sleep(0.05)
-                process = watched.node.process
-                assert process is not None
-                watching = asyncio.ensure_future(watch_stop(watched))
-                await asyncio.sleep(0.2)
-                process.send_signal(signal.SIGTERM)
-                assert await asyncio.to_thread(process.wait, 60) == 0
-                seen = await watching
-                assert seen[0] == (200, ())
-                assert seen[1] == (503, ("the node is stopping",)), seen
-                assert 200 not in [status for status, _ in seen[1:]]
-                watched.node.start()
-                await asyncio.to_thread(watched.until_ready)
+                    assert not any(task.done() for task in writing)
+                for _ in range(STOPS_MAX):
+                    seen = await stopped(watched)
+                    watched.node.start()
+                    await asyncio.to_thread(watched.until_ready)
+                    if STOPPING in seen:
+                        break
+                assert STOPPING in seen, seen
+                assert 200 not in [status for status, _ in seen[seen.index(STOPPING) :]], seen
+            while len(written.values) <= RECORDS_MIN:
+                await asyncio.sleep(0.05)
+                assert not any(task.done() for task in writing)
             written.enough = True
             await asyncio.gather(*writing)
         found = await read_all(addresses)
-        assert len(written.values) > 100
         assert found == written.values
         assert max(written.longest_wait_s) * 1_000 < ELECTION_MS
         for watched in cluster:
@@ -197,7 +219,7 @@ async def test_a_scrape_of_real_nodes(tmp_path: Path) -> None:
     """What one client did is told by the nodes, next to what the operating system says of their
     processes; every metric is there, and stays on through a scrape of each node at once."""
     ports = free_ports(4)
-    cluster = [Watched(tmp_path, n, ports) for n in (1, 2)]
+    cluster = [Watched(tmp_path, n, ports, *PATIENCE) for n in (1, 2)]
     addresses = [watched.node.address for watched in cluster]
     try:
         for watched in cluster:
@@ -209,25 +231,30 @@ async def test_a_scrape_of_real_nodes(tmp_path: Path) -> None:
             for number in range(300):
                 await producer.send(TOPIC, b"value", partition=number % PARTITIONS)
         assert len(await read_all(addresses)) == 300
-        for watched in cluster:
-            await asyncio.to_thread(watched.until_ready)
-        scraped = [await asyncio.to_thread(watched.metrics) for watched in cluster]
+        scraped: list[dict[tuple[str, ...], float]] = []
 
         def total(*key: str) -> float:
             return sum(metrics.get(key, 0.0) for metrics in scraped)
 
+        def settled() -> bool:
+            """No partition changes its leader between one scrape and the other, and so on."""
+            scraped[:] = [watched.metrics() for watched in cluster]
+            return (
+                total("streamlog_partitions", "led") == PARTITIONS
+                and total("streamlog_partitions", "followed") == PARTITIONS
+                and total("streamlog_node_ready") == len(cluster)
+                and all(metrics["streamlog_event_loop_lag_seconds_count",] for metrics in scraped)
+            )
+
+        await asyncio.to_thread(until, settled, "the nodes are at rest")
         assert total("streamlog_produce_records_total", TOPIC) == 300
         assert total("streamlog_fetch_records_total", TOPIC) >= 300
-        assert total("streamlog_partitions", "led") == PARTITIONS
-        assert total("streamlog_partitions", "followed") == PARTITIONS
         assert total("streamlog_node_calls_total", "LogService/Produce") >= 1
         assert total("streamlog_node_calls_total", "AdminService/CreateTopic") == 1
         for metrics in scraped:
             assert metrics["streamlog_fsync_seconds_count", "journal"] > 0
-            assert metrics["streamlog_event_loop_lag_seconds_count",] > 0
             assert metrics["streamlog_disk_free_bytes",] > 0
             assert metrics["streamlog_journal_limit_bytes",] == 8 << 20
-            assert metrics["streamlog_node_ready",] == 1
             assert metrics["process_resident_memory_bytes",] > 10 << 20
             assert metrics["process_open_fds",] > 0
             assert metrics["process_cpu_seconds_total",] > 0
@@ -260,10 +287,14 @@ def test_a_node_without_its_majority_is_alive_and_not_ready(tmp_path: Path) -> N
             watched.until_ready()
         second.node.kill()
         until(lambda: first.readyz()[0] == 503, "it notices")
-        until(lambda: "2 of 2 replicas have no live leader" in first.readyz()[1]["reasons"], "all")
-        assert first.get("/healthz")[0] == 200
-        assert first.metrics()["streamlog_partitions", "without_leader"] == 2
-        assert first.metrics()["streamlog_replication_peer_connected", "2"] == 0
+        missing = "2 of 2 replicas have no live leader"
+        until(lambda: missing in first.readyz()[1].get("reasons", ()), "all")
+        until(lambda: first.get("/healthz")[0] == 200, "it is alive")
+        until(lambda: first.metrics()["streamlog_partitions", "without_leader"] == 2, "it counts")
+        until(
+            lambda: first.metrics()["streamlog_replication_peer_connected", "2"] == 0,
+            "it knows who is missing",
+        )
         second.node.start()
         for watched in (first, second):
             watched.until_ready()
@@ -297,19 +328,19 @@ async def test_a_failed_disk_shows(tmp_path: Path) -> None:
     operations = Operations(node, RealClock())
     await node.start()
     try:
-        for path, status in (("/healthz", 200), ("/readyz", 200)):
-            answer = await operations.answer(path)
-            assert answer is not None
-            assert answer.status == status
+        for path in ("/healthz", "/readyz"):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while (answer := await operations.answer(path)) is None or answer.status != 200:
+                    await asyncio.sleep(0.05)
         calls.broken = True
         channel = network.connect(node.address)
         request = admin.CreateTopicRequest(name=TOPIC, partition_count=1, replication_factor=1)
-        with suppress(CallFailed):
-            await channel.unary(
-                "/streamlog.v1.AdminService/CreateTopic", request.SerializeToString(), 1_000
+        creating = asyncio.ensure_future(
+            channel.unary(
+                "/streamlog.v1.AdminService/CreateTopic", request.SerializeToString(), 60_000
             )
-        await channel.close()
-        await asyncio.wait_for(node.failed(), 20)
+        )
+        await asyncio.wait_for(node.failed(), WAIT_SECONDS)
         for path in ("/healthz", "/readyz"):
             answer = await operations.answer(path)
             assert answer is not None
@@ -325,6 +356,9 @@ async def test_a_failed_disk_shows(tmp_path: Path) -> None:
     finally:
         await node.stop()
         await disk.close()
+    with pytest.raises(CallFailed):
+        await creating
+    await channel.close()
 
 
 @pytest.mark.parametrize(
@@ -339,8 +373,8 @@ def test_an_address_that_can_not_be_answered_on(
     tmp_path: Path, address: str, code: int, message: str
 ) -> None:
     """The node does not start: one line with the setting, and nothing is left behind."""
-    bind, taken = free_ports(2)
-    holder = Watched(tmp_path / "holder", 1, [taken, free_ports(1)[0]])
+    bind, taken, other = free_ports(3)
+    holder = Watched(tmp_path / "holder", 1, [taken, other])
     (tmp_path / "holder").mkdir()
     holder.node.start()
     try:

@@ -78,6 +78,20 @@ def test_a_deleted_topic_is_taken_away_at_once() -> None:
         bench.commit(A, positions(clicks(0)))
 
 
+def test_a_deleted_topic_is_named_in_every_refusal() -> None:
+    """To who commits, to who resets, to who joins."""
+    bench = GroupBench().settled(A)
+    bench.topics(catalog(2, orders=0))
+    for refused in (
+        lambda: bench.commit(A, positions(orders(0))),
+        lambda: bench.reset(positions(orders(0))),
+        lambda: bench.join(B),
+    ):
+        with pytest.raises(GroupError, match=r"UNKNOWN_TOPIC.*deleted"):
+            refused()
+    assert bench.group.commit_count == 0
+
+
 def test_a_topic_that_is_made_again_is_another_one() -> None:
     """Same name, other id: no position is taken over."""
     bench = GroupBench()

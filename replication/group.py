@@ -140,6 +140,12 @@ class ReplicatedGroup(Protocol):
         """As leader: fsynced match end of each member; else empty."""
         ...
 
+    @property
+    def copied(self) -> Mapping[ReplicaId, Offset]:
+        """As leader: how much of the log was sent to replicas that are being given a whole copy.
+        None of it counts before all of it is there; it is for people to see."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ForcedRecovery:

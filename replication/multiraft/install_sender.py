@@ -142,6 +142,7 @@ class InstallSender:
             await self._send_log(copy)
             await copy.wait_done()
         finally:
+            group.copied.pop(to, None)
             bulk.cancel()
         return LogPosition(end_term, end)
 
@@ -163,6 +164,7 @@ class InstallSender:
             if not group.membership.is_voter(begin.to):
                 await self._copy_rate.take(len(frames))
             await copy.send(frames, snapshot=False, last=at >= begin.end)
+            group.copied[begin.to] = at
         if begin.start.end >= begin.end:
             await copy.send(b"", snapshot=False, last=True)
 

@@ -85,6 +85,8 @@ class ReplicaDriver(ABC):
         self.established = False
         self.commit_end: Offset = log.start.end
         self.failed: Exception | None = None
+        self.copied: dict[ReplicaId, Offset] = {}
+        """Of copies under way: the end of what was sent."""
         self.core = RaftReplica(
             self.replica_id,
             log.hard_state,

@@ -108,15 +108,14 @@ class OperationsService:
         group = self._host.groups.get(partition.group_id)
         if group is None or group.role is not Role.LEADER:
             return move
-        progress = group.replica_progress()
+        stored, sent = group.replica_progress(), group.copied
         move.progress_known = True
         move.start_offset, move.end_offset = group.start, group.log.end.end
         for replica in partition.replicas:
             if not group.membership.is_voter(replica.replica_id):
-                move.copies.add(
-                    node_id=replica.node_id,
-                    end_offset=progress.get(replica.replica_id, Offset(0)),
-                )
+                own = replica.replica_id
+                end = max(stored.get(own, Offset(0)), sent.get(own, Offset(0)))
+                move.copies.add(node_id=replica.node_id, end_offset=end)
         return move
 
     async def rebalance(self, request: pb.RebalanceRequest) -> pb.RebalanceResponse:

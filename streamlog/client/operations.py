@@ -64,7 +64,8 @@ class ReplicaCopy:
 
     node_id: int
     end_offset: int
-    """It has everything below, durably; 0 while its first copy is under way."""
+    """It has everything below, durably; while a copy of the whole log is under way: what was sent of
+    it."""
 
 
 @dataclass(frozen=True, slots=True)

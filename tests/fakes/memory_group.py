@@ -101,6 +101,10 @@ class MemoryGroup:
     def replica_progress(self) -> Mapping[ReplicaId, Offset]:
         return {}
 
+    @property
+    def copied(self) -> Mapping[ReplicaId, Offset]:
+        return {}
+
     def _not_leader(self) -> NotLeader:
         return NotLeader(self.creation.group_id, self.term, self.leader)
 

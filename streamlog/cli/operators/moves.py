@@ -132,8 +132,7 @@ def moves(
 ) -> None:
     """List partitions that are on their way, and how far.
 
-    How far a copy is, is told in offsets of the leader's log; a first copy of a whole log counts
-    when it is there.
+    How far a copy is, is told in offsets of the leader's log.
     """
 
     async def work() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -261,6 +262,32 @@ def test_a_membership_change_that_is_not_allowed_is_refused(three: Cluster) -> N
             leader,
             group.change_membership(Membership((*group.membership.voters, replica(9, 9)))),
         )
+
+
+def test_how_far_a_copy_is_can_be_seen(three: Cluster) -> None:
+    """While it is under way, and at the leader only; what was sent counts for nothing else."""
+    three.node_ids.append(4)
+    three.boot(4)
+    leader = three.await_leader(7)
+    for seed in range(8):
+        three.write(leader, 7, random.Random(seed).randbytes(400_000))
+    group = three.nodes[leader].group(7)
+    three.run(leader, group.move_log_start(Offset(2)))
+    newcomer = replica(4, 4)
+    three.create_replica(7, 4, group.membership, 4)
+    three.run(leader, group.change_membership(Membership(group.membership.voters, (), (newcomer,))))
+    seen: dict[int, None] = {}
+
+    def is_done() -> bool:
+        if ReplicaId(4) in group.copied:
+            seen[group.copied[ReplicaId(4)]] = None
+        return group.replica_progress().get(ReplicaId(4)) == group.log.end.end
+
+    three.until(is_done, 5.0)
+    assert list(seen) == sorted(seen)
+    assert len(seen) > 2
+    assert group.copied == {}
+    assert three.nodes[4].group(7).copied == {}
 
 
 def test_a_snapshot_travels_with_the_copy(three: Cluster) -> None:

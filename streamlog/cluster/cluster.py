@@ -6,6 +6,7 @@ Composed of (each knows only what is above it):
 |---|---|
 | `view` | what this node knows: nodes, topics, partitions |
 | `local_state` | what it must remember over a restart |
+| `remembered_addresses` | where nodes were, as long as nothing is known to be committed |
 | `formation` | founds or finds the cluster |
 | `executor`, `forwarding` | brings commands to the metadata leader |
 | `local_replicas` | creates and removes this node's replicas |
@@ -74,6 +75,7 @@ from streamlog.cluster.metadata_renewal import MetadataRenewal
 from streamlog.cluster.operations import Operations
 from streamlog.cluster.partition_moves import PartitionMoves
 from streamlog.cluster.producer_ids import ProducerIds
+from streamlog.cluster.remembered_addresses import addresses_in_log
 from streamlog.cluster.repair import Repairer
 from streamlog.cluster.scrub import Scrubber
 from streamlog.cluster.twins import Twins
@@ -434,6 +436,8 @@ class Cluster:
             runtime.subscribe(listener)
         self._runtime = runtime
         await runtime.start()
+        known, end = self.view.metadata_offset, group.log.end.end
+        self.view.remember(await addresses_in_log(group.log, self._codec, known), end)
         self._executor.attach(runtime)
         self._spawn(self._replicas.run())
         self._spawn(

@@ -11,7 +11,7 @@ objects).
 from __future__ import annotations
 
 from asyncio import Future, get_running_loop
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from replication.types import NodeId, Offset
 from streamlog.cluster.metadata.state import MetadataState, Node, Partition, Topic
@@ -27,7 +27,7 @@ NodeView = Node
 
 class NodeAddresses:
     """replication.group.AddressBook over the view; before the metadata is known it answers from
-    the configured controllers."""
+    what this node's log of it says, and from the configured controllers."""
 
     def __init__(self, view: ClusterView) -> None:
         self._view = view
@@ -45,6 +45,8 @@ class ClusterView:
     def __init__(self, config: NodeConfig) -> None:
         self._node_id = NodeId(config.node_id)
         self._configured = {NodeId(node_id): address for node_id, address in config.controllers}
+        self._remembered: dict[NodeId, str] = {}
+        self._remembered_through = Offset(0)
         self._cluster_id = 0
         self._state: MetadataState | None = None
         self._metadata_offset = Offset(0)
@@ -80,6 +82,8 @@ class ClusterView:
 
     def address_of(self, node_id: NodeId) -> str | None:
         """Where a node is reached: as it registered, else as it is configured."""
+        if node_id in self._remembered:
+            return self._remembered[node_id]
         if self._state is not None:
             node = self._state.nodes.get(node_id)
             if node is not None:
@@ -87,8 +91,8 @@ class ClusterView:
         return self._configured.get(node_id)
 
     def other_nodes(self) -> Sequence[NodeId]:
-        """Ids of registered nodes and configured controllers without this node and without those
-        that were removed, ascending."""
+        """Ids of registered nodes (or remembered ones, until more is known) and configured
+        controllers without this node and without those that were removed, ascending."""
         return self._others
 
     def topic(self, name: str) -> Topic | None:
@@ -127,10 +131,19 @@ class ClusterView:
         """The node belongs to this cluster; called by the owner."""
         self._cluster_id = cluster_id
 
+    def remember(self, addresses: Mapping[NodeId, str], through: Offset) -> None:
+        """Where nodes are reached, until the metadata is applied through this offset."""
+        if addresses and self._metadata_offset < through:
+            self._remembered, self._remembered_through = dict(addresses), through
+            self._list_others()
+
     def update(self, state: MetadataState, offset: Offset) -> None:
         """A newer state was applied; called by the owner."""
         nodes_changed = self._state is None or self._state.nodes is not state.nodes
         self._state, self._metadata_offset = state, offset
+        if self._remembered and offset >= self._remembered_through:
+            self._remembered.clear()
+            nodes_changed = True
         if nodes_changed:
             self._list_others()
         if self._changed is not None and not self._changed.done():
@@ -139,5 +152,5 @@ class ClusterView:
     def _list_others(self) -> None:
         registered = () if self._state is None else tuple(self._state.nodes)
         removed = frozenset() if self._state is None else self._state.removed_nodes
-        every = {*registered, *self._configured} - {self._node_id} - removed
+        every = {*registered, *self._remembered, *self._configured} - {self._node_id} - removed
         self._others = tuple(sorted(every))

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from jepsen_like.sim.cluster import SimCluster, SimNode, node_config
-from jepsen_like.sim.fabric import Fabric
-from jepsen_like.sim.invariants import Invariants
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.network import SimChannel, SimNetwork
-from jepsen_like.sim.options import draw_options
-from jepsen_like.sim.scheduler import Scheduler, silence
-from jepsen_like.sim.trace import Trace
+from jepsen_like.sim.scheduler import silence
 from replication.ports import CallFailed, ClientStream
-from replication.types import NodeId
 from streamlog.groups.offsets_topic import partition_of
 from streamlog.model import status_details
-from streamlog.server.member import Member
-from streamlog.server.node import Node, build_node
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import group_service_pb2 as pb
+from tests.fakes.node_world import NodeWorld
 
-PATIENCE_S = 120.0
 CALL_TIMEOUT_MS = 10_000.0
 GROUP = "orders-readers"
 SESSION_MS = 6_000
@@ -150,65 +139,13 @@ class RawMember:
                 return
 
 
-class GroupWorld:
+class GroupWorld(NodeWorld):
     """The nodes and their clients."""
 
     def __init__(self, **settings: Any) -> None:
-        options = replace(
-            draw_options(1), nodes=3, controllers=3, faults=(), drift=0.0, sync_ms=0.5
-        )
-        self.scheduler = Scheduler(1)
-        trace = Trace(self.scheduler)
-        self.fabric = Fabric(self.scheduler, options.network())
-        self.cluster = SimCluster(
-            self.scheduler,
-            self.fabric,
-            trace,
-            Invariants(trace),
-            options=options,
-            build_node=build_node,
-        )
-        for number, node in enumerate(self.cluster.nodes.values(), start=1):
-            node.config = replace(
-                node_config(options, number), **{"groups_partitions": 2, **settings}
-            )
-            self.cluster.start(node)
-        self.loop = self.scheduler.new_loop("client")
-        self.network = SimNetwork(self.fabric, "client", self.loop)
-        self.channels: dict[int, SimChannel] = {}
+        super().__init__(**{"groups_partitions": 2, **settings})
         self.members: list[RawMember] = []
-        self.more_loops: list[SimLoop] = []
-        """Of other clients."""
         self.topic_ids: dict[str, int] = {}
-        self.wait(lambda: all(node.is_serving for node in self.cluster.nodes.values()))
-
-    # Time.
-
-    def complete(self, work: Coroutine[Any, Any, T]) -> T:
-        return self.scheduler.complete(self.loop.create_task(work), PATIENCE_S)
-
-    def wait(self, condition: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
-        assert self.scheduler.run(self.scheduler.now + seconds, condition), "it never came to hold"
-
-    def run(self, seconds: float) -> None:
-        self.scheduler.run(self.scheduler.now + seconds)
-
-    # Nodes.
-
-    def node(self, number: int) -> SimNode:
-        return self.cluster.nodes[NodeId(number)]
-
-    def parts(self, number: int) -> Member:
-        life = self.node(number).life
-        assert life is not None
-        assert isinstance(life.node, Node)
-        assert life.node.member is not None
-        return life.node.member
-
-    def channel(self, number: int) -> SimChannel:
-        if number not in self.channels:
-            self.channels[number] = self.network.connect(self.node(number).address)
-        return self.channels[number]
 
     def coordinator_of(self, group: str = GROUP) -> int:
         """Node that coordinates the group, once there is one that does."""
@@ -315,6 +252,4 @@ def new_world(kind: type[WorldT], **settings: Any) -> Iterator[WorldT]:
         world = kind(**settings)
         world.make_topic("orders", 4)
         yield world
-        assert world.cluster.all_failures() == []
-        world.scheduler.dispose([*world.cluster.loops, world.loop, *world.more_loops])
-        world.__dict__.clear()
+        world.dispose()

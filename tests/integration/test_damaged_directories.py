@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from streamlog.cli.failure import CommandFailed
+from streamlog.cli.main import build
 from streamlog.client.sync import Admin, Producer
 from tests.fakes.node_processes import NodeProcess, free_addresses, until
 
@@ -161,6 +163,53 @@ def test_an_identity_that_is_not_the_directorys(
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert told in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "case", ["nothing", *REFUSED, *(f"identity {name}" for name in IDENTITIES)]
+)
+def test_verify_tells_before_the_start(
+    stopped: tuple[NodeProcess, Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    case: str,
+) -> None:
+    """What a node refuses to start with, `streamlog log verify` calls damage; what a kill leaves it
+    does not. It is not fooled by a directory that looks like another node's."""
+    _, kept, foreign = stopped
+    directory = tmp_path / "copy"
+    shutil.copytree(kept, directory)
+    cases = {**REFUSED, **{f"identity {name}": each for name, each in IDENTITIES.items()}}
+    if case in cases:
+        cases[case][0](directory, foreign)
+    code = 0
+    try:
+        build()(["log", "verify", str(directory), "-o", "json"], standalone_mode=False)
+    except CommandFailed as failure:
+        code = failure.exit_code
+    report = json.loads(capsys.readouterr().out)
+    damaged = [row for row in report["files"] if row["verdict"] == "damaged"]
+    assert (code, bool(damaged)) == ((1, True) if case in cases else (0, False)), report["sum"]
+    assert all(row["next"] for row in damaged)
+
+
+def test_verify_leaves_a_running_node_alone(
+    stopped: tuple[NodeProcess, Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says that the node must be stopped first; then, after a stop in order, all is ok."""
+    node, kept, _ = stopped
+    shutil.rmtree(node.directory)
+    shutil.copytree(kept, node.directory)
+    node.start()
+    try:
+        node.until_healthy()
+        with pytest.raises(CommandFailed, match=f"process {node.process.pid}"):  # type: ignore[union-attr]
+            build()(["log", "verify", str(node.directory)], standalone_mode=False)
+        assert node.stop() == 0
+    finally:
+        node.kill()
+    build()(["log", "verify", str(node.directory), "-o", "json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["sum"].keys() == {"ok"}
 
 
 SERVED: dict[str, tuple[bool, Damage, str]] = {

@@ -37,13 +37,15 @@ def test_generated_code_is_fresh(tmp_path: Path) -> None:
 
 
 def test_every_field_has_a_comment() -> None:
-    """Every field, message, rpc and enum value of the public API says what it is."""
-    for path in sorted((ROOT / "proto" / "streamlog" / "v1").glob("*.proto")):
+    """Every field, message, rpc and enum value says what it is, between nodes and on disk, too."""
+    paths = sorted((ROOT / "proto").rglob("*.proto"))
+    assert len({path.parent for path in paths}) > 4
+    for path in paths:
         previous = ""
         for number, line in enumerate(path.read_text().splitlines(), 1):
             text = line.strip()
             declares = text.endswith(("{", "{}", ";")) and not text.startswith(
-                ("syntax", "package", "import", "option", "//")
+                ("syntax", "package", "import", "option ", "//")
             )
             if declares:
                 assert previous.startswith("//"), f"{path.name}:{number}: {text}"

@@ -27,6 +27,8 @@ NODE_PACKAGES = (
     "streamlog/storage",
     "streamlog/cluster",
     "streamlog/broker",
+    "streamlog/groups",
+    "streamlog/gateway",
     "streamlog/server",
 )
 """What the simulator runs: asyncio is allowed, the world is not."""

@@ -173,6 +173,8 @@ def measure_kafka(libs: Path, directory: Path, payload: Path, amounts: Amounts) 
         _expect("Kafka blobs", consumed["records"], amounts.blobs)
         kafka.create_topic("singles", 1)
         single = client("kafka", "single", bootstrap, "singles", amounts.singles)
+        consumed = client("kafka", "consume", bootstrap, "singles", amounts.singles + 50)
+        _expect("Kafka singles", consumed["records"], amounts.singles + 50)
         found["single_p50"], found["single_p99"] = single["p50_ms"], single["p99_ms"]
         for clients in CROWDS:
             topic = f"crowd-{clients}"

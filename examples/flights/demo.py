@@ -55,6 +55,7 @@ class Demo:
         self.cluster = cluster
         self.progress = progress
         self.figures: dict[str, str] = {}
+        self._writing_s = 0.0
         self._group_ids: list[int] = []
 
     async def run(self) -> None:
@@ -81,7 +82,10 @@ class Demo:
         """With all nodes stopped: the same batches on each."""
         batches, size = check_replicas(self.cluster.data_directories, self._group_ids)
         raw = sum(len(f.value) + len(f.key or b"") for f in self.flights)
-        self.figures["on disk"] = f"{size / 1e6:.1f} MB a node in {batches:,} batches"
+        self.figures["on disk"] = (
+            f"{size / 1e6:.1f} MB a node, {size / self._writing_s / 1e6:.1f} MB/s, "
+            f"in {batches:,} batches"
+        )
         self.figures["compression"] = (
             f"{raw / size:.1f} : 1 ({raw / 1e6:.0f} MB of keys and values)"
         )
@@ -112,7 +116,7 @@ class Demo:
                 await asyncio.sleep(0)
             await producer.flush()
             sent_bytes = producer.sent_bytes
-        seconds = time.perf_counter() - begin
+        self._writing_s = seconds = time.perf_counter() - begin
         self.progress.update(task, completed=acknowledged)
         if failed:
             raise ProofFailed(f"{len(failed)} records were not stored: {failed[0]}")

@@ -5,6 +5,8 @@ resolved, so that a record costs one comparison and the bound still holds.
 
 Invariant: the sum of `reserved_bytes` over all unresolved batches is `reserved_bytes` here, and
 never exceeds `buffer_bytes`.
+Invariant: records that share a batch fit in it uncompressed, as the topic's limit was when memory
+was reserved: one is not refused for its neighbours' size.
 """
 
 from __future__ import annotations
@@ -58,8 +60,9 @@ class Accumulator:
         now_ms = self._clock.wall_ms()
         first_ms = now_ms if timestamp_ms is None else timestamp_ms
         batch = Batch(queue, self._clock.monotonic_ms(), first_ms)
+        batch.default_timestamp_ms = now_ms
         batch.default_tail = timestamp_field(now_ms - first_ms)
-        self._reserve(batch, min(RESERVATION_STEP_BYTES, self.batch_bytes))
+        self._reserve(batch, min(RESERVATION_STEP_BYTES, self._full_bytes(queue)))
         batch.limit_bytes = batch.reserved_bytes
         queue.open_batch = batch
         self._open[queue] = None
@@ -71,15 +74,16 @@ class Accumulator:
     def extend(self, batch: Batch, size_bytes: int) -> bool:
         """Let the batch grow to the size; False when it is full. Raises BufferFull.
 
-        A batch without records takes any record: one that is larger than `batch_bytes` goes
-        alone.
+        A batch without records takes any record: one that is larger than a full batch goes
+        alone, and if it does not fit even compressed, it is refused alone.
         """
-        if size_bytes > self.batch_bytes and batch.records:
+        full_bytes = self._full_bytes(batch.queue)
+        needed_bytes = step_bytes = size_bytes - batch.reserved_bytes
+        if size_bytes <= full_bytes:
+            step_bytes = max(RESERVATION_STEP_BYTES, needed_bytes)
+            step_bytes = min(step_bytes, full_bytes - batch.reserved_bytes)
+        elif batch.records:
             return False
-        needed_bytes = size_bytes - batch.reserved_bytes
-        step_bytes = max(RESERVATION_STEP_BYTES, needed_bytes)
-        if size_bytes <= self.batch_bytes:
-            step_bytes = min(step_bytes, self.batch_bytes - batch.reserved_bytes)
         step_bytes = max(needed_bytes, min(step_bytes, self.buffer_bytes - batch.reserved_bytes))
         self._reserve(batch, step_bytes)
         batch.limit_bytes = batch.reserved_bytes
@@ -148,6 +152,10 @@ class Accumulator:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
+
+    def _full_bytes(self, queue: PartitionQueue) -> int:
+        """Content of a batch that takes no more records."""
+        return min(self.batch_bytes, queue.content_bytes_max)
 
     def _reserve(self, batch: Batch, step_bytes: int) -> None:
         if self.reserved_bytes + step_bytes > self.buffer_bytes:

@@ -30,6 +30,7 @@ from typing import Final, NamedTuple
 
 from streamlog.client.backoff import Backoff
 from streamlog.client.errors import ClientError, SequenceBroken
+from streamlog.client.record_encoder import BATCH_CONTENT_BYTES_MAX
 from streamlog.model.errors import FAILED_PRECONDITION, Reason
 
 SEQUENCE_MODULUS: Final = 2**31
@@ -70,6 +71,7 @@ class Batch:
         "count",
         "created_ms",
         "default_tail",
+        "default_timestamp_ms",
         "deliveries",
         "expected_end_offset",
         "first_timestamp_ms",
@@ -95,6 +97,8 @@ class Batch:
         self.created_ms = created_ms
         self.first_timestamp_ms = first_timestamp_ms
         self.max_timestamp_ms = first_timestamp_ms
+        self.default_timestamp_ms = first_timestamp_ms
+        """Of records that bring none of their own; `default_tail` is its field."""
         self.default_tail = b""
         self.records: list[bytes] = []
         self.count = 0
@@ -126,6 +130,7 @@ class PartitionQueue:
     __slots__ = (
         "backoff",
         "blocked",
+        "content_bytes_max",
         "idempotent",
         "identity",
         "in_flight",
@@ -157,6 +162,8 @@ class PartitionQueue:
         self.idempotent = idempotent
         self.max_in_flight = max_in_flight
         self.backoff = backoff
+        self.content_bytes_max = BATCH_CONTENT_BYTES_MAX
+        """Uncompressed bytes that surely fit in one batch of the topic."""
         self.identity: ProducerIdentity | None = None
         self.next_sequence = 0
         self.open_batch: Batch | None = None

@@ -47,9 +47,11 @@ from streamlog.client.record_encoder import (
     OFFSET_FIELDS,
     RECORDS_MAX,
     Headers,
+    check_timestamp,
     encode_record,
     headers_fields,
     timestamp_field,
+    wrong_type,
 )
 from streamlog.client.sender import Losses, Sender, SendPolicy
 from streamlog.client.topic_writer import Partitioner, TopicWriter, default_partitioner
@@ -74,7 +76,8 @@ class Producer:
         bootstrap: "host:port,host:port" of some nodes; the others are found through them.
         linger_ms: How long a batch waits for more records, 0 to 60,000; 0: until the event
             loop comes round.
-        batch_bytes: Uncompressed bytes at which a batch is full, 1 to 64 MiB.
+        batch_bytes: Uncompressed bytes at which a batch is full, 1 to 64 MiB; a topic's
+            max.batch.bytes (less 138 for the batch's header), where that is less.
         compression: "zstd" or "none".
         level: Of zstd, 1 to 19.
         max_in_flight: Unacknowledged batches of a partition, 1 to 5.
@@ -397,13 +400,16 @@ class Producer:
         for index, record in enumerate(records):
             key, value, own_stamp_ms = self._fields(record)
             stamp_ms = now_ms if own_stamp_ms is None else own_stamp_ms
+            check_timestamp(stamp_ms)
             if index == 0:
                 batch.first_timestamp_ms = batch.max_timestamp_ms = stamp_ms
             batch.max_timestamp_ms = max(batch.max_timestamp_ms, stamp_ms)
             tail = timestamp_field(stamp_ms - batch.first_timestamp_ms)
-            batch.records.append(
-                encode_record(key, value, tail, header_part + OFFSET_FIELDS[index])
-            )
+            try:
+                encoded = encode_record(key, value, tail, header_part + OFFSET_FIELDS[index])
+            except TypeError:
+                raise wrong_type(key, value) from None
+            batch.records.append(encoded)
         batch.count = len(records)
         future: asyncio.Future[RecordMetadata] = asyncio.get_running_loop().create_future()
         deliver = partial(_deliver, future)

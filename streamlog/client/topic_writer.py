@@ -19,14 +19,20 @@ from streamlog.client.home import Home
 from streamlog.client.partition_queue import Delivery, PartitionQueue
 from streamlog.client.record_encoder import (
     BATCH_CONTENT_BYTES_MAX,
+    BYTES_LIKE,
     OFFSET_FIELDS,
     RECORDS_MAX,
+    TIMESTAMP_MS_MAX,
+    TIMESTAMP_MS_MIN,
     VARINTS,
     Headers,
+    check_timestamp,
     encode_record,
     headers_fields,
     timestamp_field,
+    wrong_type,
 )
+from streamlog.model.batch import PREFIX_BYTES
 from streamlog.model.errors import Reason
 
 _VARINTS_END: Final = RECORDS_MAX - 64
@@ -83,6 +89,9 @@ class TopicWriter:
         if not self._queues:
             message = f"topic {view.name} has no partitions yet"
             raise ClientError(message, reason=Reason.LEADER_NOT_AVAILABLE.name, retriable=True)
+        content_bytes_max = _content_bytes_max(view)
+        for queue in self._queues:
+            queue.content_bytes_max = content_bytes_max
         self._routing_partitions = min(view.routing_partitions, len(self._queues))
         self._turn %= len(self._queues)
         self._sticky = self._queues[self._turn]
@@ -108,8 +117,8 @@ class TopicWriter:
         Args:
             value: None is a tombstone.
             key: Chooses the partition; None spreads records batch by batch.
-            timestamp_ms: Unix milliseconds; default: when the batch was opened, which is at
-                most `linger_ms` ago while the event loop runs.
+            timestamp_ms: Unix milliseconds, -2^62 + 1 to 2^62 - 1; default: when the batch was
+                opened, which is at most `linger_ms` ago while the event loop runs.
             headers: Names and values, at most 255.
             partition: Instead of the key's.
             on_delivery: Called once with the metadata or the error. Without it, errors are
@@ -118,9 +127,9 @@ class TopicWriter:
         Raises:
             BufferFull: nothing was taken; `await producer.room()` and send again.
             RecordRejected: the record is larger than any batch may be.
-            ValueError: a header or the partition is out of its range.
+            ValueError: a header, the partition or the timestamp is out of its range.
             ClientClosed, ClientDefect: the producer was closed, or broke.
-            TypeError: key or value are not bytes.
+            TypeError: key or value are not bytes, a header or the timestamp is not what it must be.
             WrongUse: not in the thread that the producer belongs to.
         """
         if get_ident() != self._home.thread:
@@ -130,7 +139,18 @@ class TopicWriter:
         elif key is None:
             queue = self._sticky
         else:
-            queue = self._queues[self._partitioner(key) % self._routing_partitions]
+            try:
+                key_hash = self._partitioner(key)
+            except TypeError:
+                if isinstance(key, BYTES_LIKE):
+                    raise
+                raise wrong_type(key, value) from None
+            queue = self._queues[key_hash % self._routing_partitions]
+        if timestamp_ms is not None and (
+            type(timestamp_ms) is not int
+            or not TIMESTAMP_MS_MIN <= timestamp_ms <= TIMESTAMP_MS_MAX
+        ):
+            check_timestamp(timestamp_ms)
         header_part = b"" if headers is None else headers_fields(headers)
         while True:
             batch = queue.open_batch
@@ -171,7 +191,7 @@ class TopicWriter:
                 else:
                     encoded = encode_record(key, value, tail, offset_part)
             except TypeError:
-                raise _not_bytes(key, value) from None
+                raise wrong_type(key, value) from None
             size_bytes = batch.content_bytes + len(encoded)
             if size_bytes > batch.limit_bytes:
                 if len(encoded) > BATCH_CONTENT_BYTES_MAX:
@@ -184,12 +204,12 @@ class TopicWriter:
             break
         batch.content_bytes = size_bytes
         records.append(encoded)
-        if timestamp_ms is not None and timestamp_ms > batch.max_timestamp_ms:
-            batch.max_timestamp_ms = timestamp_ms
+        stamp_ms = batch.default_timestamp_ms if timestamp_ms is None else timestamp_ms
+        if stamp_ms > batch.max_timestamp_ms:  # noqa: PLR1730  # max() costs a call a record
+            batch.max_timestamp_ms = stamp_ms
         if on_delivery is not None:
             if batch.deliveries is None:
                 batch.deliveries = []
-            stamp_ms = batch.max_timestamp_ms if timestamp_ms is None else timestamp_ms
             batch.deliveries.append((index, stamp_ms, on_delivery))
 
     def _move_on(self) -> None:
@@ -230,11 +250,8 @@ class TopicWriter:
         )
 
 
-def _not_bytes(key: object, value: object) -> TypeError:
-    part, what = ("value", value) if value is not None else ("key", key)
-    if isinstance(value, bytes | bytearray | memoryview):
-        part, what = "key", key
-    return TypeError(
-        f"the {part} is of type {type(what).__name__}; give bytes or None, or give the producer a"
-        f" {part}_serializer"
-    )
+def _content_bytes_max(view: TopicView) -> int:
+    """What fits in one batch of the topic, however little it compresses."""
+    if not view.batch_bytes_max:
+        return BATCH_CONTENT_BYTES_MAX
+    return view.batch_bytes_max - PREFIX_BYTES

@@ -37,8 +37,8 @@ from streamlog.model.record_set import MalformedPayload, decode_payload, new_dec
 from streamlog.v1 import batch_pb2
 
 SEQUENCE_MAX: Final = 2**31 - 1
-TIMESTAMP_MS_MAX: Final = 2**62
-"""Absolute value; deltas of records then never overflow 64 bits."""
+TIMESTAMP_MS_MAX: Final = 2**62 - 1
+"""Absolute value: the difference of any two timestamps fits in the 64 bits of a record's delta."""
 
 _REFUSED_FLAGS: Final = (
     (APPEND_TIME, "append time is the topic's choice, not the producer's"),
@@ -48,6 +48,7 @@ _REFUSED_FLAGS: Final = (
     (ENCRYPTED, "encrypted payloads are not supported by this version"),
 )
 _CODEC_MASK: Final = 0xF
+_TIMESTAMPS: Final = "-2^62 + 1 to 2^62 - 1"
 
 
 class BatchValidator:
@@ -129,9 +130,9 @@ def _check_ranges(draft: BatchDraft) -> None:
     if not 0 <= draft.uncompressed_bytes <= PAYLOAD_BYTES_MAX:
         raise _invalid("uncompressed_bytes", draft.uncompressed_bytes, f"0 to {PAYLOAD_BYTES_MAX}")
     if abs(draft.first_timestamp_ms) > TIMESTAMP_MS_MAX:
-        raise _invalid("first_timestamp_ms", draft.first_timestamp_ms, "-2^62 to 2^62")
+        raise _invalid("first_timestamp_ms", draft.first_timestamp_ms, _TIMESTAMPS)
     if abs(draft.max_timestamp_ms) > TIMESTAMP_MS_MAX:
-        raise _invalid("max_timestamp_ms", draft.max_timestamp_ms, "-2^62 to 2^62")
+        raise _invalid("max_timestamp_ms", draft.max_timestamp_ms, _TIMESTAMPS)
     if draft.format_and_flags & HAS_PRODUCER:
         if draft.producer_epoch > SEQUENCE_MAX:
             raise _invalid("producer_epoch", draft.producer_epoch, f"0 to {SEQUENCE_MAX}")

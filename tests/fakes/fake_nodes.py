@@ -24,6 +24,9 @@ class FakeCluster:
         self.leader, self.term = 1, 1
         self.stored: list[bytes] = []
         """Payloads, in the order they were stored."""
+        self.max_timestamps: list[int] = []
+        """What each of those batches said of its records, in milliseconds."""
+        self.max_batch_bytes = 1 << 20
 
     def lead(self, node_id: int) -> None:
         """Another node was elected."""
@@ -93,7 +96,7 @@ class FakeNode:
                 pb.TopicMetadata(
                     name=TOPIC,
                     topic_id=TOPIC_ID,
-                    max_batch_bytes=1 << 20,
+                    max_batch_bytes=cluster.max_batch_bytes,
                     routing=pb.Routing(function="crc32", partition_count=1, epoch=1),
                     partitions=[
                         pb.PartitionMetadata(
@@ -140,6 +143,7 @@ class FakeStream:
             stored = self._node.cluster.stored
             results.append(pb.ProduceResult(request_id=entry.request_id, base_offset=len(stored)))
             stored.append(entry.batch.payload)
+            self._node.cluster.max_timestamps.append(entry.batch.max_timestamp_ms)
         self._answers.put_nowait(pb.ProduceResponse(results=results).SerializeToString())
 
     async def receive(self) -> bytes | None:

@@ -65,6 +65,8 @@ def test_wrong_checksum(node: RawNode) -> None:
         ({"format_and_flags": 9 | 1 << 8}, ("format version is 9",)),
         ({"format_and_flags": 1 | 7 << 8}, ("codec is 7",)),
         ({"payload": b"\xff\xff\xff", "uncompressed_bytes": 3}, ("RecordSet",)),
+        ({"first_timestamp_ms": 2**62}, ("first_timestamp_ms", f"{2**62}", "2^62 - 1")),
+        ({"max_timestamp_ms": -(2**62)}, ("max_timestamp_ms", f"{-(2**62)}", "-2^62 + 1")),
     ],
 )
 def test_headers_that_lie(

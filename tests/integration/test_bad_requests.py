@@ -409,6 +409,21 @@ def test_a_refused_batch_between_good_ones(node: RawNode) -> None:
             ("255",),
         ),
         (plain.PublishRecord(headers=[record_pb2.Header()]), "INVALID_REQUEST", ("255",)),
+        (
+            plain.PublishRecord(timestamp_ms=2**62, partition=1),
+            "INVALID_REQUEST",
+            (f"{2**62}", "-2^62 + 1 to 2^62 - 1"),
+        ),
+        (
+            plain.PublishRecord(timestamp_ms=-(2**63), partition=1),
+            "INVALID_REQUEST",
+            (f"{-(2**63)}", "-2^62 + 1 to 2^62 - 1"),
+        ),
+        (
+            plain.PublishRecord(value=random.Random(1).randbytes(70_000), partition=1),
+            "BATCH_TOO_LARGE",
+            ("a batch of 1 records", "65536"),
+        ),
     ],
 )
 def test_single_records_that_are_wrong(
@@ -424,6 +439,18 @@ def test_single_records_that_are_wrong(
     for word in words:
         assert word in first.error.message, first
     assert (second.id, second.partition, second.HasField("error")) == (2, 1, False)
+
+
+def test_more_records_than_one_batch_takes(node: RawNode) -> None:
+    """Records that arrive together leave as as many batches as the topic's limit asks for."""
+    source = random.Random(2)
+    records = [plain.PublishRecord(value=source.randbytes(9_000), partition=1) for _ in range(30)]
+    request = plain.PublishRequest(topic=TOPIC, records=records).SerializeToString()
+    answer = node.unary("RecordService/Publish", request)
+    results = plain.PublishResponse.FromString(answer).results
+    assert not [result for result in results if result.HasField("error")]
+    offsets = [result.offset for result in results]
+    assert offsets == sorted(set(offsets))
 
 
 def test_a_record_over_the_limit(node: RawNode) -> None:

@@ -103,17 +103,19 @@ async def test_one_bad_record_fails_alone(cluster: LocalCluster) -> None:
         PublishRecord(id=4, topic="../t", value=b"x"),
         PublishRecord(id=5, topic="t", headers=[Header(name="")]),
         PublishRecord(id=6, topic="t", value=b"good"),
+        PublishRecord(id=7, topic="t", timestamp_ms=2**63 - 1),
     ]
     async with Stub(cluster.bootstrap.split(",")[0]) as stub:
         answer = await stub.publish(PublishRequest(records=records))
     results = {result.id: result for result in answer.results}
-    assert [result.id for result in answer.results] == [1, 2, 3, 4, 5, 6]
+    assert [result.id for result in answer.results] == [1, 2, 3, 4, 5, 6, 7]
     assert not results[1].HasField("error")
     assert not results[6].HasField("error")
     assert results[2].error.reason == "UNKNOWN_TOPIC"
     assert "it has 0 to 2" in results[3].error.message
     assert results[4].error.reason == "INVALID_TOPIC_NAME"
     assert results[5].HasField("error")
+    assert "allowed are -2^62 + 1 to 2^62 - 1" in results[7].error.message
     assert len(await read_all(cluster.bootstrap, "t")) == 2
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
 from jepsen_like.sim.scheduler import Scheduler
 from streamlog.client import Producer
-from streamlog.client.errors import DeliveryTimedOut, NotReady, RecordsLost
+from streamlog.client.errors import DeliveryTimedOut, NotReady, RecordRejected, RecordsLost
+from streamlog.client.partition_queue import RecordMetadata
+from streamlog.model.batch import PREFIX_BYTES
 from streamlog.v1.record_pb2 import RecordSet
 from tests.fakes.fake_nodes import TOPIC, FakeCluster
 
@@ -142,3 +145,71 @@ async def test_a_record_larger_than_the_buffer_is_refused() -> None:
         await producer.writer(TOPIC)
         with pytest.raises(ValueError, match="buffer_bytes is 65536"):
             producer.send_nowait(TOPIC, bytes(65_536))
+
+
+@pytest.mark.parametrize("limit_bytes", [1_024, 10_000, 65_536])
+@pytest.mark.parametrize("value_bytes", [10, 200, 700])
+async def test_batches_fit_in_their_topic(limit_bytes: int, value_bytes: int) -> None:
+    """However many records come at once, and although they do not compress: each batch but the last
+    is as full as the topic allows."""
+    cluster = FakeCluster("one:1")
+    cluster.max_batch_bytes = limit_bytes
+    values = [bytes(value_bytes)] * 2_000
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Producer(
+            "one:1", linger_ms=60_000, compression="none", environment=cluster.environment()
+        ) as producer,
+    ):
+        await producer.send_many(TOPIC, values)
+        await producer.flush()
+    assert sum(map(len, batches(cluster))) == 2_000
+    *full, last = (len(payload) + PREFIX_BYTES for payload in cluster.stored)
+    assert last <= limit_bytes
+    for size_bytes in full:
+        assert limit_bytes - value_bytes - 16 < size_bytes <= limit_bytes
+
+
+async def test_a_record_that_its_topic_does_not_take_is_refused_alone() -> None:
+    """Its neighbours are stored; and what fits after compression is stored, too."""
+    cluster = FakeCluster("one:1")
+    cluster.max_batch_bytes = 65_536
+    noise = random.Random(1).randbytes(70_000)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Producer("one:1", environment=cluster.environment()) as producer,
+    ):
+        outcomes = await asyncio.gather(
+            *(producer.send(TOPIC, value) for value in (b"a", noise, bytes(70_000), b"b")),
+            return_exceptions=True,
+        )
+    refused = outcomes.pop(1)
+    assert isinstance(refused, RecordRejected)
+    assert refused.reason == "BATCH_TOO_LARGE"
+    assert "a batch of 1 records" in str(refused)
+    assert refused.metadata["max_batch_bytes"] == "65536"
+    assert all(isinstance(outcome, RecordMetadata) for outcome in outcomes)
+    assert len(cluster.stored) == 3
+
+
+async def test_a_topic_whose_limit_was_changed() -> None:
+    """Batches that are begun after it was heard of keep to the new one."""
+    cluster = FakeCluster("one:1")
+    source = random.Random(3)
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        Producer(
+            "one:1", linger_ms=60_000, compression="none", environment=cluster.environment()
+        ) as producer,
+    ):
+        writer = await producer.writer(TOPIC)
+        for limit_bytes in (10_000, 50_000, 5_000):
+            cluster.max_batch_bytes = limit_bytes
+            while writer.queues[0].content_bytes_max != limit_bytes - PREFIX_BYTES:
+                producer.refresh_soon()
+                await asyncio.sleep(0.001)
+            cluster.stored.clear()
+            await producer.send_many(TOPIC, [source.randbytes(1_000) for _ in range(100)])
+            await producer.flush()
+            largest_bytes = max(map(len, cluster.stored)) + PREFIX_BYTES
+            assert limit_bytes - 1_020 < largest_bytes <= limit_bytes

@@ -118,11 +118,12 @@ class NodeProcess:
 
     def events(self) -> list[str]:
         """Names of the events in the log."""
-        return [
-            json.loads(line)["event"]
-            for line in self.log.read_text().splitlines()
-            if line.startswith("{")
-        ]
+        return [event["event"] for event in self.logged()]
+
+    def logged(self) -> list[dict[str, Any]]:
+        """The events; the last line may be there by half."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def call(self, method: str, request: Any, answer: type[Any]) -> Any:
         """A unary call of the public services, as generated stubs make it."""

@@ -13,6 +13,7 @@ import pytest
 
 from replication.ports import CallFailed, Channel, Ports, StatusCode
 from streamlog.cli.node.health import serves
+from streamlog.cli.node.local_cluster import free_ports
 from streamlog.cli.node.process import NodeEnded, serve
 from streamlog.host.clock import RealClock
 from streamlog.host.disk import RealDisk
@@ -21,6 +22,9 @@ from streamlog.host.syscalls import FileCalls, PortableCalls, platform_calls
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.node import build_node
 from streamlog.v1 import admin_service_pb2 as admin
+
+WAIT_MS = 60_000
+"""For whatever comes at once on a machine that is not busy."""
 
 
 class FailingCalls(PortableCalls):
@@ -43,16 +47,16 @@ class FailingCalls(PortableCalls):
             raise OSError(errno.EIO, "the platter came off")
 
 
-def config() -> NodeConfig:
+def config(bind: str = "127.0.0.1:0") -> NodeConfig:
     return NodeConfig(
-        bind="127.0.0.1:0", advertised="127.0.0.1:1", bootstrap=True, journal_file_bytes=1 << 20
+        bind=bind, advertised="127.0.0.1:1", bootstrap=True, journal_file_bytes=1 << 20
     )
 
 
 async def create_topic(channel: Channel, name: str) -> None:
     request = admin.CreateTopicRequest(name=name, partition_count=1, replication_factor=1)
     await channel.unary(
-        "/streamlog.v1.AdminService/CreateTopic", request.SerializeToString(), 20_000
+        "/streamlog.v1.AdminService/CreateTopic", request.SerializeToString(), WAIT_MS
     )
 
 
@@ -66,11 +70,11 @@ async def test_a_failed_flush_ends_the_node(tmp_path: Path) -> None:
     await node.start()
     channel = network.connect(node.address)
     await create_topic(channel, "before")
-    assert await serves(network, node.address, 5_000)
+    assert await serves(network, node.address, WAIT_MS)
 
     calls.broken = True
     creating = asyncio.ensure_future(create_topic(channel, "after"))
-    reason = await asyncio.wait_for(node.failed(), 10)
+    reason = await asyncio.wait_for(node.failed(), WAIT_MS / 1_000)
     assert "the platter came off" in str(reason)
     assert not await serves(network, node.address, 5_000)
     await node.stop()
@@ -86,7 +90,7 @@ async def test_a_failed_flush_ends_the_node(tmp_path: Path) -> None:
     await node.start()
     channel = network.connect(node.address)
     listed = admin.ListTopicsResponse.FromString(
-        await channel.unary("/streamlog.v1.AdminService/ListTopics", b"", 5_000)
+        await channel.unary("/streamlog.v1.AdminService/ListTopics", b"", WAIT_MS)
     )
     assert "before" in [topic.name for topic in listed.topics]
     await channel.close()
@@ -101,16 +105,21 @@ async def test_the_process_ends_with_the_reason(
     """`streamlog server` gives up when the disk fails, and says why."""
     calls = FailingCalls()
     monkeypatch.setattr("streamlog.host.disk.platform_calls", lambda: calls)
-    serving = asyncio.ensure_future(serve(config(), tmp_path / "data", asyncio.Event()))
-    running = tmp_path / "data" / "cluster.state"
-    for _ in range(1_000):
-        if running.exists():
-            break
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
+    address = f"127.0.0.1:{free_ports(1)[0]}"
+    serving = asyncio.ensure_future(serve(config(address), tmp_path / "data", asyncio.Event()))
+    network = GrpcNetwork()
+    async with asyncio.timeout(WAIT_MS / 1_000):
+        while not await serves(network, address, 1_000):
+            assert not serving.done(), serving.result()
+            await asyncio.sleep(0.01)
     calls.broken = True
+    channel = network.connect(address)
+    creating = asyncio.ensure_future(create_topic(channel, "after"))
     with pytest.raises(NodeEnded, match="the platter came off"):
-        await asyncio.wait_for(serving, 30)
+        await asyncio.wait_for(serving, WAIT_MS / 1_000)
+    with pytest.raises(CallFailed):
+        await creating
+    await channel.close()
 
 
 async def test_a_start_that_is_given_up_gives_everything_back(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from streamlog.cli.node.local_cluster import LocalCluster
 from streamlog.client import Admin, Consumer, Producer, TopicPartition
 
-WAIT_S = 60
+WAIT_S = 120
 RECORDS = 3_000
 PAIR = TopicPartition("t", 0)
 
@@ -78,8 +78,9 @@ async def test_rot_and_loss_on_one_node(cluster: LocalCluster) -> None:
     """On the leader and on a follower; every record is read meanwhile; the files are what they
     were, byte for byte, and the logs tell."""
     await fill(cluster)
-    async with Admin(cluster.bootstrap) as admin:
-        leader = (await admin.describe_topic("t")).partitions[0].leader_node_id
+    async with Admin(cluster.bootstrap) as admin, asyncio.timeout(WAIT_S):
+        while not (leader := (await admin.describe_topic("t")).partitions[0].leader_node_id):
+            await asyncio.sleep(0.1)
     follower = leader % 3 + 1
     rotten, lost, other = (*segments(cluster, leader)[:2], segments(cluster, follower)[1])
     before = {path: path.read_bytes() for path in (rotten, lost, other)}
@@ -91,10 +92,11 @@ async def test_rot_and_loss_on_one_node(cluster: LocalCluster) -> None:
     assert await read_all(cluster) == list(range(RECORDS))
     for path, content in before.items():
         await until_same(path, content)
-    for node in (leader, follower):
-        events = cluster.log_of(node).read_text()
-        assert "log_damaged" in events
-        assert "log_mended" in events
+    async with asyncio.timeout(WAIT_S):
+        for node in (leader, follower):
+            for event in ("log_damaged", "log_mended"):
+                while event not in cluster.log_of(node).read_text():
+                    await asyncio.sleep(0.1)
     assert await read_all(cluster) == list(range(RECORDS))
     await cluster.stop()
     lost.unlink()

@@ -19,7 +19,7 @@ from tests.fakes.node_processes import free_addresses
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-TIMEOUT_S = 90
+TIMEOUT_S = 180
 WITHOUT_THE_CLUSTER = "streamlog log verify"
 """The text says to press Ctrl-C before it."""
 BEFORE_THE_TOUR = {"make install", 'export PATH="$PWD/.venv/bin:$PATH"'}
@@ -66,9 +66,7 @@ class Tour:
 
     def here(self, text: str) -> str:
         """With the ports of this run instead of the README's."""
-        for theirs, ours in self.ports.items():
-            text = text.replace(theirs, ours)
-        return text
+        return re.sub("|".join(self.ports), lambda found: self.ports[found[0]], text)
 
     def start(self, command: str) -> str:
         """The cluster; what it prints until it serves."""

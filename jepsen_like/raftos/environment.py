@@ -7,6 +7,7 @@ any case.
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import venv
 from pathlib import Path
@@ -25,6 +26,14 @@ def python_with_raftos(directory: Path) -> Path:
 
     Raises NotInstalled.
     """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Whoever comes while it is being made waits, and finds it.
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made(directory)
+
+
+def _made(directory: Path) -> Path:
     python = directory / "bin" / "python"
     marker = directory / "installed"
     wanted = "\n".join(PACKAGES)

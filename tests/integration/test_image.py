@@ -17,7 +17,14 @@ from tests.fakes.container_build import BuildFailed, ImageBuild, Layer, refusal
 
 ROOT = Path(__file__).parents[2]
 CONTAINERFILE = ROOT / "deploy" / "image" / "Containerfile"
-NO_INDEX = ("No matching distribution", "Could not find a version", "NewConnectionError")
+NO_INDEX = (
+    "No matching distribution",
+    "Could not find a version",
+    "NewConnectionError",
+    "Connection refused",
+    "Temporary failure in name resolution",
+    "ReadTimeout",
+)
 
 pytestmark = pytest.mark.skipif(bool(refusal()), reason=refusal())
 
@@ -91,7 +98,7 @@ wait $node
         ["unshare", "--mount", "--net", "--fork", "--kill-child", "/bin/sh", "-c", script],
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=400,
         check=False,
     )
     log = (tmp_path / "log").read_text()

@@ -20,7 +20,8 @@ from streamlog.cli.node.local_cluster import free_ports
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import log_service_pb2 as log
 
-WAIT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
+"""For what takes a few on a machine that is not busy."""
 Request = TypeVar("Request")
 
 

@@ -22,7 +22,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from streamlog.client.cluster_metadata import CallPolicy, ClusterMetadata
 from streamlog.client.connection import Connections
-from streamlog.client.errors import ClientError, RecordUndecodable
+from streamlog.client.errors import ClientError, RecordUndecodable, WrongUse
 from streamlog.client.fetch_stream import FetchPolicy
 from streamlog.client.fetcher import Fetcher
 from streamlog.client.groups.calls import GroupCalls
@@ -225,7 +225,10 @@ class Consumer(GroupCalls):
     # Records.
 
     async def getone(self, *, timeout_ms: float | None = None) -> ConsumerRecord | None:
-        """The next record; None when none came within the timeout (default: wait for ever)."""
+        """The next record; None when none came within the timeout (default: wait for ever).
+
+        Raises WrongUse when it would wait for ever with nothing assigned, as all that read do.
+        """
         lease = self.lease
         if lease is not None:
             # Within a decoded batch this is what `async for` does: the record in hand is the one
@@ -312,6 +315,7 @@ class Consumer(GroupCalls):
             gate = self._source.gate
             current = self._fetcher.current() if gate is None or gate.is_open() else None
             if current is None:
+                self._check_assigned()
                 await self._fetcher.arrival()
                 continue
             state, batch = current
@@ -334,6 +338,8 @@ class Consumer(GroupCalls):
         taken = take()
         if taken is not None or timeout_ms == 0:
             return taken
+        if timeout_ms is None:
+            self._check_assigned()
         try:
             if self._group is not None:
                 self._group.progress.waits(1)
@@ -348,6 +354,14 @@ class Consumer(GroupCalls):
             if self._group is not None:
                 self._group.progress.waits(-1)
         return taken
+
+    def _check_assigned(self) -> None:
+        """Before a wait without end: raises WrongUse when nothing can come."""
+        if (self._group is None or not self._group.is_member) and not self._placement.assignment:
+            raise WrongUse(
+                "the consumer would wait for ever: nothing is assigned to it; call assign, or"
+                " name a group and topics when you make it"
+            )
 
     async def _prepare(self) -> None:
         """Before records are taken."""

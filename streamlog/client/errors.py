@@ -148,7 +148,8 @@ class ClientClosed(ClientError):
 
 
 class WrongUse(ClientError):
-    """Used from another thread, event loop or process than the one it belongs to."""
+    """Used from another thread, event loop or process than the one it belongs to; or a consumer was
+    to wait for ever for records of nothing."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code=FAILED_PRECONDITION)

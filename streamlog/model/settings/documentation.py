@@ -24,13 +24,15 @@ waits for the next start, and `settings_refused`, with nothing changed, when the
 Topics' settings all are: `streamlog topic alter`.
 """
 
+_NODES = """The same key may come from an option, the environment or a file. An unknown one is an error in an
+option or a file. A variable that begins with `STREAMLOG_` and is no setting is a warning, and the
+node starts: variables are inherited, and an older or newer program may have use for it."""
+
 
 def render() -> str:
     """The whole page."""
     topic = _table("Topics", "Set when a topic is created or altered.", TOPIC_SETTINGS)
-    node = _table(
-        "Nodes", "The same key may come from an option, the environment or a file.", NODE_SETTINGS
-    )
+    node = _table("Nodes", _NODES, NODE_SETTINGS)
     return f"{_HEAD}\n{topic}\n{node}"
 
 

@@ -132,6 +132,7 @@ def _wrong_usage(error: BaseException) -> int:
         return EXIT_USAGE
     command = context.command_path if context is not None else "streamlog"
     message = " ".join(message.split()).rstrip(".")
+    message = message.replace(": Value error, ", ": ", 1)  # what some versions of typer put there
     typer.echo(f"error: {message}; see '{command} --help'", err=True)
     return EXIT_USAGE
 

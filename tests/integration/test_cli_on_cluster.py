@@ -235,7 +235,7 @@ def test_files_are_read_offline(shell: Shell, tmp_path: Path) -> None:
         ("topic create t -c retention.millis=1", 1, "did you mean retention.ms"),
         ("topic create t -c segment.bytes=7", 1, "segment.bytes = '7' is not allowed: 16384 to"),
         ("topic list --bogus", 2, "No such option: --bogus"),
-        ("topic list -o yaml", 2, "'yaml' is not one of 'table', 'json'"),
+        ("topic list -o yaml", 2, "'-o': 'yaml' is not one of 'table', 'json'"),
         ("topic describe nobody", 1, "UNKNOWN_TOPIC: there is no topic 'nobody'"),
         ("topic delete nobody -y", 1, "there is no topic 'nobody'"),
         ("topic alter numbers --set x=1", 1, "'x' is not a setting of a topic"),

@@ -352,6 +352,10 @@ def test_trimming(shell: Shell) -> None:
     assert len(shell.ok("consume", "old", "--from", "start", "-e").splitlines()) == 6
     shell.ok("topic", "trim", "old", "--before", "@2001-01-01", "--yes")
     assert len(shell.ok("consume", "old", "--from", "start", "-e").splitlines()) == 6
+    beyond = shell.run("topic", "trim", "old", "--before", "10000", "--yes")
+    assert beyond.returncode == 1
+    assert f"offset 10000 is out of range: old/0 has {starts()[0]} to " in beyond.stderr
+    assert len(shell.ok("consume", "old", "--from", "start", "-e").splitlines()) == 6
     wrong = shell.run("topic", "trim", "old", "--before", "end", "-p", "5", "--yes")
     assert (wrong.returncode, "old has partitions 0 to 1, not 5" in wrong.stderr) == (2, True)
     code, shown = at_a_terminal(shell, "topic", "trim", "old", "--before", "end", typed=b"n\n")

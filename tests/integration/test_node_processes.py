@@ -241,6 +241,7 @@ def test_starts_that_are_refused(tmp_path: Path) -> None:
                 assert done.returncode == 1, done.stderr
                 assert message in done.stderr.splitlines()[-1]
                 assert "Traceback" not in done.stderr
+                assert "node_stopping" not in done.stderr
             assert not (same_port.directory / "node.identity").exists()
             peer_port = int(second.address.rpartition(":")[2])
             with socket.socket() as taken:

@@ -117,7 +117,8 @@ async def _run(node: Node, stop: asyncio.Event) -> None:
         for waiter in (starting, stopping, failing):
             waiter.cancel()
         await asyncio.wait([starting, stopping, failing])
-        _LOG.info("node_stopping")
+        if starting.cancelled() or starting.exception() is None:  # else it was never there
+            _LOG.info("node_stopping")
         await node.stop()
     if failing.done() and not failing.cancelled():
         raise failing.result()

@@ -49,7 +49,9 @@ class Range:
 
 def parse_range(option: str, text: str, now_ms: int | None = None) -> Range:
     """What `--from` says. `now_ms` is what relative times count from. Raises CommandFailed."""
-    forms = "none of start, end, an offset, -N (the last N) and @TIME, maybe with :end after it"
+    forms = (
+        "none of start, end, an offset, -N (N before the end) and @TIME, maybe with :end after it"
+    )
     head, until = text, None
     if text.endswith(":end"):
         head, until = text.removesuffix(":end"), Place("end")

@@ -17,9 +17,11 @@ from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
 
 if TYPE_CHECKING:
-    from streamlog.client import Admin
+    from streamlog.client import Admin, TopicPartition
 
 PARTITION_MAX = 2**31 - 1
+RANGES_SHOWN_MAX = 5
+"""Partitions that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,11 @@ def trim(
 async def plan_trim(
     admin: Admin, name: str, partitions: list[int] | None, place: Place
 ) -> list[PartitionTrim]:
-    """What each partition would lose, at most. Raises CommandFailed, ClientError."""
+    """What each partition would lose, at most. Raises CommandFailed, ClientError.
+
+    An offset beyond the end of a partition is refused: it is a slip more likely than a wish to let
+    go of everything, and for that there is `end`.
+    """
     there = [p.partition for p in (await admin.describe_topic(name)).partitions]
     for number in partitions or ():
         if number not in there:
@@ -143,6 +149,8 @@ async def plan_trim(
     pairs = [(name, number) for number in dict.fromkeys(partitions or there)]
     starts = await admin.list_offsets(pairs, "earliest")
     ends = await admin.list_offsets(pairs, "latest")
+    if place.kind == "offset":
+        _refuse_beyond(place.number, {p: (starts[p].offset, ends[p].offset) for p in ends})
     times = await admin.list_offsets(pairs, place.number) if place.kind == "time" else {}
     planned = []
     for pair, first in starts.items():
@@ -159,6 +167,20 @@ async def plan_trim(
         start = first.offset
         planned.append(PartitionTrim(pair.partition, start, max(start, min(wanted, end))))
     return planned
+
+
+def _refuse_beyond(offset: int, bounds: dict[TopicPartition, tuple[int, int]]) -> None:
+    beyond = {pair: (start, end) for pair, (start, end) in bounds.items() if offset > end}
+    if beyond:
+        ranges = ", ".join(
+            f"{pair.topic}/{pair.partition} has {start} to {end}"
+            for pair, (start, end) in list(beyond.items())[:RANGES_SHOWN_MAX]
+        )
+        more = ", ..." if len(beyond) > RANGES_SHOWN_MAX else ""
+        raise CommandFailed(
+            f"offset {offset} is out of range: {ranges}{more}; --before end lets go of everything,"
+            " --partition chooses"
+        )
 
 
 def _show(name: str, trims: list[PartitionTrim], output: Output, *, dry_run: bool) -> None:

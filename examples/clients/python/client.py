@@ -9,8 +9,9 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -36,6 +37,7 @@ from streamlog.v1.batch_pb2 import RecordBatch
 from streamlog.v1.log_service_pb2 import OFFSET_SPEC_EARLIEST, FetchResponse
 from streamlog.v1.record_pb2 import Header, Record, RecordSet
 from streamlog.v1.record_service_pb2 import (
+    PartitionStart,
     PublishRecord,
     PublishRequest,
     PublishResponse,
@@ -46,7 +48,14 @@ from streamlog.v1.record_service_pb2 import (
 FIRST_MS = 1_700_000_000_000
 PATIENCE_S = 60
 PUBLISHED_AT_A_TIME = 500
+CALL_S = 10
+SERVICE = "/streamlog.v1.RecordService/"
+KEEPALIVE = (("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 5_000))
 Flags = dict[str, str]
+
+
+class NoResult(Exception):
+    """A record may have to be published again."""
 
 
 def say(**line: Any) -> None:
@@ -87,6 +96,14 @@ def optional(message: Any, field: str) -> bytes | None:
     """None when it is absent."""
     value: bytes = getattr(message, field)
     return value if message.HasField(field) else None
+
+
+def published(name: str, number: int) -> PublishRecord:
+    """The same for the plain path."""
+    made = record(name, number)
+    key, value = optional(made, "key"), optional(made, "value")
+    at_ms = FIRST_MS + number
+    return PublishRecord(id=number, key=key, value=value, headers=made.headers, timestamp_ms=at_ms)
 
 
 async def make_topic(flags: Flags, partitions: int) -> None:
@@ -152,69 +169,88 @@ def check(folder: Path) -> None:
         assert following == vector["next_base_sequence"]
 
 
-async def plain(flags: Flags) -> None:
-    """The plain path, with generated messages alone."""
-    await make_topic(flags, 2)
-    name, count = flags["name"], int(flags["records"])
-    service = "/streamlog.v1.RecordService/"
-    for address in flags["bootstrap"].split(","):
-        channel = grpc.aio.insecure_channel(address)
-        try:
-            await asyncio.wait_for(channel.channel_ready(), timeout=2)
-            break
-        except TimeoutError:
-            await channel.close()
-    else:
-        sys.exit("no node answers")
-    async with channel:
-        publish = channel.unary_unary(
-            f"{service}Publish", PublishRequest.SerializeToString, PublishResponse.FromString
+class PlainPath:
+    """Single records at any node, with generated messages alone; another node when one is gone.
+
+    Records without a result are published again, and may be there twice: who minds takes the fast
+    path.
+    """
+
+    def __init__(self, flags: Flags) -> None:
+        self.name, self.topic = flags["name"], flags["topic"]
+        self.nodes = cycle(flags["bootstrap"].split(","))
+        self.count = int(flags["records"])
+        self.left = list(range(self.count))
+        self.sent = self.read = 0
+        self.positions: dict[int, int] = {}
+
+    async def patiently(self, work: Callable[[grpc.aio.Channel], Awaitable[None]]) -> None:
+        """At one node after the other until it is done, or nothing came of it for PATIENCE_S."""
+        done, since, pause_s = None, time.monotonic(), 0.05
+        while True:
+            async with grpc.aio.insecure_channel(next(self.nodes), KEEPALIVE) as channel:
+                try:
+                    return await work(channel)
+                except (grpc.aio.AioRpcError, NoResult) as error:
+                    if done != (done := (len(self.left), self.read)):
+                        since, pause_s = time.monotonic(), 0.05
+                    if time.monotonic() - since > PATIENCE_S:
+                        sys.exit(f"nothing succeeds: {error}")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1)
+
+    async def publish(self, channel: grpc.aio.Channel) -> None:
+        """What is not stored yet."""
+        call = channel.unary_unary(
+            f"{SERVICE}Publish", PublishRequest.SerializeToString, PublishResponse.FromString
         )
-        begun = time.perf_counter()
-        for first in range(0, count, PUBLISHED_AT_A_TIME):
-            numbers = range(first, min(first + PUBLISHED_AT_A_TIME, count))
-            records = []
-            for number in numbers:
-                made = record(name, number)
-                records.append(
-                    PublishRecord(
-                        id=number,
-                        key=optional(made, "key"),
-                        value=optional(made, "value"),
-                        headers=made.headers,
-                        timestamp_ms=FIRST_MS + number,
-                    )
-                )
-            request = PublishRequest(topic=flags["topic"], records=records)
-            for result in (await publish(request, timeout=PATIENCE_S)).results:
-                if result.HasField("error"):
-                    sys.exit(f"record {result.id}: {result.error.reason}: {result.error.message}")
-            say(stored=numbers.stop)
-        published_s, begun = time.perf_counter() - begun, time.perf_counter()
-        subscribe = channel.unary_stream(
-            f"{service}Subscribe", SubscribeRequest.SerializeToString, SubscribeResponse.FromString
+        while self.left:
+            numbers = self.left[:PUBLISHED_AT_A_TIME]
+            self.sent += len(numbers)
+            records = [published(self.name, number) for number in numbers]
+            answer = await call(PublishRequest(topic=self.topic, records=records), timeout=CALL_S)
+            refused = {each.id: each.error for each in answer.results if each.HasField("error")}
+            self.left[: len(numbers)] = refused
+            say(stored=self.count - len(self.left))
+            for number, error in refused.items():
+                if not (error.retriable or error.indefinite):
+                    sys.exit(f"record {number}: {error.reason}: {error.message}")
+                raise NoResult(error.reason)
+
+    async def subscribe(self, channel: grpc.aio.Channel) -> None:
+        """From where it was to what is the end now."""
+        call = channel.unary_stream(
+            f"{SERVICE}Subscribe", SubscribeRequest.SerializeToString, SubscribeResponse.FromString
         )
-        wanted = SubscribeRequest(topic=flags["topic"], start=OFFSET_SPEC_EARLIEST, until_end=True)
-        read = 0
-        async for part in subscribe(wanted, timeout=PATIENCE_S):
+        offsets = [PartitionStart(partition=p, offset=at) for p, at in self.positions.items()]
+        wanted = SubscribeRequest(
+            topic=self.topic, start=OFFSET_SPEC_EARLIEST, offsets=offsets, until_end=True
+        )
+        async for part in call(wanted):
             for each in part.records:
                 headers = tuple((each.name, optional(each, "value")) for each in each.headers)
                 stamp_ms = part.append_time_ms or part.base_timestamp_ms + each.timestamp_delta_ms
-                offset = part.base_offset + each.offset_delta
-                show(
-                    ConsumerRecord(
-                        *(flags["topic"], part.partition, offset, stamp_ms),
-                        *(optional(each, "key"), optional(each, "value"), headers),
-                    )
-                )
-            read += len(part.records)
-        read_s = time.perf_counter() - begun
+                place = part.partition, part.base_offset + each.offset_delta, stamp_ms
+                content = optional(each, "key"), optional(each, "value"), headers
+                show(ConsumerRecord(self.topic, *place, *content))
+            self.read += len(part.records)
+            self.positions[part.partition] = part.next_offset
+
+
+async def plain(flags: Flags) -> None:
+    """Publishes all, then reads all."""
+    await make_topic(flags, 2)
+    path, begun = PlainPath(flags), time.perf_counter()
+    await path.patiently(path.publish)
+    published_s, begun = time.perf_counter() - begun, time.perf_counter()
+    await path.patiently(path.subscribe)
     say(
         result="plain",
-        records=count,
-        read=read,
-        publish_per_second=count / published_s,
-        subscribe_per_second=read / read_s,
+        records=path.count,
+        read=path.read,
+        resent=path.sent - path.count,
+        publish_per_second=path.count / published_s,
+        subscribe_per_second=path.read / (time.perf_counter() - begun),
     )
 
 
@@ -249,14 +285,8 @@ async def produce(flags: Flags) -> None:
                 say(stored=stored)
         await producer.flush()
         seconds = time.perf_counter() - begun
-    say(
-        result="produce",
-        records=stored,
-        seconds=seconds,
-        per_second=stored / seconds,
-        duplicates=0,
-        resent=0,
-    )
+    done: dict[str, Any] = {"records": stored, "seconds": seconds, "per_second": stored / seconds}
+    say(result="produce", **done, duplicates=0, resent=0)
 
 
 async def read_to(
@@ -356,13 +386,8 @@ def main() -> None:
     if command == "vectors":
         check(Path(flags["data"]))
         return
-    work = {
-        "plain": plain,
-        "produce": produce,
-        "consume": consume,
-        "replay": consume,
-        "group": group,
-    }[command]
+    reading = {"consume": consume, "replay": consume, "group": group}
+    work = {"plain": plain, "produce": produce, **reading}[command]
     asyncio.run(work(flags))
 
 

@@ -54,19 +54,25 @@ func retriable(err error) bool {
 	case "UNKNOWN_TOPIC", "UNKNOWN_PARTITION", "INVALID_REPLICATION_FACTOR":
 		return true
 	}
-	code := status.Code(err)
-	return code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled ||
-		code == codes.ResourceExhausted
+	told, ok := status.FromError(err)
+	if ok && len(told.Details()) == 0 {
+		return true // The call was cut.
+	}
+	switch told.Code() {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.ResourceExhausted:
+		return true
+	}
+	return false
 }
 
 // patiently repeats what fails until it succeeds, can not succeed, or failed for too long. Work says
 // how far it came by calling its argument.
-func patiently(ctx context.Context, work func(progress func()) error) error {
+func patiently(ctx context.Context, work func(ctx context.Context, progress func()) error) error {
 	first := 50 * time.Millisecond
 	pause, since := first, time.Now()
 	for {
 		begun := time.Now()
-		err := work(func() { pause, since = first, time.Now() })
+		err := work(ctx, func() { pause, since = first, time.Now() })
 		if time.Since(begun) > callTimeout { // It worked for a while, though nothing may have come.
 			pause, since = first, time.Now()
 		}
@@ -136,7 +142,7 @@ func (c *cluster) connection(address string) (*grpc.ClientConn, error) {
 
 // any calls one node after the other until one answers.
 func (c *cluster) any(ctx context.Context, call func(context.Context, *grpc.ClientConn) error) error {
-	return patiently(ctx, func(func()) error {
+	return patiently(ctx, func(ctx context.Context, _ func()) error {
 		c.mu.Lock()
 		address := c.addresses[c.next%len(c.addresses)]
 		c.next++

@@ -45,7 +45,7 @@ func (received) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Conte
 func (received) HandleConn(context.Context, stats.ConnStats)                       {}
 
 func (r *reader) run(ctx context.Context, c *cluster) error {
-	return patiently(ctx, func(progress func()) error {
+	return patiently(ctx, func(ctx context.Context, progress func()) error {
 		leader, topicID, err := c.leader(ctx, r.topic, r.partition)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (r *reader) run(ctx context.Context, c *cluster) error {
 // offset asks the leader for a named position, or that of a time.
 func (c *cluster) offset(ctx context.Context, topic string, partition uint32, spec pb.OffsetSpec,
 	timeMs int64) (offset uint64, err error) {
-	err = patiently(ctx, func(func()) error {
+	err = patiently(ctx, func(ctx context.Context, _ func()) error {
 		leader, topicID, err := c.leader(ctx, topic, partition)
 		if err != nil {
 			return err

@@ -30,7 +30,7 @@ type counts struct{ stored, duplicates, resent atomic.Int64 }
 // run stores what comes from `full` until that is closed. Whenever something goes wrong the stream is
 // given up, and what is unanswered is sent again to the leader of then: the same bytes, in order.
 func (p *partition) run(ctx context.Context, c *cluster) error {
-	return patiently(ctx, func(progress func()) error {
+	return patiently(ctx, func(ctx context.Context, progress func()) error {
 		leader, topicID, err := c.leader(ctx, p.topic, p.number)
 		if err != nil {
 			return err

@@ -7,7 +7,7 @@ import {
   type ServiceError,
 } from "@grpc/grpc-js";
 
-import { CALL_TIMEOUT_MS, detailsOf, Patience, Refusal } from "./errors.js";
+import { CALL_TIMEOUT_MS, detailsOf, patiently, Refusal } from "./errors.js";
 import { AdminServiceClient } from "./generated/streamlog/v1/admin_service.js";
 import { Error as Told } from "./generated/streamlog/v1/error.js";
 import { GroupServiceClient } from "./generated/streamlog/v1/group_service.js";
@@ -114,15 +114,10 @@ export class Cluster {
 
   /** Asks one node after the other until one answers. */
   async any<T>(call: (node: Node) => Promise<T>): Promise<T> {
-    const patience = new Patience();
-    for (;;) {
+    return patiently(async () => {
       const address = this.#bootstrap[this.#next++ % this.#bootstrap.length]!;
-      try {
-        return await call(await this.node(address));
-      } catch (error) {
-        await patience.after(error);
-      }
-    }
+      return call(await this.node(address));
+    });
   }
 
   /** A topic's metadata, and the addresses of nodes by their id. */
@@ -170,8 +165,7 @@ export class Cluster {
     spec: OffsetSpec,
     timestampMs = 0n,
   ): Promise<bigint> {
-    const patience = new Patience();
-    for (;;) {
+    return patiently(async () => {
       try {
         const { log, topicId } = await this.leader(name, partition);
         const query = { topicId, partition, spec, timestampMs, offset: 0n };
@@ -181,9 +175,9 @@ export class Cluster {
         return answer.offset;
       } catch (error) {
         this.learn(name, partition, error);
-        await patience.after(error);
+        throw error;
       }
-    }
+    });
   }
 
   /** Does nothing if it is there. */

@@ -7,6 +7,7 @@ import { ErrorInfo, RetryInfo, Status } from "./generated/status.js";
 import type { Error as Told } from "./generated/streamlog/v1/error.js";
 
 export const CALL_TIMEOUT_MS = 10_000;
+const DETAILS = "grpc-status-details-bin";
 const PATIENCE_MS = 60_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
@@ -75,7 +76,7 @@ function isServiceError(error: unknown): error is ServiceError {
 export function detailsOf(error: unknown): Details {
   if (error instanceof Refusal) return error.told;
   if (isServiceError(error)) {
-    const [trailer] = error.metadata.get("grpc-status-details-bin");
+    const [trailer] = error.metadata.get(DETAILS);
     if (trailer instanceof Buffer) return decodeStatus(trailer);
     return { reason: status[error.code], metadata: {}, retryAfterMs: 0 };
   }
@@ -83,11 +84,13 @@ export function detailsOf(error: unknown): Details {
   return { reason, metadata: {}, retryAfterMs: 0 };
 }
 
-function isRetriable(error: unknown): boolean {
+/** Whether it may help to try again; a call that ends without details was cut. */
+export function isRetriable(error: unknown): boolean {
   if (error instanceof Interrupted) return true;
   if (RETRIABLE_REASONS.has(detailsOf(error).reason)) return true;
   if (error instanceof Refusal) return error.told.retriable;
-  return isServiceError(error) && RETRIABLE_CODES.has(error.code);
+  if (!isServiceError(error)) return false;
+  return RETRIABLE_CODES.has(error.code) || error.metadata.get(DETAILS).length === 0;
 }
 
 /** Pauses between attempts, and an end to them. */
@@ -114,5 +117,17 @@ export class Patience {
     const jitter = 0.75 + Math.random() / 2;
     await sleep(Math.max(this.#pauseMs * jitter, detailsOf(error).retryAfterMs));
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
+  }
+}
+
+/** Repeats work until it succeeds, can not succeed, or failed for too long. */
+export async function patiently<T>(work: (patience: Patience) => Promise<T>): Promise<T> {
+  const patience = new Patience();
+  for (;;) {
+    try {
+      return await work(patience);
+    } catch (error) {
+      await patience.after(error);
+    }
   }
 }

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 
 import type { Cluster } from "./cluster.js";
-import { Refusal } from "./errors.js";
+import { Interrupted, isRetriable, patiently, type Patience, Refusal } from "./errors.js";
 import type { Flags } from "./flags.js";
 import { OffsetSpec } from "./generated/streamlog/v1/log_service.js";
 import {
@@ -19,64 +19,129 @@ const RECORDS_IN_REQUEST = 100;
 
 type PublishStream = ClientDuplexStream<PublishRequest, PublishResponse>;
 
-export async function plain(cluster: Cluster, flags: Flags): Promise<void> {
-  const topic = flags.text("topic");
-  await cluster.createTopic(topic, 2);
-  const { records: service } = await cluster.any(async (node) => node);
+/**
+ * Publishes by one stream after the other. Records without a result are published again, and may be
+ * there twice: who minds takes the fast path.
+ */
+class Publisher {
+  /** Numbers of records that are not stored yet. */
+  readonly #left: Set<number>;
+  #sent = 0;
 
-  let begun = performance.now();
-  const publishing = service.publishStream();
-  const writing = publish(publishing, topic, flags.text("name"), flags.number("records"));
-  writing.catch(() => undefined); // `for await` tells it.
-  let stored = 0;
-  for await (const response of responses(publishing)) {
-    for (const { error } of response.results) if (error) throw new Refusal(error);
-    stored += response.results.length;
-    say({ stored });
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly topic: string,
+    private readonly name: string,
+    private readonly count: number,
+  ) {
+    this.#left = new Set(Array(count).keys());
   }
-  await writing;
-  const publishPerSecond = stored / secondsSince(begun);
 
-  begun = performance.now();
-  const start = OffsetSpec.OFFSET_SPEC_EARLIEST;
-  let read = 0;
-  const subscription = SubscribeRequest.fromPartial({ topic, start, untilEnd: true });
-  for await (const response of responses(service.subscribe(subscription))) {
-    const { partition, baseOffset, baseTimestampMs, appendTimeMs } = response;
-    await show(
-      response.records.map((record) => ({
-        ...record,
-        partition,
-        offset: baseOffset + BigInt(record.offsetDelta),
-        timestampMs: appendTimeMs || baseTimestampMs + record.timestampDeltaMs,
-      })),
-    );
-    read += response.records.length;
+  /** How many records were sent again. */
+  get resent(): number {
+    return this.#sent - this.count;
   }
-  say({
-    result: "plain",
-    records: stored,
-    read,
-    publish_per_second: publishPerSecond,
-    subscribe_per_second: read / secondsSince(begun),
-  });
+
+  /** One stream, until every record has its result. */
+  async run(patience: Patience): Promise<void> {
+    const { records: service } = await this.cluster.any(async (node) => node);
+    const stream = service.publishStream();
+    const ended = new AbortController();
+    const writing = this.#write(stream, [...this.#left], ended.signal);
+    writing.catch((error: unknown) => stream.destroy(error as Error)); // `for await` tells it.
+    let failure: Error = new Interrupted("records without a result");
+    try {
+      for await (const { results } of responses(stream)) {
+        for (const { id, error } of results) {
+          if (error === undefined) {
+            this.#left.delete(Number(id));
+            continue;
+          }
+          failure = new Refusal({ ...error, retriable: error.retriable || error.indefinite });
+          if (!isRetriable(failure)) throw failure;
+        }
+        say({ stored: this.count - this.#left.size });
+        patience.progress();
+      }
+    } finally {
+      ended.abort();
+      stream.cancel();
+    }
+    if (this.#left.size > 0) throw failure;
+  }
+
+  /** Waits whenever the node takes no more. */
+  async #write(stream: PublishStream, left: number[], signal: AbortSignal): Promise<void> {
+    const write = writer(stream);
+    for (let first = 0; first < left.length && !signal.aborted; first += RECORDS_IN_REQUEST) {
+      const records = left.slice(first, first + RECORDS_IN_REQUEST).map((n) => {
+        const { key, value, headers, timestampDeltaMs } = recordOf(this.name, n);
+        return { id: BigInt(n), key, value, headers, timestampMs: FIRST_MS + timestampDeltaMs };
+      });
+      this.#sent += records.length;
+      const request = PublishRequest.fromPartial({ topic: this.topic, records });
+      if (!write(request)) await once(stream, "drain", { signal });
+    }
+    stream.end();
+  }
 }
 
-/** Waits whenever the node takes no more. */
-async function publish(
-  stream: PublishStream,
-  topic: string,
-  name: string,
-  count: number,
-): Promise<void> {
-  const write = writer(stream);
-  for (let n = 0; n < count; n += RECORDS_IN_REQUEST) {
-    const length = Math.min(RECORDS_IN_REQUEST, count - n);
-    const records = Array.from({ length }, (_, i) => {
-      const { key, value, headers, timestampDeltaMs } = recordOf(name, n + i);
-      return { id: BigInt(n + i), key, value, headers, timestampMs: FIRST_MS + timestampDeltaMs };
+/** Reads a topic to its end by one stream after the other. */
+class Subscriber {
+  /** Where to go on, by partition. */
+  readonly #positions = new Map<number, bigint>();
+  read = 0;
+
+  constructor(
+    private readonly cluster: Cluster,
+    private readonly topic: string,
+  ) {}
+
+  /** One stream, to what is the end when it begins. */
+  async run(patience: Patience): Promise<void> {
+    const { records: service } = await this.cluster.any(async (node) => node);
+    const request = SubscribeRequest.fromPartial({
+      topic: this.topic,
+      start: OffsetSpec.OFFSET_SPEC_EARLIEST,
+      offsets: [...this.#positions].map(([partition, offset]) => ({ partition, offset })),
+      untilEnd: true,
     });
-    if (!write(PublishRequest.fromPartial({ topic, records }))) await once(stream, "drain");
+    for await (const response of responses(service.subscribe(request))) {
+      const { partition, baseOffset, baseTimestampMs, appendTimeMs } = response;
+      await show(
+        response.records.map((record) => ({
+          ...record,
+          partition,
+          offset: baseOffset + BigInt(record.offsetDelta),
+          timestampMs: appendTimeMs || baseTimestampMs + record.timestampDeltaMs,
+        })),
+      );
+      this.read += response.records.length;
+      this.#positions.set(partition, response.nextOffset);
+      patience.progress();
+    }
   }
-  stream.end();
+}
+
+export async function plain(cluster: Cluster, flags: Flags): Promise<void> {
+  const topic = flags.text("topic");
+  const count = flags.number("records");
+  await cluster.createTopic(topic, 2);
+
+  let begun = performance.now();
+  const publisher = new Publisher(cluster, topic, flags.text("name"), count);
+  await patiently((patience) => publisher.run(patience));
+  const publishPerSecond = count / secondsSince(begun);
+
+  begun = performance.now();
+  const subscriber = new Subscriber(cluster, topic);
+  await patiently((patience) => subscriber.run(patience));
+  say({
+    result: "plain",
+    records: count,
+    read: subscriber.read,
+    resent: publisher.resent,
+    publish_per_second: publishPerSecond,
+    subscribe_per_second: subscriber.read / secondsSince(begun),
+  });
 }

@@ -71,6 +71,7 @@ final class Failures {
     }
     var status = StatusProto.fromThrowable(failure);
     return status != null
-        && RETRIABLE_CODES.contains(Status.fromCodeValue(status.getCode()).getCode());
+        && (status.getDetailsCount() == 0 // The call was cut.
+            || RETRIABLE_CODES.contains(Status.fromCodeValue(status.getCode()).getCode()));
   }
 }

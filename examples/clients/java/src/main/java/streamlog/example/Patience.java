@@ -22,6 +22,24 @@ final class Patience {
     T make() throws InterruptedException;
   }
 
+  /** Something to try, again and again, that tells whenever it came further. */
+  interface Work {
+    void run(Patience patience) throws InterruptedException;
+  }
+
+  /** Until it is done, can not be done, or failed for too long. */
+  static void with(Work work) throws InterruptedException {
+    var patience = new Patience();
+    while (true) {
+      try {
+        work.run(patience);
+        return;
+      } catch (RuntimeException failure) {
+        patience.after(failure);
+      }
+    }
+  }
+
   /** Until it succeeds, can not succeed, or failed for too long. */
   static <T> T with(Attempt<T> attempt) throws InterruptedException {
     var patience = new Patience();

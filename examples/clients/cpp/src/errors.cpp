@@ -28,7 +28,7 @@ bool EarlyDays(const std::string& reason) {
   return reasons.contains(reason);
 }
 
-// OK is the end of a stream that should have gone on.
+// With a reason. OK is the end of a stream that should have gone on.
 bool Retriable(grpc::StatusCode code) {
   return code == grpc::StatusCode::OK || code == grpc::StatusCode::UNAVAILABLE ||
          code == grpc::StatusCode::DEADLINE_EXCEEDED || code == grpc::StatusCode::CANCELLED ||
@@ -44,6 +44,7 @@ bool Unpack(const google::protobuf::Any& any, std::string_view name, Detail* det
 Refused Decode(const grpc::Status& status) {
   const int code = status.error_code();
   std::string reason(code >= 0 && code < int{kCodes.size()} ? kCodes[code] : "UNKNOWN");
+  bool cut = true;  // Unless a node says why.
   milliseconds retry_after{0};
   Status details;
   details.ParseFromString(status.error_details());
@@ -52,12 +53,13 @@ Refused Decode(const grpc::Status& status) {
     RetryInfo retry;
     if (Unpack(any, "google.rpc.ErrorInfo", &info) && info.domain() == "streamlog") {
       reason = info.reason();
+      cut = false;
     } else if (Unpack(any, "google.rpc.RetryInfo", &retry)) {
       const auto& delay = retry.retry_delay();
       retry_after = milliseconds(delay.seconds() * 1000 + delay.nanos() / 1'000'000);
     }
   }
-  const bool retriable = Retriable(status.error_code()) || EarlyDays(reason);
+  const bool retriable = cut || Retriable(status.error_code()) || EarlyDays(reason);
   return Refused(std::move(reason), status.error_message(), retriable, retry_after);
 }
 

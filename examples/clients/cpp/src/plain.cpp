@@ -1,5 +1,6 @@
 // plain: single records in and out, at any node.
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <optional>
 #include <thread>
@@ -13,15 +14,22 @@ namespace {
 constexpr std::int64_t kRecordsInRequest = 100;
 constexpr std::uint32_t kPartitions = 2;
 
-// Publishes through one stream what is not stored yet. A record whose answer was lost is sent
-// again, and may be there twice: who minds takes the fast path.
-void PublishThroughOneStream(Cluster& cluster, const Flags& flags, std::vector<bool>& stored,
+// Records that are to be stored.
+struct Publishing {
+  std::vector<bool> stored;
+  std::atomic<std::uint64_t> sent = 0;
+};
+
+// Publishes through one stream what is not stored yet. A record without a result is sent again, and
+// may be there twice: who minds takes the fast path.
+void PublishThroughOneStream(Cluster& cluster, const Flags& flags, Publishing& publishing,
                              Patience& patience) {
   pb::RecordService::Stub stub(cluster.ConnectToAny({}));
   Duplex<pb::PublishRequest, pb::PublishResponse> stream(
       [&](grpc::ClientContext* context) { return stub.PublishStream(context); });
+  auto& stored = publishing.stored;
   const std::vector<bool> before = stored;
-  const std::jthread sender([&](const std::stop_token& stop) {
+  std::jthread sender([&](const std::stop_token& stop) {
     const std::stop_callback cancel(stop, [&stream] { stream.Cancel(); });
     pb::PublishRequest request;
     for (std::size_t n = 0; n < before.size() && !stop.stop_requested(); ++n) {
@@ -37,6 +45,7 @@ void PublishThroughOneStream(Cluster& cluster, const Flags& flags, std::vector<b
       const bool last = n + 1 == before.size();
       if (request.records_size() == kRecordsInRequest || (last && request.records_size() > 0)) {
         request.set_topic(flags.Text("topic"));
+        publishing.sent += request.records_size();
         stream.Send(request);
         request.Clear();
       }
@@ -47,18 +56,27 @@ void PublishThroughOneStream(Cluster& cluster, const Flags& flags, std::vector<b
   std::optional<Refused> refused;
   while (stream.Receive(&response)) {
     for (const auto& result : response.results()) {
-      if (result.has_error()) {
-        refused = Refused(result.error());
-      } else {
+      if (!result.has_error()) {
         stored[result.id()] = true;
+        continue;
       }
+      auto error = result.error();
+      error.set_retriable(error.retriable() || error.indefinite());
+      refused = Refused(error);
+      if (!refused->retriable()) throw *refused;
     }
     const auto count = std::count(stored.begin(), stored.end(), true);
     Say(JsonObject().Add("stored", static_cast<std::uint64_t>(count)).Done());
     patience.Progress();
   }
-  Check(stream.Finish());
+  const auto status = stream.Finish();
+  sender.request_stop();
+  sender.join();
+  Check(status);
   if (refused) throw *refused;
+  if (std::find(stored.begin(), stored.end(), false) != stored.end()) {
+    throw Refused("OK", "the stream ended", true);
+  }
 }
 
 // Reads on from the positions to the end, and counts.
@@ -104,11 +122,12 @@ void Plain(Cluster& cluster, const Flags& flags) {
   cluster.CreateTopic(topic, kPartitions);
   cluster.Topic(topic);
   const auto count = static_cast<std::size_t>(flags.Number("records"));
-  std::vector<bool> stored(count);
-  const Stopwatch publishing;
-  Patiently({},
-            [&](Patience& patience) { PublishThroughOneStream(cluster, flags, stored, patience); });
-  const double publish_seconds = publishing.Seconds();
+  Publishing publishing{std::vector<bool>(count)};
+  const Stopwatch since_begin;
+  Patiently({}, [&](Patience& patience) {
+    PublishThroughOneStream(cluster, flags, publishing, patience);
+  });
+  const double publish_seconds = since_begin.Seconds();
   const Stopwatch subscribing;
   std::uint64_t read = 0;
   std::map<std::uint32_t, std::uint64_t> positions;
@@ -118,6 +137,7 @@ void Plain(Cluster& cluster, const Flags& flags) {
           .Add("result", "plain")
           .Add("records", std::uint64_t{count})
           .Add("read", read)
+          .Add("resent", publishing.sent - count)
           .Add("publish_per_second", static_cast<double>(count) / publish_seconds)
           .Add("subscribe_per_second", static_cast<double>(read) / subscribing.Seconds())
           .Done());

@@ -32,9 +32,14 @@ struct Publisher<'a> {
     name: &'a str,
     /// Whether record n is stored.
     stored: Vec<bool>,
+    sent: usize,
 }
 
 impl Publisher<'_> {
+    fn resent(&self) -> usize {
+        self.sent - self.stored.len()
+    }
+
     fn request(&self, numbers: &[u32]) -> PublishRequest {
         let records = numbers.iter().map(|&n| {
             let record = sample(self.name, n);
@@ -53,8 +58,8 @@ impl Publisher<'_> {
         }
     }
 
-    /// Publishes what is not stored yet. A record whose answer was lost is sent again, and may be
-    /// there twice: who minds takes the fast path.
+    /// Publishes what is not stored yet. A record without a result is sent again, and may be there
+    /// twice: who minds takes the fast path.
     async fn through_one_stream(&mut self, patience: &mut Patience) -> Result<()> {
         let mut client = client(self.cluster).await?;
         let mut stream =
@@ -72,6 +77,7 @@ impl Publisher<'_> {
                     break;
                 };
                 unanswered += numbers.len();
+                self.sent += numbers.len();
                 stream.send(self.request(numbers)).await;
             }
             if unanswered == 0 {
@@ -80,10 +86,17 @@ impl Publisher<'_> {
             let response = stream.receive().await?.ok_or_else(Refused::ended)?;
             for result in response.results {
                 unanswered -= 1;
-                match result.error {
-                    Some(error) => refused = Some(error),
-                    None => self.stored[usize::try_from(result.id).unwrap_or(usize::MAX)] = true,
+                let Some(error) = result.error else {
+                    self.stored[usize::try_from(result.id).unwrap_or(usize::MAX)] = true;
+                    continue;
+                };
+                let again = error.indefinite;
+                let mut error = Refused::from(error);
+                error.retriable |= again;
+                if !error.retriable {
+                    return Err(error.into());
                 }
+                refused = Some(error);
             }
             say(json!({"stored": self.stored.iter().filter(|stored| **stored).count()}));
             patience.progress();
@@ -151,6 +164,7 @@ pub async fn plain(cluster: &Cluster, flags: &Flags) -> Result<()> {
         topic,
         name: flags.text("name")?,
         stored: vec![false; count as usize],
+        sent: 0,
     };
     let mut patience = Patience::new();
     while let Err(error) = publisher.through_one_stream(&mut patience).await {
@@ -173,6 +187,7 @@ pub async fn plain(cluster: &Cluster, flags: &Flags) -> Result<()> {
         "result": "plain",
         "records": count,
         "read": subscriber.read,
+        "resent": publisher.resent(),
         "publish_per_second": rate(count.into(), publishing),
         "subscribe_per_second": rate(subscriber.read, subscribing),
     }));

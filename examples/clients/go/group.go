@@ -9,19 +9,16 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	pb "streamlog.example/client/streamlogv1"
 )
 
 const sessionTimeout = 10 * time.Second
 
-var errFenced = status.Error(codes.Unavailable, "no heartbeat was confirmed in time")
-
 // hold is a partition that the member owns, since a grant.
 type hold struct {
 	reader              *reader
+	partition           uint32
 	topicID, grant      uint64
 	position, committed uint64
 	stop                context.CancelFunc
@@ -105,8 +102,8 @@ func (m *member) session(ctx context.Context) error {
 	defer commit.Stop()
 	for {
 		parts := m.parts
-		if m.leaving || time.Since(m.confirmed) > sessionTimeout {
-			parts = nil // Fenced: somebody else may own what this member holds.
+		if m.leaving || m.fenced() {
+			parts = nil
 		}
 		select {
 		case response := <-responses:
@@ -114,9 +111,7 @@ func (m *member) session(ctx context.Context) error {
 				return err
 			}
 		case brought := <-parts:
-			if err := m.handle(brought); err != nil {
-				return err
-			}
+			m.handle(brought)
 		case <-heartbeat.C:
 			m.sequence++
 			m.heartbeats[m.sequence] = time.Now()
@@ -150,16 +145,19 @@ func (m *member) session(ctx context.Context) error {
 	}
 }
 
+// fenced: somebody else may own what this member holds.
+func (m *member) fenced() bool { return time.Since(m.confirmed) > sessionTimeout }
+
 // handle hands out records, and looks at the clock before each of them.
-func (m *member) handle(brought part) error {
+func (m *member) handle(brought part) {
 	h := m.held[brought.by.partition]
 	if h == nil || h.reader != brought.by {
-		return nil // Read for a grant that ended.
+		return // Read for a grant that ended.
 	}
 	for _, r := range brought.records {
-		if time.Since(m.confirmed) > sessionTimeout {
-			m.drop(brought.by.partition) // Joining again tells where to go on, if it is still ours.
-			return errFenced
+		if m.fenced() {
+			m.read(h) // What is left comes again, and is handed out if it is still held then.
+			return
 		}
 		show([]stored{r})
 		h.position = r.offset + 1
@@ -167,7 +165,23 @@ func (m *member) handle(brought part) error {
 		m.handled++
 	}
 	h.position = brought.next
-	return nil
+}
+
+// read begins to read what is held, from its position on; who read it before stops.
+func (m *member) read(h *hold) {
+	if h.stop != nil {
+		h.stop()
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &reader{m.topic, h.partition, h.position, m.parts}
+	h.reader, h.stop = r, stop
+	go func() {
+		err := r.run(ctx, m.c)
+		select {
+		case m.failed <- err:
+		case <-ctx.Done():
+		}
+	}()
 }
 
 func (m *member) told(response *pb.MemberResponse, joined time.Time) error {
@@ -204,51 +218,44 @@ func (m *member) told(response *pb.MemberResponse, joined time.Time) error {
 
 // take compares what the member owns with what it holds.
 func (m *member) take(a *pb.MemberAssignment) error {
+	revoked, revoking := []uint32{}, map[uint32]*hold{}
+	for _, p := range a.Revoking {
+		revoked = append(revoked, p.Partition)
+		if h := m.held[p.Partition]; h != nil {
+			revoking[p.Partition] = h
+		}
+	}
+	// At the epoch at which the positions were taken: if one was reset since, and granted anew, this
+	// must not undo it.
+	if err := m.commit(revoking); err != nil {
+		return err
+	}
 	owned, numbers := map[uint32]uint64{}, []uint32{}
 	m.epoch, m.assigned = a.MemberEpoch, uint32(len(a.Assigned))
-	revoking, keep := map[uint32]*hold{}, map[uint32]bool{}
 	for _, p := range a.Assigned {
 		owned[p.Partition] = p.GrantEpoch
 		numbers = append(numbers, p.Partition)
 	}
-	for _, p := range a.Revoking {
-		keep[p.Partition] = true
-		if h := m.held[p.Partition]; h != nil {
-			h.stop()
-			revoking[p.Partition] = h
-		}
-	}
 	for partition, h := range m.held {
-		if grant, ok := owned[partition]; !keep[partition] && (!ok || grant != h.grant) {
-			m.drop(partition) // Lost: no commit.
+		if grant, ok := owned[partition]; !ok || grant != h.grant {
+			m.drop(partition) // Given up, or lost: then without a commit.
 		}
 	}
 	for _, p := range a.Assigned {
 		if m.held[p.Partition] == nil {
-			ctx, stop := context.WithCancel(context.Background())
-			r := &reader{m.topic, p.Partition, p.Committed.GetOffset(), m.parts}
-			m.held[p.Partition] = &hold{r, p.TopicId, p.GrantEpoch, r.position, r.position, stop}
-			go func() {
-				if err := r.run(ctx, m.c); ctx.Err() == nil {
-					m.failed <- err
-				}
-			}()
+			from := p.Committed.GetOffset()
+			h := &hold{partition: p.Partition, topicID: p.TopicId, grant: p.GrantEpoch,
+				position: from, committed: from}
+			m.held[p.Partition] = h
+			m.read(h)
 		}
 	}
 	say(object{"assigned": numbers, "epoch": a.MemberEpoch})
-	if len(a.Revoking) == 0 {
+	if len(revoked) == 0 {
 		return nil
 	}
-	// What is sent before an acknowledgement is judged before it.
-	if err := m.commit(revoking); err != nil {
-		return err
-	}
-	gone := []uint32{}
-	for _, p := range a.Revoking {
-		m.drop(p.Partition)
-		gone = append(gone, p.Partition)
-	}
-	say(object{"revoked": gone})
+	say(object{"revoked": revoked})
+	// The commit was sent before it, so it is judged before it.
 	return m.send(&pb.MemberRequest{Request: &pb.MemberRequest_Acknowledge{
 		Acknowledge: &pb.MemberAcknowledge{MemberEpoch: a.MemberEpoch, Revoked: a.Revoking}}})
 }
@@ -260,8 +267,8 @@ func (m *member) drop(partition uint32) {
 	}
 }
 
-// commit sends the positions that moved, unless some are on their way. Whatever is held is held at
-// the member's epoch, so that is the one to name.
+// commit sends the positions that moved. Until the next assignment whatever is held is held at the
+// member's epoch, so that is the one to name.
 func (m *member) commit(held map[uint32]*hold) error {
 	offsets := map[uint32]uint64{}
 	var positions []*pb.GroupOffset
@@ -272,7 +279,7 @@ func (m *member) commit(held map[uint32]*hold) error {
 				&pb.GroupOffset{TopicId: h.topicID, Partition: partition, Offset: h.position})
 		}
 	}
-	if len(positions) == 0 || time.Since(m.confirmed) > sessionTimeout {
+	if len(positions) == 0 || m.fenced() {
 		return nil
 	}
 	m.sequence++
@@ -299,7 +306,7 @@ func group(ctx context.Context, c *cluster, f flags) error {
 	m := &member{c: c, topic: f["topic"], group: f["group"], id: rand.Text(), held: map[uint32]*hold{},
 		parts: make(chan part), failed: make(chan error), closing: closing}
 	begun := time.Now()
-	err := patiently(ctx, func(progress func()) error {
+	err := patiently(ctx, func(ctx context.Context, progress func()) error {
 		err := m.session(ctx)
 		if err == nil {
 			return nil

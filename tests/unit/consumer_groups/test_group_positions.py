@@ -121,6 +121,23 @@ def test_a_reset_amid_a_revocation_hands_over_at_once() -> None:
     assert owned(done.assignment) == orders(0, 1)
 
 
+def test_a_revocation_does_not_undo_the_reset_before_it() -> None:
+    """A member that is told of both at once can not see the reset: what it commits at the epoch at
+    which it took its positions is refused, so that the next owner begins where the reset says."""
+    bench = GroupBench().settled(A)
+    taken = bench.epoch(A)
+    bench.reset(positions(orders(2), 10))
+    bench.join(B)
+    assert tuple(bench.group.members[A].revoking) == orders(2, 3)
+    with pytest.raises(GroupError) as refusal:
+        bench.commit(A, positions(orders(2, 3), 101), taken)
+    assert refusal.value.reason is Reason.STALE_MEMBER_EPOCH
+    assert refusal.value.partitions == orders(2)
+    bench.commit(A, positions(orders(3), 101), taken)
+    (push,) = bench.acknowledge(A, *orders(2, 3)).changed.pushes
+    assert [g.commit.offset if g.commit else None for g in push.assigned] == [10, 101]
+
+
 def test_a_reset_of_an_empty_group_moves_only() -> None:
     """No epoch, nobody to tell."""
     bench = GroupBench()

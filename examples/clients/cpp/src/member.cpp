@@ -128,8 +128,8 @@ void Member::Heartbeat(Session& session) {
   session.stream.Send(request);
 }
 
-// Sends positions that moved. Whatever is held is held at the member's epoch, so that is the one to
-// name.
+// Sends positions that moved. Until the next assignment whatever is held is held at the member's
+// epoch, so that is the one to name.
 void Member::Commit(Session& session, const std::vector<std::uint32_t>& partitions) {
   Offsets offsets;
   pb::MemberRequest request;
@@ -199,6 +199,7 @@ void Member::Take(Session& session, const pb::MemberCommitAnswer& answer) {
 
 // Compares what it owns with what it holds.
 void Member::Take(Session& session, const pb::MemberAssignment& assignment) {
+  CommitRevoked(session, assignment);
   epoch_ = assignment.member_epoch();
   assigned_count_ = static_cast<std::uint32_t>(assignment.assigned_size());
   session_timeout_ = milliseconds(assignment.session_timeout_ms());
@@ -209,11 +210,7 @@ void Member::Take(Session& session, const pb::MemberAssignment& assignment) {
     grants[each.partition()] = each.grant_epoch();
     numbers.push_back(each.partition());
   }
-  for (const auto& each : assignment.revoking()) {
-    const auto hold = holds_.find(each.partition());
-    if (hold != holds_.end()) grants[each.partition()] = hold->second.grant_epoch;
-  }
-  std::erase_if(holds_, [&grants](const auto& item) {  // Lost: no commit.
+  std::erase_if(holds_, [&grants](const auto& item) {  // Given up, or lost: then without a commit.
     const auto grant = grants.find(item.first);
     return grant == grants.end() || grant->second != item.second.grant_epoch;
   });
@@ -227,23 +224,27 @@ void Member::Take(Session& session, const pb::MemberAssignment& assignment) {
           .AddJson("assigned", JsonOf(numbers))
           .Add("epoch", assignment.member_epoch())
           .Done());
-  if (assignment.revoking_size() > 0) GiveUp(session, assignment);
+  if (assignment.revoking_size() > 0) Acknowledge(session, assignment);
 }
 
-// Stops reading what is revoked, commits, acknowledges. What is sent before an acknowledgement is
-// judged before it.
-void Member::GiveUp(Session& session, const pb::MemberAssignment& assignment) {
-  std::vector<std::uint32_t> revoked, held;
-  pb::MemberRequest request;
-  auto& acknowledge = *request.mutable_acknowledge();
-  acknowledge.set_member_epoch(assignment.member_epoch());
+// At the epoch at which the positions were taken: if one was reset since, and granted anew, this
+// must not undo it.
+void Member::CommitRevoked(Session& session, const pb::MemberAssignment& assignment) {
+  std::vector<std::uint32_t> held;
   for (const auto& each : assignment.revoking()) {
-    revoked.push_back(each.partition());
-    *acknowledge.add_revoked() = each;
     if (holds_.contains(each.partition())) held.push_back(each.partition());
   }
   Commit(session, held);
-  for (const auto partition : held) holds_.erase(partition);
+}
+
+// What was committed before it is judged before it.
+void Member::Acknowledge(Session& session, const pb::MemberAssignment& assignment) {
+  std::vector<std::uint32_t> revoked;
+  pb::MemberRequest request;
+  auto& acknowledge = *request.mutable_acknowledge();
+  acknowledge.set_member_epoch(assignment.member_epoch());
+  *acknowledge.mutable_revoked() = assignment.revoking();
+  for (const auto& each : assignment.revoking()) revoked.push_back(each.partition());
   Say(JsonObject().AddJson("revoked", JsonOf(revoked)).Done());
   session.stream.Send(request);
 }

@@ -64,7 +64,8 @@ class Member {
   void Take(Session& session, const pb::MemberResponse& response, Patience& patience);
   void Take(Session& session, const pb::MemberAssignment& assignment);
   void Take(Session& session, const pb::MemberCommitAnswer& answer);
-  void GiveUp(Session& session, const pb::MemberAssignment& assignment);
+  void CommitRevoked(Session& session, const pb::MemberAssignment& assignment);
+  void Acknowledge(Session& session, const pb::MemberAssignment& assignment);
   void Handle(const Delivery& delivery);
 
   std::unique_ptr<Reader> ReaderFrom(std::uint32_t partition, std::uint64_t position);

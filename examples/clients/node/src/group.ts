@@ -216,13 +216,16 @@ class Member {
   /** Compares what the member owns with what it holds. */
   #take(assignment: MemberAssignment): void {
     const { assigned, revoking, memberEpoch } = assignment;
+    const revoked = revoking.map((each) => each.partition);
+    // At the epoch at which the positions were taken: if one was reset since, and granted anew,
+    // this must not undo it.
+    this.#commit([...this.#held.values()].filter((hold) => revoked.includes(hold.partition)));
     this.#epoch = memberEpoch;
     this.#assignedCount = assigned.length;
     const grants = new Map(assigned.map((each) => [each.partition, each.grantEpoch]));
-    const given = new Set(revoking.map((each) => each.partition));
     for (const hold of this.#held.values()) {
-      const kept = given.has(hold.partition) || grants.get(hold.partition) === hold.grantEpoch;
-      if (!kept) this.#drop(hold); // Lost: no commit.
+      // Given up, or lost: then without a commit.
+      if (grants.get(hold.partition) !== hold.grantEpoch) this.#drop(hold);
     }
     for (const each of assigned) {
       if (this.#held.has(each.partition)) continue;
@@ -232,11 +235,8 @@ class Member {
     }
     say({ assigned: [...grants.keys()], epoch: Number(memberEpoch) });
     if (revoking.length === 0) return;
-    const gone = [...this.#held.values()].filter((hold) => given.has(hold.partition));
-    gone.forEach((hold) => hold.reading.abort());
-    this.#commit(gone); // What is sent before an acknowledgement is judged before it.
-    gone.forEach((hold) => this.#drop(hold));
-    say({ revoked: [...given] });
+    say({ revoked });
+    // The commit was sent before it, so it is judged before it.
     this.#send({ $case: "acknowledge", value: { memberEpoch, revoked: revoking } });
   }
 
@@ -246,8 +246,8 @@ class Member {
   }
 
   /**
-   * Sends the positions that moved. Whatever is held is held at the member's epoch, so that is the
-   * one to name.
+   * Sends the positions that moved. Until the next assignment whatever is held is held at the
+   * member's epoch, so that is the one to name.
    */
   #commit(held: readonly Hold[]): void {
     const moved = held.filter((hold) => hold.position !== hold.sent);

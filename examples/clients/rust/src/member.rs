@@ -15,8 +15,8 @@ use crate::pb::group_service_client::GroupServiceClient;
 use crate::pb::member_request::Request;
 use crate::pb::member_response::Response;
 use crate::pb::{
-    AssignedPartition, GroupOffset, MemberAcknowledge, MemberAssignment, MemberCommit,
-    MemberCommitAnswer, MemberHeartbeat, MemberJoin, MemberLeave, MemberRequest, MemberResponse,
+    GroupOffset, MemberAcknowledge, MemberAssignment, MemberCommit, MemberCommitAnswer,
+    MemberHeartbeat, MemberJoin, MemberLeave, MemberRequest, MemberResponse,
 };
 use crate::reader::{Part, Parts, Reader};
 
@@ -219,8 +219,8 @@ impl Member {
         session.send(Request::Heartbeat(heartbeat)).await;
     }
 
-    /// Sends positions that moved. Whatever is held is held at the member's epoch, so that is the one
-    /// to name.
+    /// Sends positions that moved. Until the next assignment whatever is held is held at the member's
+    /// epoch, so that is the one to name.
     async fn commit(&mut self, session: &mut Session, partitions: &[u32]) {
         let moved: Vec<_> = (partitions.iter())
             .filter_map(|partition| Some((*partition, self.holds.get(partition)?)))
@@ -286,20 +286,21 @@ impl Member {
     /// Compares what it owns with what it holds.
     async fn take(&mut self, session: &mut Session, assignment: MemberAssignment) {
         let owned = &assignment.assigned;
+        let revoked: Vec<_> = (assignment.revoking.iter())
+            .map(|each| each.partition)
+            .collect();
+        // At the epoch at which the positions were taken: if one was reset since, and granted anew,
+        // this must not undo it.
+        self.commit(session, &revoked).await;
         self.epoch = assignment.member_epoch;
         self.assigned_count = u32::try_from(owned.len()).unwrap_or(u32::MAX);
         self.session_timeout = Duration::from_millis(assignment.session_timeout_ms.into());
         self.heartbeat_interval = Duration::from_millis(assignment.heartbeat_interval_ms.into());
         self.holds.retain(|partition, hold| {
             // What is in neither list, or under another grant, was lost: no commit.
-            let same = |p: &AssignedPartition| {
-                p.partition == *partition && p.grant_epoch == hold.grant_epoch
-            };
-            owned.iter().any(same)
-                || assignment
-                    .revoking
-                    .iter()
-                    .any(|p| p.partition == *partition)
+            owned
+                .iter()
+                .any(|each| each.partition == *partition && each.grant_epoch == hold.grant_epoch)
         });
         for each in owned {
             if !self.holds.contains_key(&each.partition) {
@@ -319,29 +320,15 @@ impl Member {
         }
         let numbers: Vec<_> = owned.iter().map(|each| each.partition).collect();
         say(json!({"assigned": numbers, "epoch": self.epoch}));
-        if !assignment.revoking.is_empty() {
-            self.give_up(session, assignment).await;
+        if !revoked.is_empty() {
+            say(json!({"revoked": revoked}));
+            let acknowledge = MemberAcknowledge {
+                member_epoch: assignment.member_epoch,
+                revoked: assignment.revoking,
+            };
+            // What was sent before it is judged before it.
+            session.send(Request::Acknowledge(acknowledge)).await;
         }
-    }
-
-    /// Stops reading what is revoked, commits, acknowledges. What is sent before an acknowledgement
-    /// is judged before it.
-    async fn give_up(&mut self, session: &mut Session, assignment: MemberAssignment) {
-        let revoked: Vec<_> = assignment
-            .revoking
-            .iter()
-            .map(|each| each.partition)
-            .collect();
-        self.commit(session, &revoked).await;
-        for partition in &revoked {
-            self.holds.remove(partition);
-        }
-        say(json!({"revoked": revoked}));
-        let acknowledge = MemberAcknowledge {
-            member_epoch: assignment.member_epoch,
-            revoked: assignment.revoking,
-        };
-        session.send(Request::Acknowledge(acknowledge)).await;
     }
 
     fn reader(&mut self, partition: u32, position: u64) -> Reader {

@@ -4,7 +4,6 @@ import io.grpc.ManagedChannel;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -244,25 +243,21 @@ final class Member {
 
   /** Compares what the member owns with what it holds. */
   private void take(MemberAssignment assignment) {
+    List<Integer> revoked =
+        assignment.getRevokingList().stream().map(GroupPartition::getPartition).toList();
+    // At the epoch at which the positions were taken: if one was reset since, and granted anew,
+    // this must not undo it.
+    commit(held.values().stream().filter(hold -> revoked.contains(hold.partition())).toList());
     epoch = assignment.getMemberEpoch();
     assignedCount = assignment.getAssignedCount();
     Map<Integer, Long> grants = new TreeMap<>();
     for (AssignedPartition each : assignment.getAssignedList()) {
       grants.put(each.getPartition(), each.getGrantEpoch());
     }
-    List<Integer> revoked = new ArrayList<>();
-    List<Hold> revoking = new ArrayList<>();
-    for (GroupPartition each : assignment.getRevokingList()) {
-      revoked.add(each.getPartition());
-      if (held.containsKey(each.getPartition())) {
-        revoking.add(held.get(each.getPartition()));
-      }
-    }
     for (Hold hold : List.copyOf(held.values())) {
       Long grant = grants.get(hold.partition());
-      boolean kept = grant != null && grant == hold.granted.getGrantEpoch();
-      if (!kept && !revoking.contains(hold)) {
-        drop(hold); // Lost: no commit.
+      if (grant == null || grant != hold.granted.getGrantEpoch()) {
+        drop(hold); // Given up, or lost: then without a commit.
       }
     }
     for (AssignedPartition each : assignment.getAssignedList()) {
@@ -272,9 +267,8 @@ final class Member {
     if (revoked.isEmpty()) {
       return;
     }
-    commit(revoking); // What is sent before an acknowledgement is judged before it.
-    revoking.forEach(this::drop);
     Output.say("revoked", revoked);
+    // The commit was sent before it, so it is judged before it.
     session.send(
         MemberRequest.newBuilder()
             .setAcknowledge(
@@ -352,8 +346,8 @@ final class Member {
   }
 
   /**
-   * Sends the positions that moved. Whatever is held is held at the member's epoch, so that is the
-   * one to name.
+   * Sends the positions that moved. Until the next assignment whatever is held is held at the
+   * member's epoch, so that is the one to name.
    */
   private void commit(Collection<Hold> holds) {
     if (isFenced() || epoch == 0) {

@@ -79,22 +79,27 @@ void PublishThroughOneStream(Cluster& cluster, const Flags& flags, Publishing& p
   }
 }
 
-// Reads on from the positions to the end, and counts.
-std::uint64_t SubscribeOnce(Cluster& cluster, const std::string& topic,
-                            std::map<std::uint32_t, std::uint64_t>& positions, Patience& patience) {
+// What was read, and where to go on, by partition.
+struct Subscribing {
+  std::uint64_t read = 0;
+  std::map<std::uint32_t, std::uint64_t> positions;
+};
+
+// Reads on from the positions to what is the end when the stream begins.
+void SubscribeOnce(Cluster& cluster, const std::string& topic, Subscribing& subscribing,
+                   Patience& patience) {
   pb::RecordService::Stub stub(cluster.ConnectToAny({}));
   pb::SubscribeRequest request;
   request.set_topic(topic);
   request.set_start(pb::OFFSET_SPEC_EARLIEST);
   request.set_until_end(true);
-  for (const auto& [partition, offset] : positions) {
+  for (const auto& [partition, offset] : subscribing.positions) {
     auto& start = *request.add_offsets();
     start.set_partition(partition);
     start.set_offset(offset);
   }
   grpc::ClientContext context;
   const auto stream = stub.Subscribe(&context, request);
-  std::uint64_t read = 0;
   pb::SubscribeResponse response;
   while (stream->Read(&response)) {
     std::vector<StoredRecord> records;
@@ -107,12 +112,11 @@ std::uint64_t SubscribeOnce(Cluster& cluster, const std::string& topic,
       records.push_back({response.partition(), offset, timestamp_ms, std::move(record)});
     }
     Say(records);
-    read += records.size();
-    positions[response.partition()] = response.next_offset();
+    subscribing.read += records.size();
+    subscribing.positions[response.partition()] = response.next_offset();
     patience.Progress();
   }
   Check(stream->Finish());
-  return read;
 }
 
 }  // namespace
@@ -128,18 +132,17 @@ void Plain(Cluster& cluster, const Flags& flags) {
     PublishThroughOneStream(cluster, flags, publishing, patience);
   });
   const double publish_seconds = since_begin.Seconds();
-  const Stopwatch subscribing;
-  std::uint64_t read = 0;
-  std::map<std::uint32_t, std::uint64_t> positions;
-  Patiently(
-      {}, [&](Patience& patience) { read += SubscribeOnce(cluster, topic, positions, patience); });
+  Subscribing subscribing;
+  const Stopwatch since_published;
+  Patiently({}, [&](Patience& patience) { SubscribeOnce(cluster, topic, subscribing, patience); });
   Say(JsonObject()
           .Add("result", "plain")
           .Add("records", std::uint64_t{count})
-          .Add("read", read)
+          .Add("read", subscribing.read)
           .Add("resent", publishing.sent - count)
           .Add("publish_per_second", static_cast<double>(count) / publish_seconds)
-          .Add("subscribe_per_second", static_cast<double>(read) / subscribing.Seconds())
+          .Add("subscribe_per_second",
+               static_cast<double>(subscribing.read) / since_published.Seconds())
           .Done());
 }
 

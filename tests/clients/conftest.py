@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,13 +20,14 @@ BUILDS_AT_A_TIME = 2
 
 
 class Programs:
-    """All are built from the start on, two at a time: most builds wait for downloads for a while."""
+    """Those that are wanted are built from the start on, two at a time: most builds wait for
+    downloads for a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Iterable[Language]) -> None:
         self._pool = ThreadPoolExecutor(BUILDS_AT_A_TIME)
         self._built: dict[str, Future[Path]] = {
             language.name: self._pool.submit(build, language)
-            for language in LANGUAGES
+            for language in wanted
             if language.written and not language.missing()
         }
 
@@ -55,10 +56,22 @@ def retention_is_not_due() -> Iterator[None]:
         yield
 
 
+def wanted_by(items: Iterable[pytest.Item]) -> list[Language]:
+    """What these tests run: all languages, unless each is about one."""
+    wanted: dict[str, Language] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and "builder" in item.fixturenames:
+            one = item.callspec.params.get("program") if hasattr(item, "callspec") else None
+            if not isinstance(one, Language):
+                return list(LANGUAGES)
+            wanted[one.name] = one
+    return list(wanted.values())
+
+
 @pytest.fixture(scope="session")
-def builder() -> Iterator[Programs]:
+def builder(request: pytest.FixtureRequest) -> Iterator[Programs]:
     """For tests of one language."""
-    programs = Programs()
+    programs = Programs(wanted_by(request.session.items))
     try:
         yield programs
     finally:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import grpc
 import pytest
 import zstandard
 
+from streamlog.host.grpc_options import MESSAGE_SLACK_BYTES
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import error_pb2
 from streamlog.v1 import log_service_pb2 as log
@@ -109,7 +111,11 @@ def test_a_message_over_the_limit(node: RawNode) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         node.produce(bytes(40 * 1024 * 1024))
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert str(40 * 1024 * 1024) in str(caught.value.details())
+    request = log.HandshakeRequest(min_protocol_version=1, max_protocol_version=1)
+    answer = node.unary("LogService/Handshake", request.SerializeToString())
+    limit = log.HandshakeResponse.FromString(answer).max_message_bytes + MESSAGE_SLACK_BYTES
+    sizes = [int(size) for size in re.findall(r"[0-9]{6,}", str(caught.value.details()))]
+    assert sizes == [40 * 1024 * 1024, limit]
 
 
 def test_an_offset_out_of_range(node: RawNode) -> None:

@@ -24,6 +24,12 @@ from jepsen_like.linearizability.search import (
 TIMEOUT_S = 30.0
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need a while to begin and to end a process."""
+    monkeypatch.setattr("jepsen_like.linearizability.search.GRACE_SECONDS", 60.0)
+
+
 @pytest.fixture(scope="module")
 def program() -> Path:
     try:

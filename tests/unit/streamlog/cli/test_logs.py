@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from streamlog.cli.node.logs import Logs
 
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
+    gc.collect()  # What earlier tests left may complain while it is collected.
     root = logging.getLogger()
     level = root.level
     yield

@@ -20,6 +20,7 @@ LOST_ADVICE: Final = (
     "left are no majority: 'streamlog partition force-recover'"
 )
 INDEX_ADVICE: Final = "move the index files of this segment away: the node makes them anew"
+WHOLE_NODE_ADVICE: Final = "verify the node's whole data directory: that tells what to do"
 NEWER_ADVICE: Final = "use the version of the software that wrote it"
 
 

@@ -24,6 +24,7 @@ from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.log.finding import (
     INDEX_ADVICE,
     NEWER_ADVICE,
+    WHOLE_NODE_ADVICE,
     Finding,
     Verdict,
 )
@@ -55,7 +56,6 @@ from streamlog.storage.segment_index import (
     decode_index,
 )
 
-_WHOLE_NODE_ADVICE: Final = "verify the node's whole data directory: that tells what to do"
 _STATE_ADVICE: Final = "move the file away: the node makes it anew from the segments"
 
 
@@ -347,7 +347,7 @@ class LogFiles:
 
     def _damaged(self, name: str, what: str, advice: str | None = None) -> None:
         if advice is None:
-            advice = self._known.advice if self._known is not None else _WHOLE_NODE_ADVICE
+            advice = self._known.advice if self._known is not None else WHOLE_NODE_ADVICE
         self._findings.append(Finding(f"{self._directory}/{name}", what, Verdict.DAMAGED, advice))
 
 

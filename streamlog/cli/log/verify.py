@@ -16,13 +16,11 @@ import typer
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.log.data_directory import DIRECTORIES, FILES, DataDirectory, held
 from streamlog.cli.log.data_directory import is_data_directory as is_data
-from streamlog.cli.log.finding import Finding, Verdict
+from streamlog.cli.log.finding import WHOLE_NODE_ADVICE, Finding, Verdict
 from streamlog.cli.log.log_files import LogFiles
 from streamlog.cli.log.segment_batches import DamagedSegment, SegmentBatches
 from streamlog.cli.output import Output, counted, show_json, size_text, table
 from streamlog.cli.progress import PAUSE_S, StatusLine
-
-_ALONE_ADVICE = "verify the node's whole data directory: that tells what to do"
 
 
 def verify_paths(paths: list[Path], output: Output) -> None:
@@ -71,14 +69,17 @@ class Verification:
         """
         if not path.exists():
             raise CommandFailed(f"{path}: No such file or directory", EXIT_USAGE)
-        if not path.is_dir():
-            self._check_file(path)
-            return
         try:
-            nodes = [path] if is_data(path) else [p for p in sorted(path.iterdir()) if is_data(p)]
-            logs = [] if nodes else sorted({found.parent for found in path.rglob("*.segment")})
-        except OSError as error:
+            if path.is_dir():
+                self._check_directory(path)
+            else:
+                self._check_file(path)
+        except OSError as error:  # of a file it would be a finding
             raise CommandFailed(f"{error.filename}: {error.strerror}", EXIT_USAGE) from error
+
+    def _check_directory(self, path: Path) -> None:
+        nodes = [path] if is_data(path) else [p for p in sorted(path.iterdir()) if is_data(p)]
+        logs = [] if nodes else sorted({found.parent for found in path.rglob("*.segment")})
         if not nodes and not logs:
             expected = ", ".join((*FILES, *(f"{name}/" for name in DIRECTORIES)))
             raise CommandFailed(
@@ -103,9 +104,7 @@ class Verification:
             for _ in segment.batches():
                 batches += 1
         except DamagedSegment as error:
-            found = Finding(path.name, str(error), Verdict.DAMAGED, _ALONE_ADVICE)
-        except OSError as error:
-            raise CommandFailed(f"{path}: {error.strerror}", EXIT_USAGE) from error
+            found = Finding(path.name, str(error), Verdict.DAMAGED, WHOLE_NODE_ADVICE)
         else:
             info = segment.info
             what = f"group {info.identity.group_id}, from offset {info.base_offset} up to "

@@ -64,7 +64,7 @@ def verify(
     ],
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Check every file of a stopped node, and say what to do about damage.
+    """Check every file of a stopped node, and say what to do.
 
     Exit code 0: nothing is damaged; 1: something is; 2: it could not be checked, because a node
     runs on the directory, for one.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from streamlog.cli.node import local_cluster
 from streamlog.cli.node.local_cluster import LocalCluster
 
 
@@ -16,6 +18,20 @@ def retention_is_not_due() -> Iterator[None]:
     retention set the variable themselves."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMLOG_RETENTION_CHECK_MS", "3600000")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ports_of_its_own() -> Iterator[None]:
+    """Of tests that run side by side none takes a port that another one's node is about to bind, or
+    has left for a moment, or where a test wants nobody to listen."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = local_cluster.PORTS
+    share = len(ports) // workers
+    first = ports.start + share * int(worker.removeprefix("gw"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_cluster, "PORTS", range(first, first + share))
         yield
 
 

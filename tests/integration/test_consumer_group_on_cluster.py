@@ -9,18 +9,22 @@ from collections.abc import Callable
 import pytest
 
 from streamlog.cli.node.local_cluster import LocalCluster
-from streamlog.client import Admin, Consumer, Producer, TopicPartition, WrongUse
+from streamlog.client import Admin, CallPolicy, Consumer, Producer, TopicPartition, WrongUse
 from streamlog.client.sync import Consumer as BlockingConsumer
+from tests.fakes.patience import PATIENT
 
 PARTITIONS = 6
-PATIENCE_S = 60.0
-SILENCE_MS = 60_000
+PATIENCE_S = 120.0
+"""More than the session of a member whose leaving did not reach a coordinator."""
+SILENCE_MS = 120_000
+POLICY = CallPolicy(unknown_topic_wait_ms=SILENCE_MS)
+"""The topic was made a moment ago, and the coordinator's node may lag behind."""
 
 
 @pytest.fixture
 async def cluster(cluster: LocalCluster) -> LocalCluster:
     """Three nodes and a topic."""
-    async with Admin(cluster.bootstrap) as admin:
+    async with Admin(cluster.bootstrap, policy=PATIENT) as admin:
         await admin.create_topic("t", partitions=PARTITIONS, replication_factor=3)
     return cluster
 
@@ -29,7 +33,7 @@ class Member:
     """Reads until it is told to stop."""
 
     def __init__(self, cluster: LocalCluster) -> None:
-        self.consumer = Consumer(cluster.bootstrap, group="g", topics=["t"])
+        self.consumer = Consumer(cluster.bootstrap, group="g", topics=["t"], policy=POLICY)
         self.values: list[bytes] = []
         self.task = asyncio.create_task(self.read())
 
@@ -79,7 +83,7 @@ async def test_two_share_one_leaves_and_positions_survive(cluster: LocalCluster)
     await until(lambda: len(first.values) == 60)
     await first.stop()
     assert sorted(first.values + second.values) == whole(range(90))
-    async with Consumer(cluster.bootstrap, group="g", topics=["t"]) as third:
+    async with Consumer(cluster.bootstrap, group="g", topics=["t"], policy=POLICY) as third:
         cluster.kill(2)
         await send(cluster, range(90, 96))
         values: list[bytes] = []
@@ -89,7 +93,7 @@ async def test_two_share_one_leaves_and_positions_survive(cluster: LocalCluster)
             values.append(record.value)
         await third.commit()
         assert sorted(values) == whole(range(90, 96))
-    async with Consumer(cluster.bootstrap, group="g", topics=["t"]) as fourth:
+    async with Consumer(cluster.bootstrap, group="g", topics=["t"], policy=POLICY) as fourth:
         await send(cluster, range(96, 97))
         record = await fourth.getone(timeout_ms=SILENCE_MS)
         assert record is not None
@@ -117,6 +121,7 @@ async def test_blocking_members(cluster: LocalCluster) -> None:
             cluster.bootstrap,
             group="blocking",
             topics=["t"],
+            policy=POLICY,
             auto_commit_ms=None,
             on_assigned=note("assigned"),
             on_revoked=note("revoked"),

@@ -121,6 +121,10 @@ class NodeProcess:
         """Names of the events in the log."""
         return [event["event"] for event in self.logged()]
 
+    def until_told(self, *events: str) -> None:
+        """Wait until the log has these events: it is written by a thread of its own."""
+        until(lambda: {*events} <= {*self.events()}, f"node {self.node_id} tells of {events}")
+
     def logged(self) -> list[dict[str, Any]]:
         """The events; the last line may be there by half."""
         whole, _, _ = self.log.read_text().rpartition("\n")

@@ -10,9 +10,9 @@ import json
 import os
 import random
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +20,7 @@ from streamlog.cli.failure import CommandFailed
 from streamlog.cli.main import build
 from streamlog.client.sync import Admin, Producer
 from tests.fakes.node_processes import NodeProcess, free_addresses, until
+from tests.fakes.patience import PATIENT
 
 RECORDS = 60
 INSTEAD = "on an empty data directory and under a node id that was never used"
@@ -39,7 +40,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[NodeProc
         try:
             node.start()
             node.until_healthy()
-            with Admin(node.address) as admin, Producer(node.address) as producer:
+            with Admin(node.address, policy=PATIENT) as admin, Producer(node.address) as producer:
                 admin.create_topic("t", partitions=2, config={"segment.bytes": "16384"})
                 for number in range(RECORDS):
                     producer.send("t", random.Random(number).randbytes(1_000), partition=0)
@@ -261,11 +262,9 @@ def test_it_serves_all_that_was_acknowledged(
     node.start()
     try:
         node.until_healthy()
-        with Admin(node.address) as admin:
+        with Admin(node.address, policy=PATIENT) as admin:
             until(lambda: _end(admin) >= RECORDS, "partition 0 has a leader and its records")
-        events = node.events()
-        assert "store_recovered" in events
-        assert event in {*events, ""}
+        node.until_told("store_recovered", *([event] if event else []))
     finally:
         node.kill()
 
@@ -290,24 +289,23 @@ def test_a_segment_that_is_not_the_logs_own(
     node.start()
     try:
         node.until_healthy()
-        damaged = [
-            json.loads(line) for line in node.log.read_text().splitlines() if "_damaged" in line
-        ]
-        with Admin(node.address) as admin:
-            deadline = time.monotonic() + 10
-            while not damaged and time.monotonic() < deadline:
+        with Admin(node.address, policy=PATIENT) as admin:
+
+            def is_told() -> bool:
                 _end(admin)
-                damaged = [
-                    json.loads(line)
-                    for line in node.log.read_text().splitlines()
-                    if "_damaged" in line
-                ]
-        assert damaged
+                return bool(damage_told(node))
+
+            until(is_told, "the damage is told of")
+        damaged = damage_told(node)
         assert {entry["group"] for entry in damaged} == {1}
         assert all(entry["reason"] for entry in damaged)
         assert "Traceback" not in node.log.read_text()
     finally:
         node.kill()
+
+
+def damage_told(node: NodeProcess) -> list[dict[str, Any]]:
+    return [entry for entry in node.logged() if "_damaged" in entry["event"]]
 
 
 def _end(admin: Admin) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -16,12 +16,13 @@ from streamlog.model.batch import payload_crc32c
 from streamlog.v1 import admin_service_pb2 as admin
 from streamlog.v1 import batch_pb2, record_pb2
 from streamlog.v1 import log_service_pb2 as log
-from tests.fakes.node_processes import NodeProcess, free_addresses
+from tests.fakes.node_processes import NodeProcess, free_addresses, until
 
 FORMAT_NONE = 1 | 1 << 8
 FORMAT_ZSTD = 1 | 2 << 8
 TOPIC = "inputs"
 TIMEOUT_S = 60
+PARTITIONS = 2
 
 
 class RawNode:
@@ -46,7 +47,7 @@ class RawNode:
             self.unary(method, request)
         return _told(caught.value)
 
-    def stream(self, method: str, *messages: bytes) -> Iterator[bytes]:
+    def stream(self, method: str, *messages: bytes) -> Generator[bytes]:
         """The answers to a stream of these messages, which stays open. Raises grpc.RpcError."""
         requests: SimpleQueue[bytes] = SimpleQueue()
         for message in messages:
@@ -80,16 +81,18 @@ class RawNode:
     def fetch(self, partition: log.FetchPartition) -> log.FetchResponse:
         """The first response of a fetch stream."""
         request = log.FetchRequest(partitions=[partition], credit_bytes=1 << 20)
-        call: Any = self._channel.stream_stream("/streamlog.v1.LogService/Fetch")
-        responses = call(iter([request.SerializeToString()]), timeout=TIMEOUT_S)
-        return log.FetchResponse.FromString(next(responses))
+        # The stream stays open meanwhile: nobody is promised an answer who has hung up.
+        with closing(self.stream("LogService/Fetch", request.SerializeToString())) as responses:
+            return log.FetchResponse.FromString(next(responses))
 
     def end(self) -> int:
         """Committed end of partition 0."""
         query = log.OffsetQuery(topic_id=self.topic_id, spec=log.OFFSET_SPEC_LATEST)
         request = log.ListOffsetsRequest(queries=[query])
-        answer = self.unary("LogService/ListOffsets", request.SerializeToString())
-        return log.ListOffsetsResponse.FromString(answer).answers[0].offset
+        response = self.unary("LogService/ListOffsets", request.SerializeToString())
+        (answer,) = log.ListOffsetsResponse.FromString(response).answers
+        assert not answer.HasField("error"), answer.error
+        return answer.offset
 
     def close(self) -> None:
         self._channel.close()
@@ -111,12 +114,19 @@ def raw_node(directory: Path) -> Iterator[RawNode]:
         process.until_healthy()
         node = RawNode(process.address)
         create = admin.CreateTopicRequest(
-            name=TOPIC, partition_count=2, replication_factor=1, config={"max.batch.bytes": "65536"}
+            name=TOPIC,
+            partition_count=PARTITIONS,
+            replication_factor=1,
+            config={"max.batch.bytes": "65536"},
         )
         created = node.unary("AdminService/CreateTopic", create.SerializeToString())
         node.topic_id = admin.CreateTopicResponse.FromString(created).topic.topic_id
-        while node.produce_batch(good_batch()).HasField("error"):
-            pass  # its leader is being elected
+        for partition in range(PARTITIONS):
+            batch = good_batch(partition=partition)
+            until(
+                lambda batch=batch: not node.produce_batch(batch).HasField("error"),  # type: ignore[misc]
+                f"partition {partition} has a leader",
+            )
         yield node
         node.close()
     finally:

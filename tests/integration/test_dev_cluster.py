@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.fakes.node_processes import NodeProcess, free_addresses, until
 
+TIMEOUT_S = 120
+
 
 @contextmanager
 def dev(directory: Path, port: int, nodes: int) -> Iterator[subprocess.Popen[str]]:
@@ -63,14 +65,14 @@ def test_a_cluster_that_is_restarted_keeps_its_data(tmp_path: Path) -> None:
             for number in (2, 3):
                 url = f"http://127.0.0.1:{port + number}/metrics"
                 assert url in greeting
-                with urllib.request.urlopen(url, timeout=30) as scraped:
+                with urllib.request.urlopen(url, timeout=TIMEOUT_S) as scraped:
                     assert b"streamlog_node_healthy 1.0" in scraped.read()
             if round_ == 0:
                 node.create_topic("kept", 1, 2)
             else:
                 assert node.topics() == ["kept"]
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            assert process.wait(TIMEOUT_S) == 0
         assert not node.serves()
 
 
@@ -86,7 +88,11 @@ def test_what_it_prints_works(tmp_path: Path) -> None:
                 "streamlog ", f"{sys.executable} -m streamlog.cli.main "
             )
             done = subprocess.run(
-                ["/bin/sh", "-c", shown], capture_output=True, text=True, timeout=60, check=False
+                ["/bin/sh", "-c", shown],
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+                check=False,
             )
             assert done.returncode == 0, f"{command}: {done.stderr}"
         assert "a record" in done.stdout
@@ -98,7 +104,7 @@ def test_nodes_do_not_outlive_the_command(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path, 1, [f"127.0.0.1:{port}"])
     with dev(tmp_path, port, 1) as process:
         until_greeted(process)
-        assert node.serves()
+        until(node.serves, "the node serves")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         until(lambda: not node.serves(), "the node stops")
@@ -111,7 +117,7 @@ def test_a_second_cluster_on_the_same_ports_is_refused(tmp_path: Path) -> None:
     with dev(tmp_path / "first", port, 1) as first:
         until_greeted(first)
         with dev(tmp_path / "second", port, 1) as second:
-            assert second.wait(60) == 1
+            assert second.wait(TIMEOUT_S) == 1
             assert second.stderr is not None
             told = second.stderr.read()
             assert second.stdout is not None

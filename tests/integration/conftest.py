@@ -35,6 +35,14 @@ def ports_of_its_own() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nodes_take_their_time() -> Iterator[None]:
+    """To start: somebody at a terminal would lose patience earlier."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_cluster, "START_TIMEOUT_S", 300.0)
+        yield
+
+
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
     """Three nodes. Who needs other settings puts them into the environment, in a fixture that is

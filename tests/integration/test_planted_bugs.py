@@ -50,6 +50,22 @@ def test_enough_bugs_are_caught_by_few_seeds() -> None:
         assert bug.way.seeds[-1] < SEEDS, bug.name
 
 
+def test_the_table_names_what_seeds_catch() -> None:
+    """In the README: each such bug, the seeds that are tried, and the number of the one that caught
+    it where that was measured."""
+    page = (ROOT / "jepsen_like" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| .* \| (?:seed (\d+), the (\d+)\w\w|one) of at most (\d+) from (\d+) \|$",
+        page,
+        re.MULTILINE,
+    )
+    assert [name for name, *_ in rows] == [bug.name for bug in BY_SEEDS]
+    for name, seed, tried, at_most, first in rows:
+        assert ONE_OF_EACH[name].way == BySeeds(int(first), int(at_most)), name
+        if seed:
+            assert 0 < int(tried) == int(seed) - int(first) + 1 <= int(at_most), name
+
+
 def test_the_seed_that_shows_a_planted_bug_is_shrunk() -> None:
     """A journal that is not fsynced needs one power cut and one record to be seen."""
     verdict = look_for_apart(ONE_OF_EACH["journal-not-fsynced"], "--shrink", "900")

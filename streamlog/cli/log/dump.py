@@ -68,6 +68,8 @@ def dump_file(path: Path, *, records: bool, as_json: bool) -> None:
             typer.echo(json.dumps({"file": str(path)} | line) if as_json else _text(line))
     except DamagedSegment as error:
         raise CommandFailed(f"{path}: {error}") from error
+    except BrokenPipeError:
+        raise  # nobody reads the output: it is no error of the file
     except OSError as error:
         raise CommandFailed(f"{path}: {error.strerror}") from error
 

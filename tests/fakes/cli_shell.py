@@ -69,6 +69,32 @@ class Shell:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def told(
+        self, words: str, *arguments: str, stdin: str | bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """To its end, again and again until its errors have these words, or time is up. A command
+        does not wait long for a cluster that is slow: it says so, or leaves out a suggestion."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            done = self.run(*arguments, stdin=stdin)
+            if words in done.stderr or time.monotonic() > deadline:
+                return done
+
+    def create(self, topic: str, *options: str) -> None:
+        """Have a topic made. What a slow cluster does not answer in time may be done all the
+        same."""
+        may_be_made = False
+
+        def made() -> bool:
+            nonlocal may_be_made
+            done = self.run("topic", "create", topic, *options)
+            if done.returncode == 0 or (may_be_made and "TOPIC_EXISTS" in done.stderr):
+                return True
+            may_be_made = may_be_made or UNDECIDED.search(done.stderr) is not None
+            return False
+
+        until(made, f"topic {topic} is made")
+
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """As at a terminal: Ctrl-C reaches it, also when these tests themselves run in the
         background, where shells have it ignored."""
@@ -129,11 +155,9 @@ def dev(data: Path) -> Iterator[Shell]:
     )
     try:
         assert process.stdout is not None
-        for line in process.stdout:
-            if "Ctrl-C" in line:
-                break
+        assert any("Ctrl-C" in line for line in process.stdout), "it ended instead of serving"
         shell = Shell(f"127.0.0.1:{port}", data)
-        shell.ok("topic", "create", "numbers", "--partitions", "3")
+        shell.create("numbers", "--partitions", "3")
         lines = "".join(f"k{n}:{n}\n" for n in range(1, 101))
         shell.ok("produce", "numbers", "--key-separator", ":", stdin=lines)
         yield shell

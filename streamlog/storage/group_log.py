@@ -341,7 +341,12 @@ class GroupLog:
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
         group_id = self._creation.group_id
         path = snapshot_path(group_id, self._generation)
-        return await snapshot_file.load(self._host.segment_logs.disk, path, group_id)
+        try:
+            return await snapshot_file.load(self._host.segment_logs.disk, path, group_id)
+        except OSError as error:
+            failure = StorageFailed("reading a snapshot", str(error))
+            self._host.fail(failure)
+            raise failure from error
 
     async def begin_install(
         self,

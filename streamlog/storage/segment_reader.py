@@ -208,6 +208,10 @@ class SegmentReader:
             raise
         except DamagedFile:
             return None
+        except OSError as error:
+            if error.errno not in _LOST_ERRNOS:
+                raise
+            return None
         if (index.offsets[0], index.offsets[-1], index.positions[-1]) != (
             segment.base,
             segment.end,
@@ -231,9 +235,11 @@ class SegmentReader:
                 )
         except UnknownVersion:
             raise
-        except (DamagedFile, FileNotFoundError) as error:
+        except (DamagedFile, OSError) as error:
             if contents.truncations != moment:
                 return None
+            if isinstance(error, OSError) and error.errno not in _LOST_ERRNOS:
+                raise
             raise self._damaged(segment, path, str(error)) from error
         scanned.index.seal(scanned.end, scanned.position)
         return scanned.index

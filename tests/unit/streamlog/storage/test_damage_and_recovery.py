@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -14,6 +16,7 @@ from jepsen_like.sim.volume import Inode
 from replication.errors import LogCorrupt, StorageFailed
 from replication.log import LogInstaller
 from replication.types import GroupId, LogPosition, Offset, Term
+from streamlog.model.batch import iterate_frames
 from streamlog.storage.group_log import GroupLog
 from streamlog.storage.segment_file import SEGMENT_INFO_BYTES
 from tests.fakes.store_harness import (
@@ -240,6 +243,89 @@ def test_what_a_read_can_not_check_is_reported() -> None:
                 await log.read(Offset(1), log.end.end, 1 << 20)
         assert list(again.damage.open) == [(GroupId(1), Offset(0))]
         assert len(told) == 1
+        await again.stop()
+
+    run(work())
+
+
+@pytest.mark.parametrize("kind", ["open", "size", "read"])
+def test_an_error_of_the_disk_on_a_read_is_damage(kind: str) -> None:
+    """Whatever fails once on the way to an entry, its segment or an index: the index is made again,
+    or the read is refused as damaged, so that somebody mends the segment. Nothing else is raised,
+    and the next read has everything."""
+
+    async def fail_number(disk: SimDisk, number: int) -> bool:
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = store.logs[GroupId(1)]
+        left = [number]
+
+        def hook(operation: DiskOperation) -> OSError | None:
+            if operation.kind != kind or not operation.path.startswith("groups/"):
+                return None
+            left[0] -= 1
+            return OSError(errno.EIO, "injected", operation.path) if left[0] == -1 else None
+
+        disk.faults.hook = hook
+        at = log.start.end
+        while at < log.end.end:
+            try:
+                frames = await log.read(at, log.end.end, 1 << 20)
+            except LogCorrupt:
+                assert store.damage.open
+                continue
+            for _, header in iterate_frames(frames):
+                at = Offset(header.end_offset)
+        disk.faults.hook = None
+        await store.stop()
+        return left[0] < 0
+
+    async def work() -> None:
+        disk = SimDisk(latency=NO_LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        for number in range(8):
+            append_values(log, number + 1, 1, [[random.Random(number).randbytes(5_000)]])
+            await log.settled()
+        await store.stop()
+        assert any(path.endswith(".index") for path in disk.files())
+        number = 0
+        while await fail_number(disk, number):
+            number += 1
+        assert number
+
+    run(work())
+
+
+def test_an_error_of_the_disk_on_a_snapshot_ends_the_node() -> None:
+    """A state machine that could not get its state would be missing on this replica, without a
+    word, until the node's next start. What passes its checks later is read then."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=NO_LATENCY)
+        store, recorder = new_store(disk), Recorder()
+        await store.start(recorder)
+        log = await store.create(creation_of(1))
+        append_values(cast("GroupLog", log), 1, 1, [[b"a"]])
+        await cast("GroupLog", log).settled()
+        await log.save_snapshot(log.end, b"state")
+        disk.faults.hook = lambda operation: (
+            OSError(errno.EIO, "injected", operation.path)
+            if operation.kind == "read" and operation.path.endswith(".snapshot")
+            else None
+        )
+        with pytest.raises(StorageFailed, match="reading a snapshot"):
+            await log.load_snapshot()
+        assert isinstance(recorder.failure, StorageFailed)
+        await store.stop()
+        disk.faults.hook = None
+        again = new_store(disk)
+        await again.start(Recorder())
+        loaded = await again.logs[GroupId(1)].load_snapshot()
+        assert loaded is not None
+        assert loaded[1] == b"state"
         await again.stop()
 
     run(work())

@@ -32,6 +32,8 @@ from streamlog.storage.identity import IdentityRefused
 PORT: Final = 9092
 REFUSALS: Final = (ReplicationError, StreamlogError, IdentityRefused)
 """With these a node says that it will not go on, and why; `streamlog server` prints them."""
+DISK_ERRORS: Final = (*REFUSALS, OSError)
+"""What a node may end with when its disk fails; `streamlog server` prints these, too."""
 CLOCK_OFFSET_SECONDS_MAX: Final = 10_000.0
 """Monotonic clocks begin anywhere up to here."""
 
@@ -98,7 +100,7 @@ class SimNode:
         self.paused = False
         self.wall_offset_ms = 0.0
         self.disk_fails = False
-        """Errors of its disk are injected: it gives up when it meets one, and is started anew."""
+        """It has met an error of its disk: it may give up, if it knows why, and is started anew."""
         self.rotten = False
         """What it needs to know what it promised was damaged: it may refuse to start or go on."""
         self.retired = False
@@ -194,10 +196,11 @@ class SimCluster:
         self._gave_up(node, "gave up", error)
 
     def _gave_up(self, node: SimNode, what: str, error: BaseException) -> None:
-        """A node that ends by itself: with a failing disk it must, and its process is ended; a
-        rotten one may, if it knows why, and is not started again."""
+        """A node that ends by itself: when its disk failed it may, and its process is ended; a
+        rotten one may, too, and is not started again. It must know why."""
         what = f"{what}: {error!r}"
-        if node.disk_fails:
+        strict = self._options.aimed_disk_errors
+        if node.disk_fails and (isinstance(error, DISK_ERRORS) or not strict):
             self._trace.add(f"node {node.node_id}", what)
         elif node.rotten and isinstance(error, REFUSALS):
             self._trace.add(f"node {node.node_id}", f"{what}: it stays down")

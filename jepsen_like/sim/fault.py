@@ -11,3 +11,6 @@ Heal: TypeAlias = Callable[[], None]
 
 Strike: TypeAlias = Callable[[random.Random], Heal | None]
 """Strikes, with a source of randomness of its own; None: there was nothing to strike."""
+
+Fired: TypeAlias = Callable[[str], None]
+"""Counts a fault by its name, at the moment at which it takes effect."""

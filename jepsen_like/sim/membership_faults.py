@@ -2,7 +2,8 @@
 controllers and replication factors change.
 
 Every request goes through some node's own operations, and may be refused or get lost. What is asked
-for never costs a partition its third replica, so that the damage to one node stays a minority's.
+for never costs a partition its third replica, so that the damage to one node stays a minority's. Such a
+fault counts when a request was taken.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from jepsen_like.sim.cluster import SimCluster, SimNode
-from jepsen_like.sim.fault import Heal, Strike
+from jepsen_like.sim.fault import Fired, Heal, Strike
 from jepsen_like.sim.options import SimOptions
 from jepsen_like.sim.trace import Trace
 from jepsen_like.sim.workload import TOPIC
@@ -32,16 +33,21 @@ Request = Callable[[Operations], Awaitable[object]]
 class MembershipFaults:
     """Strikes by asking for changes; and brings everything to rest in the end."""
 
-    def __init__(self, cluster: SimCluster, options: SimOptions, trace: Trace) -> None:
+    def __init__(
+        self, cluster: SimCluster, options: SimOptions, trace: Trace, fired: Fired
+    ) -> None:
         self._cluster, self._options, self._trace = cluster, options, trace
+        self._fired = fired
 
     def faults(self) -> dict[str, Strike]:
         """By name."""
         return {
             "move partition": self._move,
             "change factor": self._resize,
-            "drain one": lambda rng: self._withdraw(rng, NodeCondition.DRAINING),
-            "maintenance": lambda rng: self._withdraw(rng, NodeCondition.MAINTENANCE),
+            "drain one": lambda rng: self._withdraw(rng, "drain one", NodeCondition.DRAINING),
+            "maintenance": lambda rng: self._withdraw(
+                rng, "maintenance", NodeCondition.MAINTENANCE
+            ),
             "other controllers": self._vote,
         }
 
@@ -50,7 +56,12 @@ class MembershipFaults:
         number = rng.randrange(partitions)
         nodes = rng.sample(sorted(self._cluster.nodes), self._options.replication_factor)
         wish = Assignment(topic, number, tuple(nodes))
-        return self._ask(rng, f"{topic}/{number} to {nodes}", lambda to: to.move_partitions([wish]))
+        return self._ask(
+            rng,
+            "move partition",
+            f"{topic}/{number} to {nodes}",
+            lambda to: to.move_partitions([wish]),
+        )
 
     def _topic(self, rng: random.Random) -> tuple[str, int]:
         """One that may move, with its partitions: the coordinators' too, where there are groups."""
@@ -63,30 +74,47 @@ class MembershipFaults:
         factor = rng.randint(self._options.replication_factor, len(self._cluster.nodes))
         topic, _ = self._topic(rng)
         return self._ask(
-            rng, f"factor {factor} of {topic}", lambda to: to.set_replication_factor(topic, factor)
+            rng,
+            "change factor",
+            f"factor {factor} of {topic}",
+            lambda to: to.set_replication_factor(topic, factor),
         )
 
-    def _withdraw(self, rng: random.Random, condition: NodeCondition) -> Heal | None:
+    def _withdraw(self, rng: random.Random, fault: str, condition: NodeCondition) -> Heal | None:
         node_id = rng.choice(sorted(self._cluster.nodes))
         asked = self._ask(
-            rng, f"{condition.name} {node_id}", lambda to: to.set_condition(node_id, condition)
+            rng,
+            fault,
+            f"{condition.name} {node_id}",
+            lambda to: to.set_condition(node_id, condition),
         )
         if asked is None:
             return None
 
         def heal() -> None:
             self._ask(
-                rng, f"ACTIVE {node_id}", lambda to: to.set_condition(node_id, NodeCondition.ACTIVE)
+                rng,
+                None,
+                f"ACTIVE {node_id}",
+                lambda to: to.set_condition(node_id, NodeCondition.ACTIVE),
             )
 
         return heal
 
     def _vote(self, rng: random.Random) -> Heal | None:
         wanted = sorted(rng.sample(sorted(self._cluster.nodes), CONTROLLERS))
-        return self._ask(rng, f"controllers {wanted}", lambda to: to.set_controllers(wanted))
+        return self._ask(
+            rng,
+            "other controllers",
+            f"controllers {wanted}",
+            lambda to: to.set_controllers(wanted),
+        )
 
-    def _ask(self, rng: random.Random, what: str, request: Request) -> Heal | None:
-        """Ask some node; nobody waits for the answer. None: no node serves."""
+    def _ask(
+        self, rng: random.Random, fault: str | None, what: str, request: Request
+    ) -> Heal | None:
+        """Ask some node; nobody waits for the answer. `fault` counts when the request is taken.
+        None: no node serves."""
         serving = [node for node in self._cluster.running() if _operations(node) is not None]
         if not serving:
             return None
@@ -94,11 +122,16 @@ class MembershipFaults:
         operations = _operations(node)
         assert operations is not None
         assert node.life is not None
-        node.life.loop.create_task(self._send(node, what, operations, request))
+        node.life.loop.create_task(self._send(node, fault, what, operations, request))
         return lambda: None
 
     async def _send(
-        self, node: SimNode, what: str, operations: Operations, request: Request
+        self,
+        node: SimNode,
+        fault: str | None,
+        what: str,
+        operations: Operations,
+        request: Request,
     ) -> None:
         try:
             await request(operations)
@@ -106,6 +139,8 @@ class MembershipFaults:
             self._trace.add(f"node {node.node_id}", f"refused {what}: {error}")
         else:
             self._trace.add(f"node {node.node_id}", f"took {what}")
+            if fault is not None:
+                self._fired(fault)
 
     async def bring_to_rest(self, node: SimNode) -> bool:
         """As a careful operator, through a node that serves: everything back into service, nothing

@@ -4,13 +4,16 @@
 |---|---|
 | of processes | `process_faults` |
 | of the network | `network_faults` |
-| of disks and clocks, told by errors and delays | `machine_faults` |
+| of disks and clocks, told by errors and delays | `machine_faults`, `failing_disk` |
 | of what is stored, told by nobody | `rot` |
 | of operators | `membership_faults` |
 | of consumer groups | `group_faults` |
 
 Each fault is a function that strikes and returns what heals it. They overlap freely; at the end
 everything is healed and every node runs, so that the cluster must come back.
+
+A fault counts when it takes effect: most when they strike, those of COUNTED_LATER when an
+operation of the disk failed, or a node took what an operator asked for.
 
 Each strike draws from a source of its own, named by its number, and comes at a moment that does not
 depend on what the others do. So a strike that is left out (`options.without`, `skip`,
@@ -23,12 +26,13 @@ from collections.abc import Mapping
 
 from jepsen_like.sim.cluster import SimCluster
 from jepsen_like.sim.fabric import Fabric
+from jepsen_like.sim.failing_disk import FailingDisks
 from jepsen_like.sim.fault import Heal, Strike
 from jepsen_like.sim.invariants import Invariants
 from jepsen_like.sim.machine_faults import MachineFaults
 from jepsen_like.sim.membership_faults import MembershipFaults
 from jepsen_like.sim.network_faults import NetworkFaults
-from jepsen_like.sim.options import FAULTS, SimOptions
+from jepsen_like.sim.options import COUNTED, COUNTED_LATER, SimOptions
 from jepsen_like.sim.process_faults import ProcessFaults
 from jepsen_like.sim.rot import Rot
 from jepsen_like.sim.scheduler import Scheduler
@@ -53,21 +57,23 @@ class Nemesis:
         groups: Mapping[str, Strike] | None = None,
     ) -> None:
         """`groups`: strikes at consumer groups, where there are any."""
-        self.strikes: dict[str, int] = dict.fromkeys(FAULTS, 0)
+        self.strikes: dict[str, int] = dict.fromkeys(COUNTED, 0)
         self.number = 0
         """Strikes so far, those included that did nothing."""
         self._scheduler, self._fabric, self._cluster = scheduler, fabric, cluster
         self._trace, self._options = trace, options
         self._open: dict[int, Heal] = {}
         self._active = False
-        self.rot = Rot(scheduler, cluster, options, trace)
-        self.membership = MembershipFaults(cluster, options, trace)
+        self.rot = Rot(scheduler, cluster, options, trace, self._fired)
+        self.membership = MembershipFaults(cluster, options, trace, self._fired)
+        self.failing = FailingDisks(scheduler, cluster, options, trace, self._fired)
         self._processes = ProcessFaults(scheduler, cluster, invariants, trace)
         hosts = [node.host for node in cluster.nodes.values()]
         self._faults: dict[str, Strike] = {
             **self._processes.faults(),
             **NetworkFaults(fabric, hosts, options, trace).faults(),
             **MachineFaults(cluster, trace).faults(),
+            **self.failing.faults(),
             **self.rot.faults(),
             **self.membership.faults(),
             **(groups or {}),
@@ -83,6 +89,7 @@ class Nemesis:
         """Strike no more; undo what is open; start every node."""
         self._active = False
         self._processes.stop_rolling()
+        self.failing.calm()
         for number in list(self._open):
             self._heal(number)
         self._fabric.unblock_all()
@@ -113,11 +120,15 @@ class Nemesis:
             strike = self._faults.get(name)
             heal = strike(rng) if strike is not None else None
             if heal is not None:
-                self.strikes[name] += 1
+                if name not in COUNTED_LATER:
+                    self._fired(name)
                 self._open[number] = heal
                 self._trace.add("nemesis", f"strike {number}: {name}, for {length_ms:.0f} ms")
                 self._scheduler.call_later(length_ms / 1000, lambda: self._heal(number))
         self._next()
+
+    def _fired(self, name: str) -> None:
+        self.strikes[name] += 1
 
     def _heal(self, number: int) -> None:
         heal = self._open.pop(number, None)

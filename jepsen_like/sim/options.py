@@ -39,6 +39,23 @@ GROUP_FAULTS: Final = (
 )
 """What happens to consumer groups, in simulations that have some; see `group_faults`."""
 
+OPERATORS: Final = (
+    "move partition",
+    "change factor",
+    "drain one",
+    "maintenance",
+    "other controllers",
+)
+"""What operators ask for; it counts when it is taken, not when it is refused or gets lost."""
+
+EIO: Final = (
+    "EIO on read",
+    "EIO on write",
+    "EIO on fsync",
+    "EIO on open",
+)
+"""What a failing disk does, each counted when an operation failed; see `failing_disk`."""
+
 FAULTS: Final = (
     "kill one",
     "power cut one",
@@ -60,14 +77,20 @@ FAULTS: Final = (
     "restart one",
     "rolling restart",
     "hand over",
-    "move partition",
-    "change factor",
-    "drain one",
-    "maintenance",
-    "other controllers",
+    *OPERATORS,
     *GROUP_FAULTS,
 )
 """Names of what a nemesis does; see `nemesis`."""
+
+COUNTED: Final = (*FAULTS, *EIO, "index rot")
+"""Names of what a run counts: a seed draws of the faults, and some of them have several effects."""
+
+SELDOM: Final = ("EIO on read",)
+"""Of those, what few seeds meet: a test of its own aims at it (`aimed_disk_errors`), and a run
+without it is no worse."""
+
+COUNTED_LATER: Final = ("failing disk", *OPERATORS)
+"""Faults that a strike only prepares or asks for: they count themselves when they take effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +140,8 @@ class SimOptions:
     """Of `__consumer_offsets`."""
     session_ms: int
     rebalance_ms: int
+    aimed_disk_errors: bool = False
+    """A failing disk is aimed at what seldom happens: see `failing_disk`. No seed draws it."""
     appenders: int = 0
     """Clients that contend for the end of a partition of their own; see `contention`."""
     without: tuple[str, ...] = ()

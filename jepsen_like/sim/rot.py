@@ -2,7 +2,7 @@
 
 | fault | what is damaged | how |
 |---|---|---|
-| bit rot | segments, their indexes and states | a bit turns over, a chunk is zeros or another chunk, the end is missing |
+| bit rot (of an index: index rot, too) | segments, their indexes and states | a bit turns over, a chunk is zeros or another chunk, the end is missing |
 | journal rot | journal files | the same, within what `journal_proof` allows |
 | checkpoint rot | checkpoints | the same, or the file is an older one |
 | state rot | `cluster.state`, `node.identity` | the same |
@@ -28,7 +28,7 @@ from typing import Final
 from jepsen_like.sim.cluster import SimCluster
 from jepsen_like.sim.content import Content
 from jepsen_like.sim.disk import SimDisk
-from jepsen_like.sim.fault import Heal, Strike
+from jepsen_like.sim.fault import Fired, Heal, Strike
 from jepsen_like.sim.journal_proof import JOURNAL, journal_files, proven_flushes
 from jepsen_like.sim.options import ROT, SimOptions
 from jepsen_like.sim.scheduler import Scheduler
@@ -36,6 +36,7 @@ from jepsen_like.sim.trace import Trace
 from jepsen_like.sim.volume import SECTOR_BYTES, Inode
 from streamlog.storage.segment_file import INDEX, SEGMENT, STATE, TIME_INDEX
 
+INDEXES: Final = (f".{INDEX}", f".{TIME_INDEX}")
 SEGMENT_FILES: Final = tuple(f".{kind}" for kind in (SEGMENT, INDEX, TIME_INDEX, STATE))
 """What can be mended from peers or made again while the node runs on."""
 CHECKPOINT: Final = ".checkpoint"
@@ -67,11 +68,16 @@ class Rot:
     """Damages the files of one node."""
 
     def __init__(
-        self, scheduler: Scheduler, cluster: SimCluster, options: SimOptions, trace: Trace
+        self,
+        scheduler: Scheduler,
+        cluster: SimCluster,
+        options: SimOptions,
+        trace: Trace,
+        fired: Fired,
     ) -> None:
         self.node = scheduler.random("rotting").choice(list(cluster.nodes.values()))
         """The one node whose stored bytes may rot."""
-        self._cluster, self._trace = cluster, trace
+        self._cluster, self._trace, self._fired = cluster, trace, fired
         self._writes: deque[RememberedWrite] = deque(maxlen=WRITES_REMEMBERED_MAX)
         self._versions: dict[str, list[bytes]] = {}
         self._remembers = any(f in ROT for f in options.faults)
@@ -140,6 +146,13 @@ class Rot:
 
         self._damage(path, change, f"is cut to {size} bytes")
 
+    def _repeat(self, rng: random.Random, path: str) -> None:
+        """A chunk of the file is found in another place of it, too."""
+        content = self._disk.volume.file(path).content
+        source, at = rng.randrange(len(content)), rng.randrange(len(content))
+        length = min(len(content) - max(source, at), SECTOR_BYTES)
+        self._put(path, at, content.read(source, length), f"repeats {length} bytes")
+
     # What is struck.
 
     def _rot_segments(self, rng: random.Random) -> Heal | None:
@@ -156,12 +169,11 @@ class Rot:
             chunk = bytes(min(size - at, rng.choice([SECTOR_BYTES, 8 * SECTOR_BYTES])))
             self._put(path, at, chunk, f"has {len(chunk)} zeros")
         elif style < 0.9:
-            source, at = rng.randrange(size), rng.randrange(size)
-            length = min(size - max(source, at), SECTOR_BYTES)
-            chunk = self._disk.volume.file(path).content.read(source, length)
-            self._put(path, at, chunk, f"repeats {length} bytes")
+            self._repeat(rng, path)
         else:
             self._cut(path, rng.randrange(size))
+        if path.endswith(INDEXES):
+            self._fired("index rot")
         return lambda: None
 
     def _rot_journal(self, rng: random.Random) -> Heal | None:

@@ -18,17 +18,20 @@ from typing import Final
 
 from jepsen_like.checkers.history import to_json_lines
 from jepsen_like.sim.apart import ChildDied, call_apart
-from jepsen_like.sim.narrowing import Narrowing, replay_command
-from jepsen_like.sim.options import FAULTS, SimOptions, draw_options
-from jepsen_like.sim.shrink import Tried, shrink
+from jepsen_like.sim.failure import Failure, shrink_failure, violations_shown
+from jepsen_like.sim.narrowing import Narrowing
+from jepsen_like.sim.options import SimOptions, draw_options
+from jepsen_like.sim.shrink import Tried
 from jepsen_like.sim.simulation import Outcome, simulate
+from jepsen_like.sim.struck import never_struck, struck_shown
+from jepsen_like.sim.trace import LINES_SHOWN_MAX
 
-VIOLATIONS_SHOWN_MAX: Final = 8
 COVERAGE_SEEDS: Final = 100
-"""From so many seeds on, a fault that never struck fails the run."""
+"""From so many seeds on, a fault that never took effect fails the run."""
 PROGRESS_SEEDS: Final = 100
+NOT_DETERMINISTIC: Final = "NOT DETERMINISTIC: the seed passed when it was run again"
 SHRUNK_MAX: Final = 3
-"""Failing seeds of a run that are shrunk."""
+"""Failing seeds of a run that are shrunk; those after them are shown as they are."""
 RESULTS: Final = Path(__file__).parent.parent / "results" / "seeds.txt"
 """One line a long run: date, commit, range, failures, seeds/s."""
 
@@ -44,6 +47,8 @@ class Summary:
     cpu_s: float
     strikes: dict[str, int] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    trace: list[str] = field(default_factory=list)
+    """The last lines, of a seed that failed."""
 
 
 def summarize(seed: int) -> Summary:
@@ -65,28 +70,35 @@ def _summarize(seed: int) -> Summary:
         cpu_s=outcome.cpu_s,
         strikes=outcome.strikes,
         counts=outcome.counts,
+        trace=outcome.trace[-LINES_SHOWN_MAX:] if outcome.violations else [],
     )
 
 
 def try_narrowed(options: SimOptions) -> Tried:
     """A run for the shrinker."""
     outcome = simulate(options.seed, options)
-    return Tried(outcome.violations, outcome.strikes, outcome.strikes_tried, outcome.load_ms)
+    return Tried(
+        outcome.violations,
+        outcome.strikes,
+        outcome.strikes_tried,
+        outcome.load_ms,
+        outcome.trace[-LINES_SHOWN_MAX:],
+    )
 
 
 def print_shrunk(seed: int, within_s: float) -> None:
     """Shrink a failing seed and print what is left of it, with the command that replays it."""
-    print(f"  replay: {replay_command(seed)}", flush=True)
-    shrunk = shrink(seed, try_narrowed, within_s=within_s)
-    if shrunk is None:
-        print("  NOT DETERMINISTIC: the seed passed when it was run again", flush=True)
-        return
-    print(
-        f"  the smallest case of {shrunk.runs} runs"
-        f"{'' if shrunk.finished else ', when the time was over'}:"
-        f" {replay_command(seed, shrunk.narrowing)}"
-    )
-    print(f"    - {shrunk.violations[0]}", flush=True)
+    shrunk = shrink_failure(seed, try_narrowed, within_s)
+    print(shrunk or f"seed {seed}: {NOT_DETERMINISTIC}", flush=True)
+
+
+def failure_of(summary: Summary, shrink_s: float) -> str:
+    """What to show of a seed that failed, shrunk when `shrink_s` is more than 0."""
+    as_it_is = Failure(summary.seed, summary.violations, summary.trace)
+    if shrink_s <= 0:
+        return str(as_it_is)
+    shrunk = shrink_failure(summary.seed, try_narrowed, shrink_s)
+    return str(shrunk) if shrunk else f"{as_it_is}\n{NOT_DETERMINISTIC}"
 
 
 @dataclass(slots=True)
@@ -118,7 +130,7 @@ class Totals:
         """Faults that no seed had, of so many that each should have come."""
         if self.seeds < COVERAGE_SEEDS:
             return []
-        return [name for name in FAULTS if not self.strikes[name]]
+        return never_struck(self.strikes)
 
     @property
     def green(self) -> bool:
@@ -128,7 +140,7 @@ class Totals:
     def __str__(self) -> str:
         """For people."""
         lines = [
-            "faults: " + ", ".join(f"{name} {self.strikes[name]}" for name in FAULTS),
+            f"faults: {struck_shown(self.strikes)}",
             "counts: " + ", ".join(f"{name} {number:,}" for name, number in self.counts.items()),
         ]
         if self.never_struck:
@@ -137,25 +149,17 @@ class Totals:
 
 
 def run_many(start: int, count: int, processes: int, *, shrink_s: float) -> bool:
-    """Run seeds, print each failure as it comes, a summary, and the first failures shrunk, each
-    within `shrink_s` seconds; True when all are green."""
-    totals = _run_all(range(start, start + count), processes, math.inf)
-    _shrink_failed(totals, shrink_s)
+    """Run seeds, print each failure as it comes, the first ones when they are shrunk, each within
+    `shrink_s` seconds, and a summary; True when all are green."""
+    totals = _run_all(range(start, start + count), processes, math.inf, shrink_s)
     print(totals)
     print(_result_line(start, totals))
     return totals.green
 
 
-def _shrink_failed(totals: Totals, shrink_s: float) -> None:
-    for seed in totals.failed[:SHRUNK_MAX] if shrink_s > 0 else []:
-        print(f"seed {seed}:")
-        print_shrunk(seed, shrink_s)
-
-
 def run_for(start: int, minutes: float, processes: int, *, shrink_s: float) -> bool:
     """Run seeds from `start` on for so long, and add a line to the results; as `run_many`."""
-    totals = _run_all(itertools.count(start), processes, 60 * minutes)
-    _shrink_failed(totals, shrink_s)
+    totals = _run_all(itertools.count(start), processes, 60 * minutes, shrink_s)
     print(totals)
     line = _result_line(start, totals)
     print(line)
@@ -165,14 +169,14 @@ def run_for(start: int, minutes: float, processes: int, *, shrink_s: float) -> b
     return totals.green
 
 
-def _run_all(seeds: Iterable[int], processes: int, within_s: float) -> Totals:
+def _run_all(seeds: Iterable[int], processes: int, within_s: float, shrink_s: float) -> Totals:
     totals = Totals()
     began = time.perf_counter()
     for summary in _summaries(_until(seeds, began + within_s), processes):
         totals.add(summary)
         if summary.violations:
-            print_violations(summary.seed, summary.violations)
-            print(f"  replay: {replay_command(summary.seed)}", flush=True)
+            is_shrunk = len(totals.failed) <= SHRUNK_MAX
+            print(failure_of(summary, shrink_s if is_shrunk else 0.0), flush=True)
         elif totals.seeds % PROGRESS_SEEDS == 0:
             print(f"{totals.seeds} seeds, {len(totals.failed)} failed", file=sys.stderr, flush=True)
     totals.elapsed_s = time.perf_counter() - began
@@ -225,15 +229,6 @@ def _summaries(seeds: Iterator[int], processes: int) -> Iterator[Summary]:
             running |= {pool.submit(summarize, seed) for seed in itertools.islice(seeds, missing)}
 
 
-def print_violations(seed: int, violations: list[str]) -> None:
-    """The first few, one a line."""
-    print(f"FAILED seed {seed}: {len(violations)} violations")
-    for violation in violations[:VIOLATIONS_SHOWN_MAX]:
-        print(f"  - {violation}")
-    if len(violations) > VIOLATIONS_SHOWN_MAX:
-        print(f"  - and {len(violations) - VIOLATIONS_SHOWN_MAX} more")
-
-
 def run_twice(seed: int, narrowing: Narrowing, history_file: str) -> bool:
     """Run a seed here and in a process with other string hashes; print its trace."""
     options = narrowing.apply(draw_options(seed))
@@ -263,7 +258,7 @@ def print_result(outcome: Outcome) -> None:
         f" {outcome.cpu_s:.2f} CPU-seconds"
     )
     if outcome.violations:
-        print_violations(outcome.seed, outcome.violations)
+        print("\n".join(violations_shown(outcome.seed, outcome.violations)))
     else:
         print("no violation")
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from jepsen_like.sim.narrowing import Narrowing
@@ -40,6 +40,8 @@ class Tried:
     """Strikes that came up before the end, those that did nothing included."""
     ended_load_ms: float
     """How much of the load had passed when it ended."""
+    trace: list[str] = field(default_factory=list)
+    """Its last lines."""
 
 
 Run = Callable[[SimOptions], Tried]
@@ -51,6 +53,8 @@ class Shrunk:
 
     narrowing: Narrowing
     violations: list[str]
+    trace: list[str]
+    """The last lines of its run."""
     runs: int
     finished: bool
     """Nothing more can be left out; else the time was over."""
@@ -89,7 +93,8 @@ class _Shrinker:
             return None
         self._kind = kind_of(self.seen.violations[0])
         finished = self._passes()
-        return Shrunk(self.best, self.seen.violations, self._runs, finished)
+        seen = self.seen
+        return Shrunk(self.best, seen.violations, seen.trace, self._runs, finished)
 
     def _passes(self) -> bool:
         """Whether everything was tried in time."""

@@ -45,6 +45,7 @@ from jepsen_like.sim.replicas import record_replicas, settled
 from jepsen_like.sim.scheduler import Livelock, Scheduler, silence
 from jepsen_like.sim.trace import EXPLAINED_BY_ROT, Trace, TraceLog
 from jepsen_like.sim.workload import ADMIN_PATIENCE_MS, Workload
+from streamlog.storage.damage import DamagedRange
 
 T = TypeVar("T")
 
@@ -60,6 +61,8 @@ MENDED_WITHIN_S: Final = 60.0
 OWNED_SLACK_S: Final = 5.0
 """For members that wait between two tries."""
 COMMIT_WITHIN_S: Final = 60.0
+ENOUGH_TO_MEND: Final = 3
+"""Nodes, so that others have what one of them can not read back."""
 DISTRUSTED: Final = frozenset({"replica_distrusted"})
 """Told of each replica whose journal is damaged."""
 
@@ -255,11 +258,30 @@ class Simulation:
         self._complete("commit", self.operator.read_positions(), COMMIT_WITHIN_S)
 
     def _mend(self) -> None:
-        """Everything that rotted is found and mended, unless the node refuses to go on."""
-        node, scheduler = self.nemesis.rot.node, self.scheduler
-        if not any(self.nemesis.strikes[name] for name in ROT):
-            return
-        deadline = scheduler.now + MENDED_WITHIN_S
+        """Everything that rotted is found and mended, unless the node refuses to go on; so is what
+        a disk would not give for once, where others have it."""
+        deadline = self.scheduler.now + MENDED_WITHIN_S
+        if any(self.nemesis.strikes[name] for name in ROT):
+            self._scrub(self.nemesis.rot.node, deadline)
+        mendable = self.options.aimed_disk_errors and self.options.nodes >= ENOUGH_TO_MEND
+        while mendable and (damage := self._damage()):
+            if self.scheduler.now >= deadline:
+                raise StepFailed(f"not mended within {MENDED_WITHIN_S:.0f} s: {damage}")
+            self.scheduler.run(self.scheduler.now + SETTLE_POLL_S)
+
+    def _damage(self) -> list[DamagedRange]:
+        """Of all nodes that serve."""
+        return [
+            damaged
+            for node in self.cluster.members()
+            if node.is_serving and node.life is not None
+            if (member := node.life.node.member) is not None
+            for damaged in member.store.damage.open.values()
+        ]
+
+    def _scrub(self, node: SimNode, deadline: float) -> None:
+        """Read everything on the node that rots."""
+        scheduler = self.scheduler
         while not node.retired:
             life = node.life
             member = life.node.member if life is not None and node.is_serving else None

@@ -12,6 +12,8 @@ from jepsen_like.sim.scheduler import Scheduler
 
 LINES_MAX: Final = 200_000
 """Beyond it lines only go into the digest."""
+LINES_SHOWN_MAX: Final = 60
+"""Of a failure, the last ones."""
 
 
 class Trace:

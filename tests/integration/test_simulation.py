@@ -1,38 +1,75 @@
-"""300 simulated clusters under faults, and that a seed decides everything."""
+"""300 simulated clusters under faults, the seeds that found defects, and that a seed decides
+everything."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
-from jepsen_like.sim.narrowing import Narrowing, replay_command
+from jepsen_like.sim.narrowing import Narrowing
 from jepsen_like.sim.options import draw_options
-from jepsen_like.sim.runner import digest_elsewhere, try_narrowed
-from jepsen_like.sim.shrink import shrink
-from jepsen_like.sim.simulation import simulate
+from jepsen_like.sim.runner import Summary, digest_elsewhere, failure_of
+from jepsen_like.sim.simulation import Outcome, simulate
+from jepsen_like.sim.struck import add_struck, never_struck, struck_shown
 
 SEEDS = 300
 CHUNK = 10
 SHRINK_S = 30.0
 
+FOUND_SEEDS = (
+    324, 332, 397, 523, 561, 590, 1_039, 1_045, 1_189,
+    30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 500_050,
+)  # fmt: skip
+"""Seeds that showed a defect at some commit, those below SEEDS left out (the table of
+`jepsen_like/README.md`). Seeds shift: whatever changes the order of events changes what a seed does,
+so these need not meet their defects again. What keeps a defect away is named in that table."""
+
+
+def failure(outcome: Outcome, shrink_s: float) -> str:
+    """Violations, replay command, options, and the end of the trace; shrunk within a time."""
+    summary = Summary(outcome.seed, outcome.violations, 0, 0.0, 0.0, trace=outcome.trace)
+    return failure_of(summary, shrink_s)
+
+
+@pytest.fixture(scope="session")
+def struck_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that all workers of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "struck"
+    folder.mkdir(exist_ok=True)
+    return folder
+
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_no_seed_breaks_a_promise(first: int) -> None:
+def test_no_seed_breaks_a_promise(first: int, struck_folder: Path) -> None:
     """Nothing acknowledged is lost, doubled or reordered; replicas agree; Raft's invariants hold
-    after every turn."""
+    after every turn. And over all chunks every fault took effect: the last one judges that."""
     failures: list[str] = []
     acknowledged = 0
+    struck: Counter[str] = Counter()
     for seed in range(first, first + CHUNK):
         outcome = simulate(seed)
         acknowledged += outcome.counts["acknowledged"]
+        struck.update(outcome.strikes)
         if outcome.violations:
-            shown = "\n    ".join(outcome.violations[:5])
-            shrunk = None if failures else shrink(seed, try_narrowed, within_s=SHRINK_S)
-            smallest = replay_command(seed, shrunk.narrowing) if shrunk else "see the first one"
-            failures.append(
-                f"seed {seed}: {replay_command(seed)}\n    {shown}\n    smallest case: {smallest}"
-            )
+            failures.append(failure(outcome, 0.0 if failures else SHRINK_S))
     assert not failures, "\n".join(failures)
     assert acknowledged > CHUNK * 100, "the clusters did hardly anything"
+    total = add_struck(struck_folder, first, struck, range(0, SEEDS, CHUNK))
+    if total is not None:
+        print(f"faults of {SEEDS} seeds: {struck_shown(total)}")
+        assert not never_struck(total), f"some never took effect: {struck_shown(total)}"
+
+
+@pytest.mark.parametrize("seed", FOUND_SEEDS)
+def test_a_seed_that_found_a_defect(seed: int) -> None:
+    """It breaks no promise any more."""
+    outcome = simulate(seed)
+    assert not outcome.violations, failure(outcome, SHRINK_S)
 
 
 @pytest.mark.parametrize("seed", [1, 17])

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from jepsen_like.sim.disk import SimDisk
 from jepsen_like.sim.narrowing import Narrowing
-from jepsen_like.sim.options import FAULTS, ROT, SimOptions, draw_options
+from jepsen_like.sim.options import FAULTS, OPERATORS, ROT, SimOptions, draw_options
 from jepsen_like.sim.rot import Rot
 from jepsen_like.sim.simulation import Outcome, simulate
 from tests.fakes.counting_node import World
@@ -153,4 +153,30 @@ def test_only_a_rotten_node_may_refuse() -> None:
             world.cluster.start(node)
             assert node.life is None
             assert node not in world.cluster.members()
+        world.scheduler.dispose(world.cluster.loops)
+
+
+def test_what_operators_ask_for_counts_when_it_is_taken() -> None:
+    """As often as the trace tells that a node took it, and not when it was refused."""
+    drawn = replace(draw_options(2), nodes=4, controllers=3, replication_factor=3)
+    options = replace(
+        drawn, faults=OPERATORS, fault_pause_ms=(0.0, 200.0), fault_length_ms=(20.0, 100.0)
+    )
+    outcome = simulate(2, Narrowing(load_ms=3_000).apply(options))
+    assert outcome.violations == []
+    told = {"drain one": "DRAINING", "maintenance": "MAINTENANCE", "change factor": "factor"}
+    for fault, what in told.items():
+        taken = [line for line in outcome.trace if f" took {what} " in line]
+        assert outcome.strikes[fault] == len(taken), fault
+    assert sum(outcome.strikes[fault] for fault in OPERATORS) < outcome.strikes_tried
+    assert any(outcome.strikes[fault] for fault in told)
+
+
+def test_rot_of_an_index_has_a_count_of_its_own() -> None:
+    """Beside that of bit rot, which has segments and states too."""
+    for path, counted in (("groups/1/0.index", 1), ("groups/1/0.segment", 0)):
+        world = World(three(3, ROT))
+        world.nemesis.rot.node.disk.put(path, b"x" * 1_000)
+        assert world.nemesis.rot.faults()["bit rot"](random.Random(1)) is not None
+        assert world.nemesis.strikes["index rot"] == counted
         world.scheduler.dispose(world.cluster.loops)

@@ -24,7 +24,7 @@ def bootstrap(description: str | None) -> str:
 def make_topic(addresses: str, name: str, partitions: int) -> None:
     """Create the topic unless it exists. Ends the program when no node answers."""
     try:
-        with Admin(addresses, policy=CallPolicy(total_timeout_ms=5_000)) as admin:
+        with Admin(addresses, policy=CallPolicy(total_timeout_ms=10_000)) as admin:
             admin.create_topic(name, partitions=partitions)
     except TopicExists:
         pass

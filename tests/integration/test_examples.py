@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -55,7 +56,9 @@ PAGES = sorted(
 )
 NOT_RUN = "# not run: "
 EVERYWHERE = "127.0.0.1:9092"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
+QUIET = {**os.environ, "GRPC_VERBOSITY": "NONE"}
+"""What gRPC itself says of connections is no word of an example."""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,7 @@ def test_an_example(bootstrap: str, name: str) -> None:
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
+        env=QUIET,
         check=False,
     )
     assert done.returncode == 0, done.stderr

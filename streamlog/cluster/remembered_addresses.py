@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from replication.errors import LogCorrupt
+from replication.errors import LogCorrupt, OffsetOutOfRange
 from replication.log import EntryCodec, ReplicaLog
 from replication.types import NodeId, Offset
 from streamlog.cluster.metadata.codec import UnreadableMetadata
@@ -24,13 +24,13 @@ async def addresses_in_log(log: ReplicaLog, codec: EntryCodec, begin: Offset) ->
     """The newest address of each node that registers in [begin, end of the log); of a log that is
     damaged, those before the damage."""
     found: dict[NodeId, str] = {}
-    at = begin
+    at = max(begin, log.start.end)  # without its snapshot the state begins below the log
     while not log.needs_install and at < log.end.end:
         try:
             frames = await log.read(at, log.end.end, CHUNK_BYTES)
             entries, _ = codec.split(log.creation, frames)
-        except LogCorrupt:
-            break  # which the log's owner has heard of, and mends
+        except (LogCorrupt, OffsetOutOfRange):
+            break  # mended by its owner, who has heard of it; or a copy took the log's place
         if not entries:
             break
         for _, value in codec.values(frames):

@@ -203,16 +203,16 @@ class EntrySender:
         return awaited
 
     def answered(self, response: AppendEntriesResponse) -> None:
-        """A peer answered."""
+        """A peer answered. A refusal leaves it awaited: it may be the answer to an earlier probe,
+        and the one that is on its way must not get lost without notice."""
+        awaited = self._awaited.get(response.sender)
         if not response.accepted:
             self._answering.pop(response.sender, None)
-            self._awaited.pop(response.sender, None)
-            return
-        self._answering[response.sender] = None
-        awaited = self._awaited.get(response.sender)
+        else:
+            self._answering[response.sender] = None
         if awaited is None or awaited.lost:
             return
-        if response.match_end >= awaited.end:
+        if response.accepted and response.match_end >= awaited.end:
             del self._awaited[response.sender]
         else:
             awaited.since_ms = self._group.node.clock.monotonic_ms()

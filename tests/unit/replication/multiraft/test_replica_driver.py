@@ -27,10 +27,17 @@ from replication.raft.events import (
     EntriesSent,
     Event,
     LivePeersChanged,
+    PeerDisconnected,
     Propose,
     WriteCompleted,
 )
-from replication.raft.messages import Message, VoteRequest, VoteResponse
+from replication.raft.messages import (
+    AppendEntries,
+    AppendEntriesResponse,
+    Message,
+    VoteRequest,
+    VoteResponse,
+)
 from replication.raft.replica import RaftReplica
 from replication.types import (
     GroupId,
@@ -210,3 +217,21 @@ def test_a_leader_is_told_which_peers_live(bench: Bench) -> None:
     bench.core.live = frozenset({TWO})
     bench.lead()
     assert bench.core.events[-1] == LivePeersChanged(frozenset())
+
+
+def test_a_probe_is_missed_when_its_stream_breaks_after_a_late_refusal(bench: Bench) -> None:
+    """The refusal answers an earlier probe of which there were two, and which the core had heard of:
+    what is on its way now is still awaited, and is asked again once the stream stands."""
+    bench.lead()
+    sender, peers = bench.group.sender, bench.node.host._peers
+    peers.appends_up = lambda node_id: True  # type: ignore[method-assign]
+    probe = AppendEntries(ONE, TWO, Term(3), ZERO, Offset(0), Offset(0))
+    late = AppendEntriesResponse(TWO, ONE, Term(3), False, refused_end=Offset(9))
+
+    async def on_loop() -> None:
+        sender.send_empty(probe, NodeId(2))
+        sender.answered(late)
+        sender.stream_changed(NodeId(2))
+
+    bench.cluster.run(1, on_loop())
+    assert bench.core.events[-1] == PeerDisconnected(TWO)

@@ -40,6 +40,8 @@ ASK_TIMEOUT_MS: Final = 1_000
 ASK_PAUSE_MS: Final = 100
 PATIENCE_TIMEOUTS: Final = 3
 """Election timeouts for which a process that died may still be taken for alive."""
+PATIENCE_MS_MIN: Final = 5_000
+"""However short those are: who tells may be busy, or far away."""
 
 
 class Twins:
@@ -49,7 +51,7 @@ class Twins:
         self, config: NodeConfig, identity: Identity, boot_id: int, channels: PeerChannels
     ) -> None:
         self._identity, self._boot_id, self._channels = identity, boot_id, channels
-        self._patience_ms = PATIENCE_TIMEOUTS * config.election_timeout_ms
+        self._patience_ms = max(PATIENCE_MS_MIN, PATIENCE_TIMEOUTS * config.election_timeout_ms)
         self._places = [
             address
             for node_id, address in config.controllers

@@ -130,6 +130,7 @@ class Cluster:
         self._settings, self._identity, self.view = settings, identity, view
         self._host, self._codec, self._clock, self._random = group_host, codec, clock, random
         self._on_joined, self._on_failure = on_joined, on_failure
+        self._damage = damage
         self._boot_id = boot_id or random.getrandbits(64) or 1
         self._channels = PeerChannels(network)
         self._twins = Twins(config, identity, self._boot_id, self._channels)
@@ -146,7 +147,9 @@ class Cluster:
             random=random,
         )
         members = CommittedMembers(view, group_host, self._channels)
-        self._replicas = LocalReplicas(identity, group_host, self._local, members.of)
+        self._replicas = LocalReplicas(
+            identity, group_host, self._local, members.of, lambda: self.registered
+        )
         self._renewal = MetadataRenewal(
             self._local, group_host, self._forwarding, self._registration_of
         )
@@ -203,6 +206,8 @@ class Cluster:
         """
         await self._local.load()
         self._refuse_lost_state()
+        if self._damage.journal_has_gaps:
+            await self._local.save(creations_forgotten=True)
         # A directory may have joined and yet never registered: a crash came between.
         member = self._local.state.metadata_group_created
         founding = await self._formation.find()

@@ -11,7 +11,11 @@ Rules:
    was settled, or (2). A group the metadata has not heard of is left alone and reported.
 4. Until the metadata is replayed up to `created_through`, nothing is done: everything below was
    carried out before the restart, removals included.
-5. A replica that comes to a node which an older one of its partition has yet to leave is created
+5. When part of the journal could not be read, the creation of a replica may be forgotten of which
+   `LocalState` does not tell yet. So every replica that should be here, and is not, is taken for
+   one that was (rule 1), as of this start's registration: whatever was carried out before it lies
+   below it in the metadata's log.
+6. A replica that comes to a node which an older one of its partition has yet to leave is created
    when that is gone; `LocalState.waiting` tells that it is not lost meanwhile.
 
 Creations run CREATIONS_CONCURRENT at a time, so that they share journal flushes, and the mark is
@@ -62,10 +66,12 @@ class LocalReplicas:
         host: GroupHost,
         local: LocalStateFile,
         members_of: Callable[[Sequence[GroupId]], Awaitable[Members]],
+        is_registered: Callable[[], bool],
     ) -> None:
-        """`members_of` asks the leaders of groups; see CommittedMembers.of."""
+        """`members_of` asks the leaders of groups; see CommittedMembers.of. `is_registered`: the
+        metadata that is applied here names this start of the node."""
         self._identity, self._host, self._local = identity, host, local
-        self._members_of = members_of
+        self._members_of, self._is_registered = members_of, is_registered
         self._state: MetadataState | None = None
         self._end = Offset(0)
         self._touched: dict[int, None] = {}
@@ -137,7 +143,10 @@ class LocalReplicas:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._state is None or self._end < self._local.state.created_through:
+            local = self._local.state
+            if self._state is None or self._end < local.created_through:
+                continue
+            if local.creations_forgotten and not self._is_registered():
                 continue
             if not await self._round(self._state, self._end):
                 await asyncio.sleep(RETRY_PAUSE_MS / 1_000)
@@ -157,6 +166,8 @@ class LocalReplicas:
                 del self._lost[group_id]
         waiting = await self._judge(replacements, creations, removals)
         if not creations and not removals:
+            if self._local.state.creations_forgotten:
+                await self._save(end, ())
             return not waiting
         # Removals first: a replica may come back to a node that an older one has yet to leave.
         if removals:
@@ -217,7 +228,11 @@ class LocalReplicas:
             newest = self._newest(partition)
             assert newest is not None
             waiting[partition.group_id] = newest.replica_id
-        await self._local.save(created_through=end, waiting=tuple(sorted(waiting.items())))
+        await self._local.save(
+            created_through=end,
+            waiting=tuple(sorted(waiting.items())),
+            creations_forgotten=False,
+        )
 
     def _tell_changed(self) -> None:
         for listener in self._listeners:
@@ -231,7 +246,10 @@ class LocalReplicas:
         creations: list[Partition] = []
         removals: list[tuple[int, GroupId]] = []
         replacements: list[Partition] = []
-        through = self._local.state.created_through
+        through, forgotten = (
+            self._local.state.created_through,
+            self._local.state.creations_forgotten,
+        )
         not_yet_here = dict(self._local.state.waiting) | self._waiting
         for topic_id in touched:
             topic = state.topics.get(topic_id)
@@ -242,10 +260,12 @@ class LocalReplicas:
                 newest, own = self._newest(partition), self._own(partition)
                 self._waiting.pop(group_id, None)
                 self._gone.pop(group_id, None)
-                was_here = (
-                    newest is not None
-                    and partition.placed_offset(newest) < through
-                    and not_yet_here.get(group_id) != newest.replica_id
+                was_here = newest is not None and (
+                    forgotten
+                    or (
+                        partition.placed_offset(newest) < through
+                        and not_yet_here.get(group_id) != newest.replica_id
+                    )
                 )
                 if hosted is not None and self._is_needed(partition, hosted):
                     wanted[group_id] = None

@@ -46,6 +46,9 @@ class LocalState:
     waiting: tuple[tuple[GroupId, ReplicaId], ...] = ()
     """But for the creation of these: an older replica has yet to leave their place, or was leaving
     it when this was saved."""
+    creations_forgotten: bool = False
+    """Part of the journal could not be read: replicas may have been created here, after
+    `created_through` was saved, of which nothing here tells any more."""
 
 
 class LocalStateFile:
@@ -80,6 +83,7 @@ class LocalStateFile:
             message.metadata_group_created,
             Offset(message.created_through),
             tuple((GroupId(each.group_id), ReplicaId(each.replica_id)) for each in message.waiting),
+            message.creations_forgotten,
         )
 
     async def save(self, **changes: Any) -> None:
@@ -98,6 +102,7 @@ class LocalStateFile:
                     pb.WaitingReplica(group_id=group_id, replica_id=replica_id)
                     for group_id, replica_id in after.waiting
                 ],
+                creations_forgotten=after.creations_forgotten,
             )
             if after.founding is not None:
                 message.founding.CopyFrom(founding_to_proto(after.founding))

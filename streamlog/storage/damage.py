@@ -39,6 +39,8 @@ class DamageReports:
         self.found = 0
         """Ranges that were reported since the start."""
         self.mended = 0
+        self.journal_has_gaps = False
+        """Part of the journal could not be read at this start."""
         self._listeners: list[Callable[[], None]] = []
 
     def on_report(self, listener: Callable[[], None]) -> None:

@@ -315,6 +315,7 @@ class NodeStore:
         recovered = await Recovery(self._disk, self._journal_id, self.segment_logs).run()
         self.recovered = recovered
         report(recovered, unclean=self.unclean_start)
+        self.segment_logs.resources.damage.journal_has_gaps = bool(recovered.gaps)
         await self.journal.open(
             next_lsn=recovered.next_lsn,
             previous_crc32c=recovered.last_crc32c,

@@ -20,7 +20,7 @@ CHUNK = 10
 SHRINK_S = 30.0
 
 FOUND_SEEDS = (
-    324, 332, 397, 523, 561, 590, 1_039, 1_045, 1_189,
+    324, 332, 397, 523, 561, 590, 1_039, 1_045, 1_189, 1_364, 1_916, 1_977, 12_265,
     30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 500_050,
 )  # fmt: skip
 """Seeds that showed a defect at some commit, those below SEEDS left out (the table of

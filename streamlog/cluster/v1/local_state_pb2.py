@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from streamlog.cluster.v1 import metadata_pb2 as streamlog_dot_cluster_dot_v1_dot_metadata__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&streamlog/cluster/v1/local_state.proto\x12\x14streamlog.cluster.v1\x1a#streamlog/cluster/v1/metadata.proto\"\xcb\x01\n\nLocalState\x12\x30\n\x08\x66ounding\x18\x01 \x01(\x0b\x32\x1e.streamlog.cluster.v1.Founding\x12\x1b\n\x13metadata_replica_id\x18\x02 \x01(\x04\x12\x1e\n\x16metadata_group_created\x18\x03 \x01(\x08\x12\x17\n\x0f\x63reated_through\x18\x04 \x01(\x04\x12\x35\n\x07waiting\x18\x05 \x03(\x0b\x32$.streamlog.cluster.v1.WaitingReplica\"6\n\x0eWaitingReplica\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12\x12\n\nreplica_id\x18\x02 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&streamlog/cluster/v1/local_state.proto\x12\x14streamlog.cluster.v1\x1a#streamlog/cluster/v1/metadata.proto\"\xe8\x01\n\nLocalState\x12\x30\n\x08\x66ounding\x18\x01 \x01(\x0b\x32\x1e.streamlog.cluster.v1.Founding\x12\x1b\n\x13metadata_replica_id\x18\x02 \x01(\x04\x12\x1e\n\x16metadata_group_created\x18\x03 \x01(\x08\x12\x17\n\x0f\x63reated_through\x18\x04 \x01(\x04\x12\x35\n\x07waiting\x18\x05 \x03(\x0b\x32$.streamlog.cluster.v1.WaitingReplica\x12\x1b\n\x13\x63reations_forgotten\x18\x06 \x01(\x08\"6\n\x0eWaitingReplica\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12\x12\n\nreplica_id\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'streamlog.cluster.v1.local_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LOCALSTATE']._serialized_start=102
-  _globals['_LOCALSTATE']._serialized_end=305
-  _globals['_WAITINGREPLICA']._serialized_start=307
-  _globals['_WAITINGREPLICA']._serialized_end=361
+  _globals['_LOCALSTATE']._serialized_end=334
+  _globals['_WAITINGREPLICA']._serialized_start=336
+  _globals['_WAITINGREPLICA']._serialized_end=390
 # @@protoc_insertion_point(module_scope)

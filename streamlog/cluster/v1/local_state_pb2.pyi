@@ -7,18 +7,20 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LocalState(_message.Message):
-    __slots__ = ("founding", "metadata_replica_id", "metadata_group_created", "created_through", "waiting")
+    __slots__ = ("founding", "metadata_replica_id", "metadata_group_created", "created_through", "waiting", "creations_forgotten")
     FOUNDING_FIELD_NUMBER: _ClassVar[int]
     METADATA_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     METADATA_GROUP_CREATED_FIELD_NUMBER: _ClassVar[int]
     CREATED_THROUGH_FIELD_NUMBER: _ClassVar[int]
     WAITING_FIELD_NUMBER: _ClassVar[int]
+    CREATIONS_FORGOTTEN_FIELD_NUMBER: _ClassVar[int]
     founding: _metadata_pb2.Founding
     metadata_replica_id: int
     metadata_group_created: bool
     created_through: int
     waiting: _containers.RepeatedCompositeFieldContainer[WaitingReplica]
-    def __init__(self, founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ..., metadata_replica_id: _Optional[int] = ..., metadata_group_created: bool = ..., created_through: _Optional[int] = ..., waiting: _Optional[_Iterable[_Union[WaitingReplica, _Mapping]]] = ...) -> None: ...
+    creations_forgotten: bool
+    def __init__(self, founding: _Optional[_Union[_metadata_pb2.Founding, _Mapping]] = ..., metadata_replica_id: _Optional[int] = ..., metadata_group_created: bool = ..., created_through: _Optional[int] = ..., waiting: _Optional[_Iterable[_Union[WaitingReplica, _Mapping]]] = ..., creations_forgotten: bool = ...) -> None: ...
 
 class WaitingReplica(_message.Message):
     __slots__ = ("group_id", "replica_id")

@@ -104,6 +104,7 @@ class Node:
         self.disk, self.host = SimDisk(), _Host()
         self.to_renew: list[ReplicaId] = []
         """What the last process asked to be replaced."""
+        self.registered = True
         self.members: tuple[int, ...] = ()
         """What the leader says."""
 
@@ -121,6 +122,7 @@ class Node:
             self.host,  # type: ignore[arg-type]
             local,
             self.members_of,
+            lambda: self.registered,
         )
         running = asyncio.ensure_future(replicas.run())
         missed: dict[GroupId, None] = {}
@@ -191,6 +193,27 @@ async def test_a_replica_that_was_sent_away_before_it_came_may_come_later() -> N
     assert node.host.born == [1, 3]
     node.host.groups.clear()
     assert await node.life(wanted) == [GROUP]
+
+
+async def test_a_damaged_journal_may_have_forgotten_creations() -> None:
+    """Of a replica that was made, and took part, before the mark that tells of it was saved: it is
+    lost, not made again. As of the registration of this start; the state may be older before."""
+    node = Node()
+    assert await node.life(BORN) == []
+    node.host.groups.clear()
+    node.disk = SimDisk()  # the mark was never saved
+    local = LocalStateFile(node.disk)
+    await local.save(creations_forgotten=True)
+    node.registered = False
+    assert await node.life(BORN) == []
+    assert node.host.born == [1]
+    node.registered = True
+    assert await node.life(BORN) == [GROUP]
+    assert (node.host.born, node.to_renew) == ([1], [1])
+    # Then it is settled: what comes later is made.
+    later = (16, state_of([(2, 2), (3, 1)], [(1, 1)], {2: 5, 3: 15, 1: 5}, 1))
+    assert await node.life(later) == []
+    assert node.host.born == [1, 3]
 
 
 async def test_founders_that_are_leaving_already_are_made() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from contract.clients import ROOT, ProgramFailed, run
+from contract.clients import ROOT, Program, ProgramFailed, run
 from contract.toolchains import LANGUAGES
 from contract.vectors import FILES, FOLDER
+from tests.clients.passages import Gate, Passages
 from tests.clients.running import (
     FIRST_MS,
+    NOBODY,
     Cluster,
     Line,
     Rates,
@@ -22,6 +26,11 @@ from tests.clients.running import (
 
 LINES_MAX = 400
 PLAIN_RECORDS = 2_000
+CUT_RECORDS = 20_000
+"""At least 100 bytes each, so more than either gate lets through before it is shut."""
+UP_BYTES = 600_000
+DOWN_BYTES = 1_200_000
+"""More than the results of CUT_RECORDS take."""
 REPLAYED = 3_000
 SMALL = 200
 RATE_RECORDS = 100_000
@@ -79,6 +88,63 @@ def test_the_plain_path(program: Path, cluster: Cluster, rates: Rates) -> None:
     assert len(set(found)) == PLAIN_RECORDS
     rates.add(name, "publish", result["publish_per_second"])
     rates.add(name, "subscribe", result["subscribe_per_second"])
+
+
+@contextmanager
+def _through(passages: Passages, program: Path, topic: str) -> Iterator[Program]:
+    """Runs `plain`; all that it read is as it should be when the block is left."""
+    name = program.parent.name
+    with Program(
+        program,
+        "plain",
+        bootstrap=f"{NOBODY},{passages.bootstrap}",
+        topic=topic,
+        name=name,
+        records=CUT_RECORDS,
+    ) as running:
+        yield running
+    result, records = running.lines[-1], running.records()
+    assert (result["records"], result["read"]) == (CUT_RECORDS, len(records))
+    found = list(map(content, records))
+    assert missing_numbers(found, name, CUT_RECORDS, again=result["resent"]) == []
+    assert len(set(found)) == CUT_RECORDS
+    for partition in {record["partition"] for record in records}:
+        offsets = [r["offset"] for r in records if r["partition"] == partition]
+        assert offsets == sorted(set(offsets))
+
+
+@contextmanager
+def _killed(cluster: Cluster, gate: Gate) -> Iterator[None]:
+    """The node at whose connection the gate holds something back is dead within the block."""
+    node = gate.await_held()
+    cluster.kill(node)
+    try:
+        gate.open()
+        yield
+    finally:
+        cluster.restart(node)
+
+
+def test_the_plain_path_publishes_through_a_kill(program: Path, cluster: Cluster) -> None:
+    """Its node is killed in the middle, for the gate lets so little through that it can not be done
+    before. It goes on at another; all that it said is stored is read, and nothing is there twice
+    but what it sent again."""
+    with Passages(cluster.nodes) as passages:
+        passages.up.shut_after(UP_BYTES)
+        with _through(passages, program, f"published-{program.parent.name}") as running:
+            running.await_line("stored", at_least=1)
+            with _killed(cluster, passages.up):
+                running.finish()
+
+
+def test_the_plain_path_subscribes_through_a_kill(program: Path, cluster: Cluster) -> None:
+    """The same in the middle of reading: it reads on behind the last record of each partition."""
+    with Passages(cluster.nodes) as passages:
+        passages.down.shut_after(DOWN_BYTES)
+        with _through(passages, program, f"subscribed-{program.parent.name}") as running:
+            running.await_line("offset")
+            with _killed(cluster, passages.down):
+                running.finish()
 
 
 def test_replay(program: Path, cluster: Cluster) -> None:

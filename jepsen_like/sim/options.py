@@ -85,9 +85,9 @@ FAULTS: Final = (
 COUNTED: Final = (*FAULTS, *EIO, "index rot")
 """Names of what a run counts: a seed draws of the faults, and some of them have several effects."""
 
-SELDOM: Final = ("EIO on read",)
-"""Of those, what few seeds meet: a test of its own aims at it (`aimed_disk_errors`), and a run
-without it is no worse."""
+SELDOM: Final = ("EIO on read", "EIO on open", "index rot")
+"""Of those, what few seeds meet: tests of their own aim at the errors of reads and opens
+(`aimed_disk_errors`) and at rotten indexes, and a run without them is no worse."""
 
 COUNTED_LATER: Final = ("failing disk", *OPERATORS)
 """Faults that a strike only prepares or asks for: they count themselves when they take effect."""

@@ -18,7 +18,7 @@ from typing import Final
 
 FOLDER: Final = Path(__file__).parents[1] / "examples" / "clients"
 PROBE_SECONDS_MAX: Final = 60.0
-INSTALL_SECONDS_MAX: Final = 600.0
+INSTALL_SECONDS_MAX: Final = 240.0
 USUAL_PLACES: Final = (
     "/usr/local/go/bin",
     "/usr/lib/go/bin",

@@ -246,11 +246,8 @@ class LocalReplicas:
         creations: list[Partition] = []
         removals: list[tuple[int, GroupId]] = []
         replacements: list[Partition] = []
-        through, forgotten = (
-            self._local.state.created_through,
-            self._local.state.creations_forgotten,
-        )
-        not_yet_here = dict(self._local.state.waiting) | self._waiting
+        local = self._local.state
+        not_yet_here = dict(local.waiting) | self._waiting
         for topic_id in touched:
             topic = state.topics.get(topic_id)
             wanted: dict[GroupId, None] = {}
@@ -261,9 +258,9 @@ class LocalReplicas:
                 self._waiting.pop(group_id, None)
                 self._gone.pop(group_id, None)
                 was_here = newest is not None and (
-                    forgotten
+                    local.creations_forgotten
                     or (
-                        partition.placed_offset(newest) < through
+                        partition.placed_offset(newest) < local.created_through
                         and not_yet_here.get(group_id) != newest.replica_id
                     )
                 )

@@ -96,7 +96,8 @@ def consume(
             "--from",
             metavar="PLACE",
             help="start, end, an offset N, -N for N offsets before the end of each partition (control"
-            " batches take some, after a new leader for one), or @TIME: @-1h, @2026-01-31T00:00:00Z, @1767225600000 (Unix milliseconds). With ':end' after it: stop"
+            " batches take some, after a new leader for one), or @TIME: @-1h, @2026-01-31T00:00:00Z,"
+            " @1767225600000 (Unix milliseconds). With ':end' after it: stop"
             " at the end; or N:M, @TIME:@TIME. Default: end; with --group, where it says where to"
             " begin without a position: start.",
         ),

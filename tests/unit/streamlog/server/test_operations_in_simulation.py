@@ -14,13 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jepsen_like.sim.client_adapter import client_environment
 from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.cluster import SimCluster, SimNode
-from jepsen_like.sim.fabric import Fabric
-from jepsen_like.sim.invariants import Invariants
-from jepsen_like.sim.network import SimNetwork
-from jepsen_like.sim.options import draw_options
-from jepsen_like.sim.scheduler import Scheduler, silence
-from jepsen_like.sim.trace import Trace
+from jepsen_like.sim.scheduler import silence
 from replication.types import NodeId
 from streamlog.client.consumer import Consumer
 from streamlog.client.errors import NotReady
@@ -29,40 +23,21 @@ from streamlog.cluster.metadata.state import NodeCondition
 from streamlog.cluster.operations import Operations as ClusterOperations
 from streamlog.server.metrics import survey
 from streamlog.server.metrics.catalog import METRICS
-from streamlog.server.node import Node, build_node
+from streamlog.server.node import Node
 from streamlog.server.operations import Answer, Operations
+from tests.fakes.node_world import NodeWorld
 
 PATIENCE_S = 60.0
 TOPIC, PARTITIONS, RECORDS = "orders", 4, 500
 CONDITIONS = "streamlog_cluster_node_conditions"
 
 
-class World:
+class World(NodeWorld):
     """Three nodes, and somebody who writes and reads."""
 
     def __init__(self) -> None:
-        options = replace(
-            draw_options(1), nodes=3, replication_factor=3, faults=(), drift=0.0, sync_ms=0.5
-        )
-        self.scheduler = Scheduler(1)
-        trace = Trace(self.scheduler)
-        self.fabric = Fabric(self.scheduler, options.network())
-        self.cluster = SimCluster(
-            self.scheduler,
-            self.fabric,
-            trace,
-            Invariants(trace),
-            options=options,
-            build_node=build_node,
-        )
-        for node in self.cluster.nodes.values():
-            self.cluster.start(node)
-        self.client_loop = self.scheduler.new_loop("client")
-        network = SimNetwork(self.fabric, "client", self.client_loop)
-        self.environment = client_environment(network, SimClock(self.client_loop), random.Random(1))
-
-    def run(self, seconds: float) -> None:
-        self.scheduler.run(self.scheduler.now + seconds)
+        super().__init__()
+        self.environment = client_environment(self.network, SimClock(self.loop), random.Random(1))
 
     def until_ready(self) -> None:
         for _ in range(600):
@@ -71,19 +46,16 @@ class World:
             self.run(0.1)
         raise AssertionError([self.readyz(number) for number in (1, 2, 3)])
 
-    def sim_node(self, number: int) -> SimNode:
-        return self.cluster.nodes[NodeId(number)]
-
-    def node(self, number: int) -> Node:
-        life = self.sim_node(number).life
+    def process(self, number: int) -> Node:
+        life = self.node(number).life
         assert life is not None
         assert isinstance(life.node, Node)
         return life.node
 
     def ask(self, number: int, path: str) -> Answer:
-        life = self.sim_node(number).life
+        life = self.node(number).life
         assert life is not None
-        operations = Operations(self.node(number), life.clock)
+        operations = Operations(self.process(number), life.clock)
         task = life.loop.create_task(operations.answer(path))
         answer = self.scheduler.complete(task, PATIENCE_S)
         assert answer is not None
@@ -107,9 +79,9 @@ class World:
         }
 
     def create_topic(self) -> None:
-        life = self.sim_node(1).life
+        life = self.node(1).life
         assert life is not None
-        member = self.node(1).member
+        member = self.process(1).member
         assert member is not None
         creating = member.cluster.create_topic(
             TOPIC, partition_count=PARTITIONS, replication_factor=3
@@ -130,7 +102,7 @@ class World:
                         except NotReady:
                             await producer.room()
 
-        self.scheduler.complete(self.client_loop.create_task(work()), PATIENCE_S)
+        self.scheduler.complete(self.loop.create_task(work()), PATIENCE_S)
 
     def read(self, count: int) -> None:
         async def work() -> None:
@@ -141,7 +113,7 @@ class World:
                     polled = await consumer.getmany(timeout_ms=100)
                     seen += sum(map(len, polled.values()))
 
-        self.scheduler.complete(self.client_loop.create_task(work()), PATIENCE_S)
+        self.scheduler.complete(self.loop.create_task(work()), PATIENCE_S)
 
 
 @pytest.fixture
@@ -152,16 +124,14 @@ def world() -> Iterator[World]:
         made.create_topic()
         made.until_ready()
         yield made
-        assert made.cluster.all_failures() == []
-        made.scheduler.dispose([*made.cluster.loops, made.client_loop])
-        vars(made).clear()  # What is held longer would complain when it is collected.
+        made.dispose()
 
 
 def test_what_was_written_and_read_is_told_by_the_nodes_that_did_it(world: World) -> None:
     """Records, partitions and leaders add up over the nodes; every metric of the catalog has a
     value on some node; what nobody did is zero."""
-    changed = replace(world.sim_node(1).config, disk_reserve_bytes=12_345)
-    world.node(1).settings.apply(changed)
+    changed = replace(world.node(1).config, disk_reserve_bytes=12_345)
+    world.process(1).settings.apply(changed)
     world.write(RECORDS)
     world.read(RECORDS)
     world.run(2.0)
@@ -213,7 +183,7 @@ def test_a_node_that_is_cut_off_is_not_ready_and_the_others_name_it(world: World
     while world.ready(3):
         world.run(0.001)
     # It knows before its replicas do, which go on following until their timers run out.
-    assert any(group.leader for group in world.node(3).groups.values())
+    assert any(group.leader for group in world.process(3).groups.values())
     world.run(5.0)
     world.write(RECORDS)
     status, body = world.readyz(3)
@@ -242,10 +212,10 @@ def test_a_node_that_comes_back_is_ready_only_when_it_has_caught_up(
     """It serves first: alive, healthy, and told apart from ready until it has what was written
     while it was away."""
     monkeypatch.setattr(survey, "LAG_MAX", 0)
-    world.cluster.kill(world.sim_node(3), power_cut=True)
+    world.cluster.kill(world.node(3), power_cut=True)
     world.run(5.0)
     world.write(RECORDS, 100_000)  # Many messages: it does not get all at once.
-    world.cluster.start(world.sim_node(3))
+    world.cluster.start(world.node(3))
     assert world.readyz(3) == (
         503,
         {
@@ -279,10 +249,10 @@ def test_a_node_that_stops_says_so_before_it_hands_over(world: World) -> None:
     leader = next(
         number for number in (1, 2, 3) if world.metrics(number)["streamlog_partitions", "led"] > 0
     )
-    life = world.sim_node(leader).life
+    life = world.node(leader).life
     assert life is not None
     seen: list[tuple[int, list[str], bool]] = []
-    node = world.node(leader)
+    node = world.process(leader)
     operations = Operations(node, life.clock)
 
     async def stop() -> None:
@@ -309,7 +279,7 @@ def test_what_operators_wish_and_what_follows_is_told(world: World) -> None:
     them; every node tells the same of the wishes."""
 
     def ask(of: Callable[[ClusterOperations], Coroutine[Any, Any, object]]) -> None:
-        life, member = world.sim_node(1).life, world.node(1).member
+        life, member = world.node(1).life, world.process(1).member
         assert life is not None
         assert member is not None
         task = life.loop.create_task(of(member.cluster.operations))
@@ -320,10 +290,10 @@ def test_what_operators_wish_and_what_follows_is_told(world: World) -> None:
     world.write(RECORDS, size_bytes=1_000)
     # What a leader appended itself since it began is not copied, but sent as it is to all.
     for number in (1, 2, 3):
-        world.cluster.kill(world.sim_node(number), power_cut=False)
+        world.cluster.kill(world.node(number), power_cut=False)
     world.run(1.0)
     for number in (1, 2, 3):
-        world.cluster.start(world.sim_node(number))
+        world.cluster.start(world.node(number))
     world.until_ready()
     ask(
         lambda operations: operations.set_condition(

@@ -327,6 +327,7 @@ def node_config(options: SimOptions, number: int) -> NodeConfig:
         journal_direct_bytes=options.journal_direct_bytes,
         checkpoint_interval_ms=options.checkpoint_interval_ms,
         snapshot_records=options.snapshot_records,
+        snapshot_bytes=options.snapshot_bytes,
         replication_message_bytes=64 << 10,
         groups_partitions=options.group_partitions,
     )

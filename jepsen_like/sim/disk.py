@@ -75,7 +75,7 @@ class DiskFaults:
     slowdown: float = 1.0
     """Factor on every latency."""
     extra_ms: float = 0.0
-    """Added to every latency of writes and syncs."""
+    """Added to every latency of reads, writes and syncs."""
     witness: Callable[[str, Inode, int, bytes], None] | None = None
     """Told of every write before it takes effect: path, file, offset, data."""
     cold_read_probability: float = 0.0
@@ -350,7 +350,7 @@ class SimFile:
         self._check(DiskOperation("read", self._path, offset, length))
         self._disk.counters.reads += 1
         data = self._slice(offset, length)
-        await self._finish(self._disk.latency.read_ms)
+        await self._finish(self._disk.latency.read_ms, slow=True)
         return data
 
     async def write(self, offset: int, buffers: Sequence[bytes]) -> None:

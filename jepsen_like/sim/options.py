@@ -85,10 +85,6 @@ FAULTS: Final = (
 COUNTED: Final = (*FAULTS, *EIO, "index rot")
 """Names of what a run counts: a seed draws of the faults, and some of them have several effects."""
 
-SELDOM: Final = ("EIO on read", "EIO on open", "index rot")
-"""Of those, what few seeds meet: tests of their own aim at the errors of reads and opens
-(`aimed_disk_errors`) and at rotten indexes, and a run without them is no worse."""
-
 COUNTED_LATER: Final = ("failing disk", *OPERATORS)
 """Faults that a strike only prepares or asks for: they count themselves when they take effect."""
 
@@ -130,6 +126,7 @@ class SimOptions:
     journal_direct_bytes: int
     segment_bytes: int
     snapshot_records: int
+    snapshot_bytes: int
     groups: int
     """Consumer groups with members; 0: there are none, nor anything else of groups."""
     members: int
@@ -141,7 +138,7 @@ class SimOptions:
     session_ms: int
     rebalance_ms: int
     aimed_disk_errors: bool = False
-    """A failing disk is aimed at what seldom happens: see `failing_disk`. No seed draws it."""
+    """A failing disk is aimed at what seldom happens: see `failing_disk`."""
     appenders: int = 0
     """Clients that contend for the end of a partition of their own; see `contention`."""
     without: tuple[str, ...] = ()
@@ -218,14 +215,16 @@ def draw_options(seed: int) -> SimOptions:
         heartbeat_interval_ms=heartbeat_ms,
         checkpoint_interval_ms=draw.one("checkpoints", [200, 1_000, 5_000]),
         journal_direct_bytes=draw.one("direct appends", [4 << 10, 16 << 10, 256 << 10]),
-        segment_bytes=draw.one("segments", [0, 1 << 20]),
+        segment_bytes=draw.one("segments", [0, 16 << 10, 64 << 10]),
         snapshot_records=draw.one("snapshots", [10, 50, 50_000]),
+        snapshot_bytes=draw.one("snapshot bytes", [4 << 10, 32 << 10, 8 << 20]),
         groups=groups,
         members=draw.one("members", [1, 2, 3, 4]),
         library_share=draw.one("library", [0.0, 0.5, 0.5, 1.0]),
         group_partitions=draw.one("group partitions", [1, 2]),
         session_ms=draw.one("session", [1_000, 1_500, 2_500]),
         rebalance_ms=draw.one("rebalance", [1_000, 2_000]),
+        aimed_disk_errors=draw.one("aimed disk errors", [True, *7 * [False]]),
         appenders=draw.one("appenders", [0, 0, 0, 0, 0, 2, 3]),
     )
 

@@ -6,8 +6,8 @@
 | journal rot | journal files | the same, within what `journal_proof` allows |
 | checkpoint rot | checkpoints | the same, or the file is an older one |
 | state rot | `cluster.state`, `node.identity` | the same |
-| snapshot rot | snapshots of state machines | the same |
-| lost write | segments, indexes, states, journal | a write that was reported durable never reached the platter |
+| snapshot rot | snapshots of state machines | the same; or a chunk is found in another place, too, or was meant for a segment |
+| lost write | segments, indexes, states, snapshots, journal | a write that was reported durable never reached the platter |
 | misdirected write | the same | and it landed in another place, of the same file or of another |
 
 All but bit rot show when the node starts, so its process is ended when the strike heals.
@@ -42,6 +42,10 @@ SEGMENT_FILES: Final = tuple(f".{kind}" for kind in (SEGMENT, INDEX, TIME_INDEX,
 CHECKPOINT: Final = ".checkpoint"
 SNAPSHOT: Final = ".snapshot"
 STATE_FILES: Final = ("cluster.state", "node.identity")
+WRITTEN_FILES: Final = (*SEGMENT_FILES, SNAPSHOT)
+"""Outside the journal, what a write may be lost of, or land in."""
+TEMPORARY: Final = ".tmp"
+"""A file that is written whole has it after its name until it is renamed."""
 WRITES_REMEMBERED_MAX: Final = 200
 VERSIONS_REMEMBERED_MAX: Final = 4
 """Earlier contents of each small file."""
@@ -57,6 +61,7 @@ class RememberedWrite:
     """A write, and what was there before."""
 
     path: str
+    """Where the file is once it has its name."""
     inode: Inode
     offset: int
     before: bytes
@@ -153,6 +158,12 @@ class Rot:
         length = min(len(content) - max(source, at), SECTOR_BYTES)
         self._put(path, at, content.read(source, length), f"repeats {length} bytes")
 
+    def _overwrite(self, rng: random.Random, path: str) -> None:
+        """The file got, at its start, a sector that was meant for a segment."""
+        others = self._files(*SEGMENT_FILES)
+        data = self._disk.content(rng.choice(others))[:SECTOR_BYTES] if others else b""
+        self._put(path, 0, data or bytes(SECTOR_BYTES), "got what was meant for elsewhere")
+
     # What is struck.
 
     def _rot_segments(self, rng: random.Random) -> Heal | None:
@@ -223,6 +234,10 @@ class Rot:
             version = rng.choice(stale)
             self._cut(path, 0)
             self._put(path, 0, version, "is an older one")
+        elif path.endswith(SNAPSHOT) and 0.4 <= style < 0.5:
+            self._repeat(rng, path)
+        elif path.endswith(SNAPSHOT) and 0.5 <= style < 0.6:
+            self._overwrite(rng, path)
         elif style < 0.6:
             self._cut(path, rng.randrange(size))
         else:
@@ -232,7 +247,8 @@ class Rot:
     # Writes.
 
     def _witness(self, path: str, inode: Inode, offset: int, data: bytes) -> None:
-        if path.endswith(SEGMENT_FILES) or (path.startswith(JOURNAL) and offset):
+        path = path.removesuffix(TEMPORARY)
+        if path.endswith(WRITTEN_FILES) or (path.startswith(JOURNAL) and offset):
             before = inode.content.read(offset, len(data))
             before += bytes(len(data) - len(before))
             self._writes.append(RememberedWrite(path, inode, offset, before, data))
@@ -246,7 +262,7 @@ class Rot:
         write = rng.choice(candidates)
         places = [
             (path, rng.randrange(len(self._disk.volume.file(path).content)))
-            for path in self._files(*SEGMENT_FILES)
+            for path in self._files(*WRITTEN_FILES)
         ] + [(place.path, place.start) for place in flushes[-20:]]
         self._put(write.path, write.offset, write.before, f"lost {len(write.after)} bytes")
         if misdirect:

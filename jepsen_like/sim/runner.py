@@ -26,7 +26,7 @@ from jepsen_like.sim.simulation import Outcome, simulate
 from jepsen_like.sim.struck import never_struck, struck_shown
 from jepsen_like.sim.trace import LINES_SHOWN_MAX
 
-COVERAGE_SEEDS: Final = 100
+COVERAGE_SEEDS: Final = 200
 """From so many seeds on, a fault that never took effect fails the run."""
 PROGRESS_SEEDS: Final = 100
 NOT_DETERMINISTIC: Final = "NOT DETERMINISTIC: the seed passed when it was run again"

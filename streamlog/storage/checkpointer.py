@@ -105,7 +105,11 @@ class Checkpointer:
         self._changed.pop(group_id, None)
 
     async def take(self, *, clean_stop: bool = False) -> None:
-        """Take a checkpoint; durable when it returns. Raises StorageFailed."""
+        """Take a checkpoint; durable when it returns. Raises StorageFailed.
+
+        Must not be cancelled: the groups that it was to capture would not be in the next one, which
+        tells recovery to pass over what they journalled.
+        """
         async with self.taking:
             try:
                 await self._take(clean_stop=clean_stop)

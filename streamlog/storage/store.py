@@ -160,6 +160,9 @@ class NodeStore:
     async def delete(self, group_id: GroupId) -> None:
         if self._failure is not None:
             raise self._failure
+        await self._to_its_end(self._delete(group_id), f"deletion of group {group_id}")
+
+    async def _delete(self, group_id: GroupId) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         async with self._checkpointer.taking:
             log = self._all.get(group_id)
@@ -244,7 +247,7 @@ class NodeStore:
 
     async def checkpoint_now(self) -> None:
         """Take a checkpoint; durable when it returns. Raises StorageFailed."""
-        await self._checkpointer.take()
+        await self._to_its_end(self._checkpointer.take(), "checkpoint")
 
     # For the parts of the store (LogHost, AdmissionHost).
 
@@ -292,9 +295,7 @@ class NodeStore:
 
     def spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run as a task of the store's."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks[task] = None
-        task.add_done_callback(self._task_done)
+        self._spawn(work, name)
 
     def fail(self, error: StorageFailed) -> None:
         """The disk failed: stop everything, once."""
@@ -407,6 +408,16 @@ class NodeStore:
         completed, self._completed = self._completed, {}
         if completed and self._listener is not None and self._failure is None:
             self._listener.writes_completed(list(completed.items()))
+
+    async def _to_its_end(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Do what must not be left half done, though whoever waits for it may be cancelled."""
+        await asyncio.shield(self._spawn(work, name))
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks[task] = None
+        task.add_done_callback(self._task_done)
+        return task
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

@@ -397,3 +397,58 @@ def test_idle_store_does_nothing() -> None:
         await store.stop()
 
     run(work())
+
+
+@pytest.mark.parametrize("after_ms", [0.0, 0.3, 1.0, 2.0, 4.0, 8.0])
+def test_whoever_waits_for_a_checkpoint_may_be_cancelled(after_ms: float) -> None:
+    """It goes on: of what it was to capture the next one would know nothing, and say that all of
+    the journal is covered."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        log.save_hard_state(WriteSequence(1), HardState(Term(2), ReplicaId(3)))
+        written = append_values(log, 2, 2, [[b"a"]])
+        waiting = asyncio.create_task(store.checkpoint_now())
+        await asyncio.sleep(after_ms / 1_000)
+        waiting.cancel()
+        await store.stop()
+
+        again = new_store(disk)
+        await again.start(Recorder())
+        found = again.logs[GroupId(1)]
+        assert isinstance(found, GroupLog)
+        assert found.hard_state == HardState(Term(2), ReplicaId(3))
+        assert await content(found) == tuple(written)
+        await again.stop()
+
+    run(work())
+
+
+@pytest.mark.parametrize("after_ms", [0.0, 0.3, 1.0, 2.0, 4.0, 8.0])
+def test_whoever_waits_for_a_deletion_may_be_cancelled(after_ms: float) -> None:
+    """It goes on once it began: a log whose end is journalled takes nothing more."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        append_values(log, 1, 2, [[b"a"]])
+        await log.settled()
+        waiting = asyncio.create_task(store.delete(GroupId(1)))
+        await asyncio.sleep(after_ms / 1_000)
+        waiting.cancel()
+        await store.stop()
+
+        again = new_store(disk)
+        await again.start(Recorder())
+        assert GroupId(1) not in again.logs
+        assert not [path for path in disk.files() if path.startswith("groups/")]
+        await again.stop()
+
+    run(work())

@@ -328,6 +328,7 @@ def node_config(options: SimOptions, number: int) -> NodeConfig:
         checkpoint_interval_ms=options.checkpoint_interval_ms,
         snapshot_records=options.snapshot_records,
         snapshot_bytes=options.snapshot_bytes,
+        scrub_interval_ms=options.scrub_ms,
         replication_message_bytes=64 << 10,
         groups_partitions=options.group_partitions,
     )

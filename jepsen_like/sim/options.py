@@ -127,6 +127,8 @@ class SimOptions:
     segment_bytes: int
     snapshot_records: int
     snapshot_bytes: int
+    scrub_ms: int
+    """Between rounds of scrubbing; 0: none before the end."""
     groups: int
     """Consumer groups with members; 0: there are none, nor anything else of groups."""
     members: int
@@ -218,6 +220,7 @@ def draw_options(seed: int) -> SimOptions:
         segment_bytes=draw.one("segments", [0, 16 << 10, 64 << 10]),
         snapshot_records=draw.one("snapshots", [10, 50, 50_000]),
         snapshot_bytes=draw.one("snapshot bytes", [4 << 10, 32 << 10, 8 << 20]),
+        scrub_ms=draw.one("scrubbing", [0, 500, 2_000]),
         groups=groups,
         members=draw.one("members", [1, 2, 3, 4]),
         library_share=draw.one("library", [0.0, 0.5, 0.5, 1.0]),

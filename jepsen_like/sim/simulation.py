@@ -428,6 +428,11 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
         "commits": sum(o.what == "commit" and o.kind == "ok" for o in history),
         "commits refused": sum(o.what == "commit" and o.kind == "fail" for o in history),
         "coordinator records": simulation.replay.records,
+        "scrubs": sum(
+            node.life.node.member.cluster.scrubber.rounds
+            for node in simulation.cluster.nodes.values()
+            if node.life is not None and node.life.node.member is not None
+        ),
         "invariant checks": simulation.invariants.checks,
         "messages": counters.messages,
         "connections broken": counters.connections_broken,

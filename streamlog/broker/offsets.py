@@ -45,6 +45,7 @@ async def _fill(query: Query, partition: Partition, answer: Answer) -> None:
 async def _look_up(partition: Partition, query: Query) -> tuple[int, int | None]:
     match query.spec:
         case log_service_pb2.OFFSET_SPEC_EARLIEST:
+            _check_established(partition)  # before, it may not have heard of the last trim
             return partition.group.start, None
         case log_service_pb2.OFFSET_SPEC_LATEST:
             return await committed_end(partition), None
@@ -64,9 +65,8 @@ async def _look_up(partition: Partition, query: Query) -> tuple[int, int | None]
 
 async def _record_at(partition: Partition, query: Query, answer: Answer) -> tuple[int, int | None]:
     """Without asking the others: a lag that is a moment old does no harm, and there are many."""
+    _check_established(partition)
     group = partition.group
-    if not group.established:
-        raise _not_established()
     start, end = group.start, group.commit_end
     answer.log_start_offset, answer.high_watermark = start, end
     at = Offset(max(query.offset, start))
@@ -76,15 +76,15 @@ async def _record_at(partition: Partition, query: Query, answer: Answer) -> tupl
 
 async def committed_end(partition: Partition) -> int:
     """The commit of the group, confirmed by a majority: never older than the call."""
-    if not partition.group.established:
-        raise _not_established()
+    _check_established(partition)
     async with asyncio.timeout(BARRIER_TIMEOUT_S):
         return await partition.group.read_barrier()
 
 
-def _not_established() -> StreamlogError:
-    return StreamlogError(
-        Reason.OFFSET_NOT_AVAILABLE,
-        "a new leader does not know yet how far the log is committed",
-        retry_after_ms=20,
-    )
+def _check_established(partition: Partition) -> None:
+    if not partition.group.established:
+        raise StreamlogError(
+            Reason.OFFSET_NOT_AVAILABLE,
+            "a new leader does not know yet how far the log is committed",
+            retry_after_ms=20,
+        )

@@ -441,8 +441,8 @@ class Cluster:
             runtime.subscribe(listener)
         self._runtime = runtime
         await runtime.start()
-        known, end = self.view.metadata_offset, group.log.end.end
-        self.view.remember(await addresses_in_log(group.log, self._codec, known), end)
+        known = self.view.metadata_offset
+        self.view.remember(await addresses_in_log(group.log, self._codec, known))
         self._executor.attach(runtime)
         self._spawn(self._replicas.run())
         self._spawn(

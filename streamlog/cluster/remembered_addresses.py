@@ -8,6 +8,7 @@ purpose, committed or not: an address is a hint, and whoever answers there prove
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from replication.errors import LogCorrupt, OffsetOutOfRange
@@ -20,10 +21,21 @@ from streamlog.cluster.metadata.records import NodeRegistered
 CHUNK_BYTES: Final = 1 << 20
 
 
-async def addresses_in_log(log: ReplicaLog, codec: EntryCodec, begin: Offset) -> dict[NodeId, str]:
+@dataclass(frozen=True, slots=True)
+class RememberedAddress:
+    """Of a node that registered."""
+
+    address: str
+    known_at: Offset
+    """Once the metadata is applied so far, it says the same or something newer."""
+
+
+async def addresses_in_log(
+    log: ReplicaLog, codec: EntryCodec, begin: Offset
+) -> dict[NodeId, RememberedAddress]:
     """The newest address of each node that registers in [begin, end of the log); of a log that is
     damaged, those before the damage."""
-    found: dict[NodeId, str] = {}
+    found: dict[NodeId, RememberedAddress] = {}
     at = max(begin, log.start.end)  # without its snapshot the state begins below the log
     while not log.needs_install and at < log.end.end:
         try:
@@ -33,12 +45,12 @@ async def addresses_in_log(log: ReplicaLog, codec: EntryCodec, begin: Offset) ->
             break  # mended by its owner, who has heard of it; or a copy took the log's place
         if not entries:
             break
-        for _, value in codec.values(frames):
+        for offset, value in codec.values(frames):
             try:
                 record = decode_record(value)
             except UnreadableMetadata:
                 continue  # of a newer version; whether that is a defect is seen when it is applied
             if isinstance(record, NodeRegistered):
-                found[record.node_id] = record.address
+                found[record.node_id] = RememberedAddress(record.address, Offset(offset + 1))
         at = entries[-1].end
     return found

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from replication.types import NodeId, Offset
 from streamlog.cluster.metadata.state import MetadataState, Node, Partition, Topic
+from streamlog.cluster.remembered_addresses import RememberedAddress
 from streamlog.model.settings.node import NodeConfig
 
 TopicView = Topic
@@ -45,8 +46,7 @@ class ClusterView:
     def __init__(self, config: NodeConfig) -> None:
         self._node_id = NodeId(config.node_id)
         self._configured = {NodeId(node_id): address for node_id, address in config.controllers}
-        self._remembered: dict[NodeId, str] = {}
-        self._remembered_through = Offset(0)
+        self._remembered: dict[NodeId, RememberedAddress] = {}
         self._cluster_id = 0
         self._state: MetadataState | None = None
         self._metadata_offset = Offset(0)
@@ -83,7 +83,7 @@ class ClusterView:
     def address_of(self, node_id: NodeId) -> str | None:
         """Where a node is reached: as it registered, else as it is configured."""
         if node_id in self._remembered:
-            return self._remembered[node_id]
+            return self._remembered[node_id].address
         if self._state is not None:
             node = self._state.nodes.get(node_id)
             if node is not None:
@@ -131,23 +131,26 @@ class ClusterView:
         """The node belongs to this cluster; called by the owner."""
         self._cluster_id = cluster_id
 
-    def remember(self, addresses: Mapping[NodeId, str], through: Offset) -> None:
-        """Where nodes are reached, until the metadata is applied through this offset."""
-        if addresses and self._metadata_offset < through:
-            self._remembered, self._remembered_through = dict(addresses), through
-            self._list_others()
+    def remember(self, addresses: Mapping[NodeId, RememberedAddress]) -> None:
+        """Where nodes are reached, each until the metadata is applied that far."""
+        self._remembered = dict(addresses)
+        self._forget_remembered()
+        self._list_others()
 
     def update(self, state: MetadataState, offset: Offset) -> None:
         """A newer state was applied; called by the owner."""
         nodes_changed = self._state is None or self._state.nodes is not state.nodes
         self._state, self._metadata_offset = state, offset
-        if self._remembered and offset >= self._remembered_through:
-            self._remembered.clear()
-            nodes_changed = True
-        if nodes_changed:
+        if self._forget_remembered() or nodes_changed:
             self._list_others()
         if self._changed is not None and not self._changed.done():
             self._changed.set_result(None)
+
+    def _forget_remembered(self) -> bool:
+        known = [n for n, at in self._remembered.items() if at.known_at <= self._metadata_offset]
+        for node_id in known:
+            del self._remembered[node_id]
+        return bool(known)
 
     def _list_others(self) -> None:
         registered = () if self._state is None else tuple(self._state.nodes)

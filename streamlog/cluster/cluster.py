@@ -77,7 +77,7 @@ from streamlog.cluster.partition_moves import PartitionMoves
 from streamlog.cluster.producer_ids import ProducerIds
 from streamlog.cluster.remembered_addresses import addresses_in_log
 from streamlog.cluster.repair import Repairer
-from streamlog.cluster.scrub import Scrubber
+from streamlog.cluster.scrub import FIRST_WITHIN_MS, Scrubber
 from streamlog.cluster.twins import Twins
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
@@ -155,7 +155,7 @@ class Cluster:
         )
         self._repairer = Repairer(identity.node_id, view, group_host, self._channels, damage)
         self.scrubber = Scrubber(
-            group_host, clock, damage, lambda: settings.now.scrub_bytes_per_second
+            group_host, clock, random, damage, lambda: settings.now.scrub_bytes_per_second
         )
         self.leadership = Leadership(identity.node_id, view, group_host)
         self.operations = Operations(view, group_host, self._operate, self._request_id)
@@ -454,7 +454,13 @@ class Cluster:
         self._spawn(evacuation.run())
         self._spawn(run_rounds(self._renew_lost, lambda: RENEW_INTERVAL_MS))
         self._spawn(self._repairer.run())
-        self._spawn(run_rounds(self.scrubber.round, lambda: self._settings.now.scrub_interval_ms))
+        self._spawn(
+            run_rounds(
+                self.scrubber.round,
+                lambda: self._settings.now.scrub_interval_ms,
+                first_within_ms=FIRST_WITHIN_MS,
+            )
+        )
 
     async def _renew_lost(self) -> None:
         """Ask for new replicas in the place of those that are lost."""

@@ -14,12 +14,14 @@ from typing import Final, Protocol, cast
 from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.log import ReplicaLog
-from replication.ports import Clock
+from replication.ports import Clock, Random
 from replication.types import Offset
 from streamlog.model.batch import iterate_frames
 from streamlog.storage.damage import DamageReports
 
 READ_BYTES: Final = 1 << 20
+FIRST_WITHIN_MS: Final = 600_000
+"""A node scrubs so soon after its start, lest one that is often restarted never does."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,19 +41,21 @@ class Scrubber:
         self,
         host: GroupHost,
         clock: Clock,
+        random: Random,
         damage: DamageReports,
         bytes_per_second: Callable[[], int],
     ) -> None:
         """`bytes_per_second` is asked for again and again; it is at least 1."""
-        self._host, self._clock, self._damage = host, clock, damage
+        self._host, self._clock, self._random, self._damage = host, clock, random, damage
         self._bytes_per_second = bytes_per_second
         self.rounds = 0
         self.scrubbed_bytes = 0
         """Since the start."""
 
     async def round(self) -> None:
-        """Read every log once, as far as it is committed."""
-        for group in list(self._host.groups.values()):
+        """Read every log once, as far as it is committed; in an order by chance, so that rounds
+        which are cut short do not leave out the same ones."""
+        for group in sorted(self._host.groups.values(), key=lambda _: self._random.random()):
             try:
                 await self._scrub(group)
             except (OffsetOutOfRange, ReplicationError) as error:

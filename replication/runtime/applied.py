@@ -133,8 +133,9 @@ class AppliedState(Generic[State, Record]):
             if generation == self._replacements:
                 if not self._group.log.needs_install:
                     raise
-                await self._woken()  # a copy of the log is on its way, and brings another
-                self._replaced = True
+                # A copy of the log brings another. It is not waited for here: whether one comes may
+                # depend on what the node does next (one that has to register is given none before).
+                self._replaced = False
             return
         if generation != self._replacements:
             return  # Replaced again meanwhile: `_replaced` is set, the loop comes back.

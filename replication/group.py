@@ -128,6 +128,12 @@ class ReplicatedGroup(Protocol):
         """Returns when the new configuration is committed. Raises MembershipChangeRefused."""
         ...
 
+    def ask_for_copy(self) -> None:
+        """As follower: ask the leader for a whole copy of the log in the place of this one, part
+        of which is damaged and was let go by the others. Whether it comes shows in `log_replaced`
+        of the observers; nothing happens when there is no leader, or it is here."""
+        ...
+
     async def move_log_start(self, start: Offset) -> None:
         """Propose and await a control entry that moves the log's start."""
         ...

@@ -34,6 +34,7 @@ from replication.raft.eras import era_of
 from replication.raft.events import (
     ChangeMembership,
     CommitFlush,
+    CopyWanted,
     ElectionTimeout,
     ForceMembership,
     HigherTermSeen,
@@ -193,6 +194,11 @@ class Group(ReplicaDriver):
             self._requests.end_transfer()
             if self.leads(term):
                 self.step(TransferExpired())
+
+    def ask_for_copy(self) -> None:
+        """As follower: ask the leader for a whole copy; see ReplicatedGroup."""
+        if self.failed is None:
+            self.step(CopyWanted())
 
     async def change_membership(self, target: Membership) -> None:
         """Returns when the new configuration is committed; see ReplicatedGroup."""

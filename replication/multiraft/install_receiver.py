@@ -3,7 +3,8 @@
 The copy is built beside the log and takes its place in one step, durable, before the answer. From
 begin to end the replica takes no entries: what it acknowledged meanwhile would vanish with the
 old log. For the same reason a copy is refused when the log it would replace holds entries of the
-sender's own term beyond it, or when it ends below the commit.
+sender's own term beyond it, or when it ends below the commit; and when an earlier leader may have
+committed more than the copy has (`unconfirmed`), and this replica may have acknowledged that.
 
 A newer copy discards an older one of the same group; a copy that is being put in place is beyond
 recall, and runs to its end even when its stream breaks.
@@ -16,7 +17,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from replication.errors import LogCorrupt, ReplicationError
-from replication.log import LogInstaller
+from replication.log import LogInstaller, ReplicaLog
 from replication.multiraft.settings import ReplicationSettings
 from replication.ports import CallFailed, StatusCode
 from replication.raft.effects import Role
@@ -186,12 +187,24 @@ def _check_still(group: Group, begin: InstallBegin) -> None:
         raise _Refused(f"the replica is in term {group.term}")
     if log.lost:
         raise _Refused(f"replica {group.replica_id} is lost: a new one must take its place")
-    if log.needs_install or group.core.needs_install:
+    damaged = log.needs_install or group.core.needs_install
+    if begin.unconfirmed and (damaged or _may_go_on(log, begin)):
+        raise _Refused("more may be committed than the copy has, and acknowledged here")
+    if damaged:
         return
     if begin.end < group.commit_end:
         raise _Refused(f"the copy ends at {begin.end}, below the commit {group.commit_end}")
     if log.end.term == begin.term and log.end.end > begin.end:
         raise _Refused(f"the log ends at {log.end.end} in that term, beyond {begin.end}")
+
+
+def _may_go_on(log: ReplicaLog, begin: InstallBegin) -> bool:
+    """The log reaches beyond the copy, and what it has there may be the leader's, too. It is not
+    where the logs have parted already."""
+    if log.end.end <= begin.end:
+        return False
+    start = begin.start
+    return log.start.end > start.end or log.term_at(start.end) == start.term
 
 
 async def _chunk(bulk: BulkReceiver, begin: InstallBegin) -> InstallChunk:

@@ -4,8 +4,10 @@ What is copied is [start, commit) as of the beginning, with the state machine's 
 is one; then the log begins where the snapshot ends. At most `installs_max` copies run on the node
 and one to each peer; at most `install_window_bytes` are unanswered.
 
-Only a leader whose own term has a committed entry copies: until then its commit may lie below
-what earlier leaders committed, and a copy could take acknowledged entries away.
+Until an entry of its own term is committed, a leader's commit may lie below what earlier leaders
+committed. Its copies say so (`unconfirmed`), and a replica that such a copy could take acknowledged
+entries from does not take it. It is sent all the same: one that has nothing to lose may be the one
+that is lacking for that first commit.
 """
 
 from __future__ import annotations
@@ -117,9 +119,10 @@ class InstallSender:
             log_state = log.log_state(start.end)
         else:
             start = snapshot[0]
-        end = group.commit_end
+        # What a snapshot covers is committed, though this leader may not have heard so yet.
+        end = max(group.commit_end, start.end)
         end_term = log.term_at(end)
-        if end_term is None or start.end > end:
+        if end_term is None:
             raise InstallRefused(f"[{start.end}, {end}) is not at hand")
         begin = InstallBegin(
             group_id=group.group_id,
@@ -132,6 +135,7 @@ class InstallSender:
             membership=membership_at(group, start.end),
             log_state=log_state,
             snapshot_bytes=None if snapshot is None else len(snapshot[1]),
+            unconfirmed=not group.established,
         )
         bulk = await self._peers.open_bulk(node_id)
         try:
@@ -170,8 +174,8 @@ class InstallSender:
 
     @staticmethod
     def _check(group: ReplicaDriver, term: Term) -> None:
-        if not group.leads(term) or not group.established:
-            raise InstallRefused("this node does not lead with an established commit")
+        if not group.leads(term):
+            raise InstallRefused(f"this node does not lead in term {term} any more")
 
 
 class _Copy:

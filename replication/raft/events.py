@@ -185,6 +185,12 @@ class LogInstalled:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyWanted:
+    """Part of this replica's log is damaged, and the others have let theirs go: ask the leader for
+    a whole copy. Nothing of what the replica promised is in doubt: it goes on meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogReleased:
     """A state machine's snapshot covers the log below `start`; it was trimmed locally."""
 
@@ -212,5 +218,6 @@ Event = (
     | InstallSucceeded
     | InstallFailed
     | LogInstalled
+    | CopyWanted
     | LogReleased
 )

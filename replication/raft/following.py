@@ -64,6 +64,21 @@ def receive_entries(state: ReplicaState, message: AppendEntries) -> None:
         state.advance_commit(commit_end)
 
 
+def ask_for_copy(state: ReplicaState) -> None:
+    """Ask the leader, if there is one, for a whole copy of the log in the place of this one."""
+    if state.leader is not None:
+        state.send(
+            AppendEntriesResponse(
+                state.replica_id,
+                state.leader,
+                state.term,
+                accepted=False,
+                wants_copy=True,
+            ),
+            state.hard_state_write,
+        )
+
+
 def _joins_era(state: ReplicaState, message: AppendEntries) -> bool:
     """The log may be continued into the leader's era; False: part of what is committed here, or
     was let go, is not what the leader has."""

@@ -52,7 +52,9 @@ class AppendEntriesResponse:
 
     accepted: `match_end` is the exclusive end up to which the follower's fsynced log is known to
     equal the leader's. refused: `hint` is where the follower's log may agree (term table),
-    `refused_end` the `previous.end` that was refused; `needs_install`: copy the whole log.
+    `refused_end` the `previous.end` that was refused; `needs_install`: copy the whole log;
+    `wants_copy`: nothing was refused, but a copy of the whole log is wanted in the place of this
+    one.
     """
 
     sender: ReplicaId
@@ -63,6 +65,7 @@ class AppendEntriesResponse:
     hint: LogPosition = LogPosition(Term(0), Offset(0))
     refused_end: Offset = Offset(0)
     needs_install: bool = False
+    wants_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

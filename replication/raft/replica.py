@@ -13,6 +13,7 @@ Who acts on what (rows: events; a dash: ignored; "adopt": take a higher term, fo
 | LivePeersChanged   | noted           | noted           | noted           | no quorum: follower |
 | own removal commits| –               | –               | –               | follower          |
 | ForceMembership    | candidate       | candidate       | candidate       | candidate         |
+| CopyWanted         | ask the leader  | –               | –               | –                 |
 | LeaderAnnounced in a later era | noted | follower      | follower        | follower          |
 
 Higher terms are adopted from every message except a pre-vote (asked or granted), and except a
@@ -49,6 +50,7 @@ from replication.raft.eras import (
 from replication.raft.events import (
     ChangeMembership,
     CommitFlush,
+    CopyWanted,
     ElectionTimeout,
     EntriesSent,
     Event,
@@ -70,7 +72,7 @@ from replication.raft.events import (
     TransferLeadership,
     WriteCompleted,
 )
-from replication.raft.following import receive_entries
+from replication.raft.following import ask_for_copy, receive_entries
 from replication.raft.leadership import Leadership
 from replication.raft.limits import RaftLimits
 from replication.raft.messages import (
@@ -163,6 +165,7 @@ class RaftReplica(ReadableReplica):
             InstallSucceeded: self._install_succeeded,
             InstallFailed: self._install_failed,
             LogInstalled: self._log_installed,
+            CopyWanted: self._copy_wanted,
             LogReleased: self._log_released,
         }
         self._on_message: dict[type[Any], Callable[[Any], None]] = {
@@ -353,6 +356,10 @@ class RaftReplica(ReadableReplica):
         if forgot and state.vote is None and state.leader is not None:
             # It may have voted in this term and forgotten it with its log: not a second time.
             state.persist(state.term, state.leader)
+
+    def _copy_wanted(self, _: CopyWanted) -> None:
+        if self._state.role is Role.FOLLOWER:
+            ask_for_copy(self._state)
 
     def _log_released(self, event: LogReleased) -> None:
         self._state.release(event.start.end)

@@ -148,6 +148,9 @@ class ReplicationFlow:
         if answer.needs_install:
             self._install_damaged(peer)
             return
+        if answer.wants_copy:
+            self._install_wanted(peer)
+            return
         if peer.state is INSTALL or answer.refused_end <= peer.match:
             return
         if peer.state is PROBE and answer.refused_end != peer.next.end:
@@ -200,10 +203,19 @@ class ReplicationFlow:
         """
         if peer.state is INSTALL:
             return
-        floor = max(peer.match, Offset(self._first + 1))
+        floor = self._floor(peer)
         peer.match = Offset(0)
         peer.install(floor)
         self.begin_installs()
+
+    def _install_wanted(self, peer: PeerProgress) -> None:
+        """The peer goes on until the copy is there. It asks again when the commit has not got to
+        what it acknowledged, which no copy may lack: without it the commit may not get there."""
+        if peer.state is not INSTALL and self._floor(peer) <= self._state.commit_end:
+            self._install(peer)
+
+    def _floor(self, peer: PeerProgress) -> Offset:
+        return max(peer.match, Offset(self._first + 1))
 
     def begin_installs(self) -> None:
         """The commit moved: begin the copies that waited for it."""

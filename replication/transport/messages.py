@@ -75,6 +75,8 @@ class InstallBegin:
     log_state: bytes
     snapshot_bytes: int | None
     """None: a plain log without a snapshot."""
+    unconfirmed: bool = False
+    """Earlier leaders may have committed more than [start, end)."""
 
 
 @dataclass(frozen=True, slots=True)

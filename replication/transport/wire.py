@@ -323,6 +323,7 @@ def add_append_reply(
         hint=_position(message.hint),
         refused_end=message.refused_end,
         needs_install=message.needs_install,
+        wants_copy=message.wants_copy,
     )
 
 
@@ -339,6 +340,7 @@ def read_append_reply(
         _read_position(wire.hint),
         Offset(wire.refused_end),
         wire.needs_install,
+        wire.wants_copy,
     )
 
 
@@ -361,6 +363,7 @@ def bulk_request(message: InstallBegin | InstallChunk) -> bytes:
                 membership=encode_membership(message.membership),
                 log_state=message.log_state,
                 snapshot_bytes=message.snapshot_bytes,
+                unconfirmed=message.unconfirmed,
             )
             return pb.BulkRequest(begin=begin).SerializeToString()
         case InstallChunk():
@@ -393,6 +396,7 @@ def read_bulk_request(data: bytes) -> InstallBegin | InstallChunk:
             decode_membership(begin.membership),
             begin.log_state,
             begin.snapshot_bytes if begin.HasField("snapshot_bytes") else None,
+            begin.unconfirmed,
         )
     if request.HasField("chunk"):
         chunk = request.chunk

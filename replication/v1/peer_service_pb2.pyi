@@ -211,7 +211,7 @@ class AppendEntries(_message.Message):
     def __init__(self, group_id: _Optional[int] = ..., from_replica_id: _Optional[int] = ..., to_replica_id: _Optional[int] = ..., term: _Optional[int] = ..., previous: _Optional[_Union[LogPosition, _Mapping]] = ..., commit_end: _Optional[int] = ..., log_start: _Optional[int] = ..., entries: _Optional[bytes] = ...) -> None: ...
 
 class AppendEntriesResponse(_message.Message):
-    __slots__ = ("group_id", "from_replica_id", "to_replica_id", "term", "accepted", "match_end", "hint", "refused_end", "needs_install")
+    __slots__ = ("group_id", "from_replica_id", "to_replica_id", "term", "accepted", "match_end", "hint", "refused_end", "needs_install", "wants_copy")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     TO_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
@@ -221,6 +221,7 @@ class AppendEntriesResponse(_message.Message):
     HINT_FIELD_NUMBER: _ClassVar[int]
     REFUSED_END_FIELD_NUMBER: _ClassVar[int]
     NEEDS_INSTALL_FIELD_NUMBER: _ClassVar[int]
+    WANTS_COPY_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     from_replica_id: int
     to_replica_id: int
@@ -230,7 +231,8 @@ class AppendEntriesResponse(_message.Message):
     hint: LogPosition
     refused_end: int
     needs_install: bool
-    def __init__(self, group_id: _Optional[int] = ..., from_replica_id: _Optional[int] = ..., to_replica_id: _Optional[int] = ..., term: _Optional[int] = ..., accepted: bool = ..., match_end: _Optional[int] = ..., hint: _Optional[_Union[LogPosition, _Mapping]] = ..., refused_end: _Optional[int] = ..., needs_install: bool = ...) -> None: ...
+    wants_copy: bool
+    def __init__(self, group_id: _Optional[int] = ..., from_replica_id: _Optional[int] = ..., to_replica_id: _Optional[int] = ..., term: _Optional[int] = ..., accepted: bool = ..., match_end: _Optional[int] = ..., hint: _Optional[_Union[LogPosition, _Mapping]] = ..., refused_end: _Optional[int] = ..., needs_install: bool = ..., wants_copy: bool = ...) -> None: ...
 
 class AppendRequest(_message.Message):
     __slots__ = ("hello", "appends")
@@ -249,7 +251,7 @@ class AppendResponse(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., responses: _Optional[_Iterable[_Union[AppendEntriesResponse, _Mapping]]] = ...) -> None: ...
 
 class InstallBegin(_message.Message):
-    __slots__ = ("group_id", "from_replica_id", "to_replica_id", "term", "install_id", "log_start", "log_start_term", "end_offset", "membership", "log_state", "snapshot_bytes")
+    __slots__ = ("group_id", "from_replica_id", "to_replica_id", "term", "install_id", "log_start", "log_start_term", "end_offset", "membership", "log_state", "snapshot_bytes", "unconfirmed")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     FROM_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     TO_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +263,7 @@ class InstallBegin(_message.Message):
     MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
     LOG_STATE_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNCONFIRMED_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     from_replica_id: int
     to_replica_id: int
@@ -272,7 +275,8 @@ class InstallBegin(_message.Message):
     membership: _membership_pb2.Membership
     log_state: bytes
     snapshot_bytes: int
-    def __init__(self, group_id: _Optional[int] = ..., from_replica_id: _Optional[int] = ..., to_replica_id: _Optional[int] = ..., term: _Optional[int] = ..., install_id: _Optional[int] = ..., log_start: _Optional[int] = ..., log_start_term: _Optional[int] = ..., end_offset: _Optional[int] = ..., membership: _Optional[_Union[_membership_pb2.Membership, _Mapping]] = ..., log_state: _Optional[bytes] = ..., snapshot_bytes: _Optional[int] = ...) -> None: ...
+    unconfirmed: bool
+    def __init__(self, group_id: _Optional[int] = ..., from_replica_id: _Optional[int] = ..., to_replica_id: _Optional[int] = ..., term: _Optional[int] = ..., install_id: _Optional[int] = ..., log_start: _Optional[int] = ..., log_start_term: _Optional[int] = ..., end_offset: _Optional[int] = ..., membership: _Optional[_Union[_membership_pb2.Membership, _Mapping]] = ..., log_state: _Optional[bytes] = ..., snapshot_bytes: _Optional[int] = ..., unconfirmed: bool = ...) -> None: ...
 
 class InstallChunk(_message.Message):
     __slots__ = ("group_id", "to_replica_id", "install_id", "snapshot", "data", "last")

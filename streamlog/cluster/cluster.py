@@ -153,11 +153,13 @@ class Cluster:
         self._renewal = MetadataRenewal(
             self._local, group_host, self._forwarding, self._registration_of
         )
-        self._repairer = Repairer(identity.node_id, view, group_host, self._channels, damage)
         self.scrubber = Scrubber(
             group_host, clock, random, damage, lambda: settings.now.scrub_bytes_per_second
         )
         self.leadership = Leadership(identity.node_id, view, group_host)
+        self._repairer = Repairer(
+            identity.node_id, view, group_host, self._channels, damage, self.leadership.hand_over
+        )
         self.operations = Operations(view, group_host, self._operate, self._request_id)
         self._producer_ids = ProducerIds(identity.node_id, self._forwarding)
         self._runtime: MetadataRuntime | None = None

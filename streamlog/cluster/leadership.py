@@ -74,7 +74,7 @@ class Leadership:
         if self._in_service(self._node_id):
             return
         moved = await gather_bounded(
-            [partial(self._leave_one, group_id) for group_id in sorted(self._led())],
+            [partial(self.hand_over, group_id) for group_id in sorted(self._led())],
             RETURNS_CONCURRENT,
         )
         if any(moved):
@@ -95,7 +95,7 @@ class Leadership:
         try:
             async with asyncio.timeout(timeout_ms / 1_000):
                 await gather_bounded(
-                    [partial(self._leave_one, group_id) for group_id in groups], LEAVES_CONCURRENT
+                    [partial(self.hand_over, group_id) for group_id in groups], LEAVES_CONCURRENT
                 )
         except TimeoutError:
             pass  # what is left is elected after the stop
@@ -103,7 +103,8 @@ class Leadership:
         _log.info("leadership_handed_over", extra={"moved": len(groups) - left, "left": left})
         return left
 
-    async def _leave_one(self, group_id: GroupId) -> bool:
+    async def hand_over(self, group_id: GroupId) -> bool:
+        """Hand one group over; whether it is led elsewhere now."""
         group = self._led().get(group_id)
         return group is not None and await self._hand_over(group_id, self._successors(group))
 

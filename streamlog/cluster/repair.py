@@ -5,6 +5,10 @@ the leader first, and put in the place of the damaged one (`storage/segment_repa
 of the replica changes: neither its log's end nor its vote. A range that nobody has sound stays
 damaged, is not served, and is tried again.
 
+A state machine's log is let go on each replica for itself, where a snapshot covers it. What is
+damaged here may be gone everywhere else then: the replica asks its leader for a whole copy of the
+log, which comes with a snapshot; if it leads, it hands over first.
+
 One range at a time: repair must not compete with the traffic of the healthy.
 """
 
@@ -12,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Protocol, cast
 
@@ -22,11 +26,13 @@ from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.log import ReplicaLog
 from replication.ports import CallFailed
-from replication.types import GroupCreation, GroupId, NodeId, Offset
+from replication.raft.effects import Role
+from replication.types import METADATA_GROUP, GroupCreation, GroupId, NodeId, Offset
 from streamlog.cluster.calls import PeerChannels, to_call_failed
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
+from streamlog.model.internal_topics import CONSUMER_OFFSETS
 from streamlog.storage.damage import DamagedRange, DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.segment_repair import Copy, FetchCopy
@@ -51,6 +57,11 @@ class RepairableLog(ReplicaLog, Protocol):
 class NoCopy(Exception):
     """No replica has the range sound and at hand."""
 
+    def __init__(self, failures: Sequence[str], *, let_go: bool) -> None:
+        """`let_go`: some replica had it, and let it go since."""
+        super().__init__("; ".join(failures) or "no other node holds a replica")
+        self.let_go = let_go
+
 
 class Repairer:
     """Watches the damage of a node."""
@@ -62,7 +73,10 @@ class Repairer:
         host: GroupHost,
         channels: PeerChannels,
         damage: DamageReports,
+        hand_over: Callable[[GroupId], Awaitable[bool]],
     ) -> None:
+        """`hand_over` lets another replica lead a group, if one can."""
+        self._hand_over = hand_over
         self._node_id, self._view, self._host = node_id, view, host
         self._channels, self._damage = channels, damage
         self._codec = BatchEntryCodec()
@@ -94,6 +108,8 @@ class Repairer:
         try:
             await self._mend(group, damaged)
         except (ReplicationError, OSError, NoCopy) as error:
+            if isinstance(error, NoCopy) and error.let_go and self._has_snapshots(group.creation):
+                await self._have_copied(group)
             _LOG.warning(
                 "repair_postponed",
                 extra={
@@ -106,16 +122,28 @@ class Repairer:
 
     async def _mend(self, group: ReplicatedGroup, damaged: DamagedRange) -> None:
         log = cast("RepairableLog", group.log)
-        failures = []
+        failures, let_go = [], False
         for node_id, address in self._sources(group):
             fetch = partial(self._fetch, address, group.creation)
             try:
                 await log.repair(damaged.start, fetch)
             except (CallFailed, StreamlogError, LogCorrupt, DecodeError) as error:
                 failures.append(f"node {node_id}: {error}")
+                let_go = let_go or _is_let_go(error)
             else:
                 return
-        raise NoCopy("; ".join(failures) or "no other node holds a replica")
+        raise NoCopy(failures, let_go=let_go)
+
+    async def _have_copied(self, group: ReplicatedGroup) -> None:
+        if group.role is Role.LEADER:
+            await self._hand_over(group.creation.group_id)
+        group.ask_for_copy()
+
+    def _has_snapshots(self, creation: GroupCreation) -> bool:
+        if creation.group_id == METADATA_GROUP:
+            return True
+        topic = self._view.topic_by_id(creation.topic_id)
+        return topic is not None and topic.name == CONSUMER_OFFSETS
 
     def _sources(self, group: ReplicatedGroup) -> Sequence[tuple[NodeId, str]]:
         """Nodes with a replica and their addresses: the leader, then live ones, then others."""
@@ -140,6 +168,10 @@ class Repairer:
         return entries, frames
 
 
+def _is_let_go(error: Exception) -> bool:
+    return isinstance(error, StreamlogError) and error.reason is Reason.OFFSET_OUT_OF_RANGE
+
+
 async def serve_read_log(host: GroupHost, data: bytes) -> bytes:
     """The other end: committed frames of a replica on this node. Raises CallFailed."""
     try:
@@ -161,7 +193,7 @@ async def _read(host: GroupHost, request: pb.ReadLogRequest) -> bytes:
         )
     if not start < end <= group.commit_end:
         raise StreamlogError(
-            Reason.OFFSET_OUT_OF_RANGE,
+            Reason.OFFSET_NOT_AVAILABLE,
             f"[{start}, {end}) is not within what is known to be committed here, up to"
             f" {group.commit_end}",
         )

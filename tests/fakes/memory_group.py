@@ -41,6 +41,7 @@ class MemoryGroup:
         self.membership_committed = True
         self.observers: list[GroupObserver] = []
         self.proposals: list[Proposal] = []
+        self.copies_asked = 0
         self.barriers: list[asyncio.Future[Offset]] = []
         self.confirm_reads = True
         """Read barriers end at once; else they wait for `confirm` or the end of leadership."""
@@ -94,6 +95,10 @@ class MemoryGroup:
     @property
     def start(self) -> Offset:
         return self.log.start.end
+
+    def ask_for_copy(self) -> None:
+        """Noted."""
+        self.copies_asked += 1
 
     async def move_log_start(self, start: Offset) -> None:
         raise NotImplementedError

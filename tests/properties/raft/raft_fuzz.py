@@ -14,6 +14,7 @@ from replication.raft.effects import CommitAdvanced, ReadReady, Role, RoleChange
 from replication.raft.events import (
     ChangeMembership,
     CommitFlush,
+    CopyWanted,
     ElectionTimeout,
     HigherTermSeen,
     InstallFailed,
@@ -172,6 +173,7 @@ class Life:
             (5, self._read),
             (4, self._double),
             (4, self._partition),
+            (3, self._want_copy),
             (3, self._timeout),
             (2, self._drop),
             (2, self._transfer),
@@ -311,6 +313,9 @@ class Life:
             if self.random.random() < 0.3 or not target.install_from(node):
                 node.installs.pop(peer, None)
                 node.step(InstallFailed(peer))
+
+    def _want_copy(self, node: Node) -> None:
+        node.step(CopyWanted())
 
     def _transfer(self, node: Node) -> None:
         if node.core.transfer_target is not None:

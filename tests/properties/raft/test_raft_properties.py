@@ -111,7 +111,7 @@ def _nothing(_: pytest.MonkeyPatch) -> None:
     ("make", "plant", "first_seed"),
     [
         pytest.param(CountsItsCopyBeforeFsync, _nothing, 0, id="own copy before fsync"),
-        pytest.param(VotesBeforePersisting, _nothing, 150, id="vote before persisting"),
+        pytest.param(VotesBeforePersisting, _nothing, 1150, id="vote before persisting"),
         pytest.param(CommitsEarlierTermsByCounting, _nothing, 0, id="earlier terms by counting"),
         pytest.param(RaftReplica, _one_majority_for_entries, 80, id="single majority in joint"),
         pytest.param(RaftReplica, _completions_by_offset, 0, id="completions by offset"),

@@ -33,6 +33,7 @@ from replication.raft.effects import (
 from replication.raft.events import (
     EntriesSent,
     Event,
+    InstallFailed,
     InstallSucceeded,
     LogInstalled,
     MessageReceived,
@@ -80,6 +81,11 @@ class MemoryLog:
     entries: tuple[EntryMeta, ...]
     base: Membership
     """In force at the start."""
+
+    def parts_from(self, position: LogPosition) -> bool:
+        """It has no entry of that term ending there, and would have one if it were the same."""
+        held = {self.start, *(LogPosition(entry.term, entry.end) for entry in self.entries)}
+        return self.start.end <= position.end and position not in held
 
     @property
     def end(self) -> LogPosition:
@@ -353,7 +359,18 @@ class Node:
         source, end = leader.log, leader.core.commit_end
         copy = MemoryLog(source.start, source.truncate(end).entries, source.base)
         leader.installs.pop(self.replica_id, None)
-        if end < self.core.commit_end and not self.core.needs_install:
+        if self.core.role is Role.LEADER:
+            return False
+        if not leader.core.established and (
+            self.core.needs_install
+            or (self.log.end.end > end and not self.log.parts_from(copy.start))
+        ):
+            return False
+        if not self.core.needs_install and (
+            end < self.core.commit_end
+            or self.core.term > leader.core.term
+            or (self.log.end.term == leader.core.term and self.log.end.end > end)
+        ):
             return False
         self.fsync()
         self.log = copy
@@ -419,7 +436,9 @@ class Cluster:
                         busy = node.send_entries(peer) or busy
                 for peer in sorted(node.installs):
                     if peer in present and node.core.leader == node.replica_id:
-                        busy = self.nodes[peer].install_from(node) or busy
+                        if not self.nodes[peer].install_from(node):
+                            node.step(InstallFailed(peer))
+                        busy = True
             for source in present:
                 for target in present:
                     while self.deliver(source, target):

@@ -17,6 +17,7 @@ A file is prose (`#` lines) and blocks: command lines, `----`, what happens, an 
 | `change 1 1,2,4 [learners=3]` | ChangeMembership |
 | `force 3 3` / `announce 1 by=3` | ForceMembership; LeaderAnnounced, in the other's term |
 | `disconnect 1 2` / `crash 1` / `damage 1` | faults; a crash keeps what is fsynced |
+| `want-copy 2` | CopyWanted |
 | `install 1 2` / `install-fails 1 2` | carry out BeginInstall |
 | `settle [without=3,4]` | everything, quietly, until nothing is left to do |
 | `elect 1 [without=3]` | timeout and settle, quietly |
@@ -52,6 +53,7 @@ from replication.raft.eras import era_of
 from replication.raft.events import (
     ChangeMembership,
     CommitFlush,
+    CopyWanted,
     ElectionTimeout,
     ForceMembership,
     HigherTermSeen,
@@ -144,7 +146,7 @@ def describe_message(message: Message) -> str:
     if isinstance(m, AppendEntriesResponse):
         if m.accepted:
             return f"{way} accepted match={m.match_end}"
-        need = " needs-install" if m.needs_install else ""
+        need = " needs-install" if m.needs_install else " wants-copy" if m.wants_copy else ""
         return f"{way} refused {m.refused_end} hint={_at(m.hint)}{need}"
     if isinstance(m, TimeoutNow):
         return f"{way} timeout-now"
@@ -347,6 +349,9 @@ class Script:
         empty = MemoryLog(LogPosition(Term(0), Offset(0)), (), self._cluster.first_membership)
         node.disk = DiskImage(node.disk.hard_state, empty, needs_install=True)
         self._cluster.crash(int(plain[0]))
+
+    def _do_want_copy(self, plain: list[str], _: dict[str, str]) -> None:
+        self._cluster.nodes[int(plain[0])].step(CopyWanted())
 
     def _do_install(self, plain: list[str], _: dict[str, str]) -> list[str] | None:
         leader, target = self._cluster.nodes[int(plain[0])], self._cluster.nodes[int(plain[1])]

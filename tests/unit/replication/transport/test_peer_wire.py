@@ -86,7 +86,14 @@ def test_append_replies() -> None:
     """Accepted and refused answers survive the wire."""
     accepted = AppendEntriesResponse(B, A, Term(5), True, Offset(12))
     refused = AppendEntriesResponse(
-        B, A, Term(5), False, hint=POSITION, refused_end=Offset(8), needs_install=True
+        B,
+        A,
+        Term(5),
+        False,
+        hint=POSITION,
+        refused_end=Offset(8),
+        needs_install=True,
+        wants_copy=True,
     )
     reply = pb.AppendResponse()
     for message in (accepted, refused):
@@ -125,6 +132,7 @@ def test_bulk_messages(snapshot_bytes: int | None) -> None:
         Membership((replica,)),
         b"state",
         snapshot_bytes,
+        unconfirmed=snapshot_bytes is None,
     )
     chunk = InstallChunk(GROUP, B, 9, snapshot=False, data=b"abc", last=True)
     for message in (begin, chunk):

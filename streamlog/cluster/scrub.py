@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError
+from replication.errors import LogCorrupt, ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.log import ReplicaLog
 from replication.ports import Clock, Random
@@ -58,7 +58,7 @@ class Scrubber:
         for group in sorted(self._host.groups.values(), key=lambda _: self._random.random()):
             try:
                 await self._scrub(group)
-            except (OffsetOutOfRange, ReplicationError) as error:
+            except (ReplicationError, OSError) as error:
                 # Trimmed or removed meanwhile; or the disk failed, which is told elsewhere.
                 _LOG.debug(
                     "scrub_interrupted",

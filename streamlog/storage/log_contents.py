@@ -68,6 +68,8 @@ class LogContents:
         again."""
         self.lowest_cut: SegmentCheckpoint | None = None
         """The lowest truncation since it was last set to None."""
+        self.closed = False
+        """The files may be gone, and nothing is wrong with that."""
         self.write_limit = 0
         """What begins at or above is not written by the call under way; truncations lower it."""
         self.doomed: dict[str, None] = {}

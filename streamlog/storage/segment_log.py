@@ -293,6 +293,7 @@ class GroupSegmentLog:
     async def close(self) -> None:
         """Give back memory and files; nothing is written. The log can not be used afterwards."""
         contents = self._contents
+        contents.closed = True
         contents.tail.clear()
         for segment in contents.segments:
             self._resources.indexes.forget(segment)

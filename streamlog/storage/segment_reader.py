@@ -186,11 +186,13 @@ class SegmentReader:
             raise self._damaged(segment, where, error.detail) from error
 
     def _damaged(self, segment: Segment, where: str, detail: str) -> LogCorrupt:
-        """The error of a read; the segment is reported, to be mended."""
+        """The error of a read; the segment is reported, to be mended, unless the log was closed
+        meanwhile: it was deleted, or a copy took its place."""
         group_id = GroupId(self._contents.identity.group_id)
-        self._resources.damage.report(
-            DamagedRange(group_id, Offset(segment.base), Offset(segment.end), where, detail)
-        )
+        if not self._contents.closed:
+            self._resources.damage.report(
+                DamagedRange(group_id, Offset(segment.base), Offset(segment.end), where, detail)
+            )
         return LogCorrupt(group_id, where, detail)
 
     async def _load_saved(self, segment: Segment) -> SegmentIndex | None:

@@ -21,7 +21,7 @@ def settled(cluster: SimCluster) -> str | None:
     ends: dict[GroupId, tuple[int, int]] = {}
     for node in cluster.members():
         life = node.life
-        if life is None or not life.started:
+        if life is None or not node.is_serving:
             return f"node {node.node_id} is not up"
         for group_id, group in life.node.groups.items():
             end = int(group.log.end.end)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError, StorageFailed
+from replication.errors import LogCorrupt, OffsetOutOfRange, StorageFailed
 from replication.group import GroupHost
 from replication.types import (
     EntryMeta,
@@ -46,7 +47,7 @@ class FileLog(MemoryLog):
         """Segments that can not be read: start and end, ascending."""
         self.reports = True
         """What can not be read is reported."""
-        self.failure: ReplicationError | None = None
+        self.failure: Exception | None = None
         self.written: int | None = None
         """Exclusive end of what the files hold; None: they hold all."""
         self.read_ms = 0.5
@@ -212,11 +213,13 @@ def test_a_log_that_awaits_a_whole_copy_is_passed_over() -> None:
         OffsetOutOfRange(Offset(0), Offset(4), Offset(8)),
         LogCorrupt(GroupId(1), "the log", "damaged; waits for a copy from a peer"),
         StorageFailed("writing", "the group was deleted"),
+        OSError(errno.EMFILE, "Too many open files"),
     ],
     ids=lambda failure: type(failure).__name__,
 )
-def test_a_log_that_fails_does_not_end_the_round(failing: int, failure: ReplicationError) -> None:
-    """It was trimmed or removed while it was read, or a copy takes its place."""
+def test_a_log_that_fails_does_not_end_the_round(failing: int, failure: Exception) -> None:
+    """It was trimmed or removed while it was read, a copy takes its place, or the node is short of
+    descriptors for now."""
     world = World()
     world.logs[failing].failure = failure
     world.scrub()

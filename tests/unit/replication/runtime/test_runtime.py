@@ -489,3 +489,120 @@ async def test_a_damaged_entry_is_waited_for(
     assert not bench.failures
     assert bench.runtime.state == {"a": 1, "b": 1, "last": 2}
     await bench.runtime.stop()
+
+
+def damage_snapshot(monkeypatch: pytest.MonkeyPatch, bench: Bench, *, needs_install: bool) -> None:
+    """The snapshot of a log that was trimmed behind it can not be read; the log awaits a copy, or
+    does not."""
+
+    async def load() -> None:
+        await asyncio.sleep(0)
+        raise LogCorrupt(GroupId(0), "the snapshot", "CRC32C")
+
+    log = bench.group.log
+    log.needs_install = needs_install
+    if not needs_install:
+        log.start = LogPosition(Term(1), Offset(5))
+    monkeypatch.setattr(log, "load_snapshot", load)
+
+
+async def test_the_copy_of_a_damaged_snapshot_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may come only when the node has done more. Until then the state is the initial one; then
+    it is the copy's, and replay goes on behind it."""
+    bench = Bench()
+    damage_snapshot(monkeypatch, bench, needs_install=True)
+    starting = asyncio.create_task(bench.runtime.start())
+    await settle()
+    assert starting.done()
+    await starting
+    assert (bench.runtime.state, bench.runtime.applied) == ({}, 0)
+    monkeypatch.undo()
+    bench.group.log.needs_install = False
+    bench.group.install(LogPosition(Term(4), Offset(100)), b"x=7")
+    await settle()
+    assert (bench.runtime.state, bench.runtime.applied) == ({"x": 7}, 100)
+    bench.group.receive(4, [b"x"])
+    bench.group.commit()
+    await settle()
+    assert (bench.runtime.state, bench.runtime.applied) == ({"x": 8, "last": 100}, 101)
+    assert not bench.failures
+    await bench.runtime.stop()
+
+
+async def test_a_copy_that_comes_while_the_damaged_snapshot_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was read of the old log says nothing of the new one, though it does not await a copy any
+    more: the copy's snapshot is taken."""
+    bench = Bench()
+    read = asyncio.get_running_loop().create_future()
+
+    async def load() -> None:
+        await read
+
+    bench.group.log.needs_install = True
+    monkeypatch.setattr(bench.group.log, "load_snapshot", load)
+    starting = asyncio.create_task(bench.runtime.start())
+    await settle()
+    monkeypatch.undo()
+    bench.group.log.needs_install = False
+    bench.group.install(LogPosition(Term(4), Offset(100)), b"x=7")
+    read.set_exception(LogCorrupt(GroupId(0), "the snapshot", "CRC32C"))
+    await starting
+    await settle()
+    assert (bench.runtime.state, bench.runtime.applied) == ({"x": 7}, 100)
+    assert not bench.failures
+    await bench.runtime.stop()
+
+
+async def test_a_copy_whose_snapshot_is_damaged_in_turn_is_replaced_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The log awaits a copy again. The machine does not read the same snapshot on and on meanwhile,
+    and keeps the state it had."""
+    bench = await started()
+    bench.group.receive(1, [b"a"])
+    bench.group.commit()
+    await settle()
+    before = bench.runtime.state, bench.runtime.applied
+    assert before == ({"a": 1, "last": 1}, 2)
+    loads = 0
+
+    async def load() -> None:
+        nonlocal loads
+        loads += 1
+        await asyncio.sleep(0)
+        raise LogCorrupt(GroupId(0), "the snapshot", "CRC32C")
+
+    log = bench.group.log
+    log.needs_install = True
+    with monkeypatch.context() as damaged:
+        damaged.setattr(log, "load_snapshot", load)
+        bench.group.install(LogPosition(Term(4), Offset(2)), b"?")
+        await settle()
+    assert (loads, bench.failures) == (1, [])
+    assert (bench.runtime.state, bench.runtime.applied) == before
+    log.needs_install = False
+    bench.group.install(LogPosition(Term(4), Offset(100)), b"x=7")
+    await settle()
+    assert (bench.runtime.state, bench.runtime.applied) == ({"x": 7}, 100)
+    await bench.runtime.stop()
+
+
+async def test_a_damaged_snapshot_of_a_log_that_awaits_no_copy_ends_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing brings another: it can not start, and a copy with such a snapshot ends it. It does
+    not begin from nothing."""
+    bench = Bench()
+    damage_snapshot(monkeypatch, bench, needs_install=False)
+    with pytest.raises(StateMachineFailed, match="CRC32C"):
+        await bench.runtime.start()
+    running = await started()
+    damage_snapshot(monkeypatch, running, needs_install=False)
+    running.group.install(LogPosition(Term(4), Offset(100)), b"?")
+    await settle()
+    assert [type(failure.cause) for failure in running.failures] == [LogCorrupt]
+    await running.runtime.stop()

@@ -311,6 +311,9 @@ class SimCluster:
         life.loop.failures.clear()
 
 
+RETENTION_CHECK_MS: Final = 500
+
+
 def node_config(options: SimOptions, number: int) -> NodeConfig:
     """The configuration of one node."""
     controllers = tuple((n, f"node{n}:{PORT}") for n in range(1, options.controllers + 1))
@@ -329,6 +332,7 @@ def node_config(options: SimOptions, number: int) -> NodeConfig:
         snapshot_records=options.snapshot_records,
         snapshot_bytes=options.snapshot_bytes,
         scrub_interval_ms=options.scrub_ms,
+        retention_check_ms=RETENTION_CHECK_MS,
         replication_message_bytes=64 << 10,
         groups_partitions=options.group_partitions,
     )

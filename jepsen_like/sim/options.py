@@ -125,6 +125,8 @@ class SimOptions:
     checkpoint_interval_ms: int
     journal_direct_bytes: int
     segment_bytes: int
+    retention_bytes: int
+    """Of each partition of the clients' topic; 0: everything is kept."""
     snapshot_records: int
     snapshot_bytes: int
     scrub_ms: int
@@ -218,6 +220,8 @@ def draw_options(seed: int) -> SimOptions:
         checkpoint_interval_ms=draw.one("checkpoints", [200, 1_000, 5_000]),
         journal_direct_bytes=draw.one("direct appends", [4 << 10, 16 << 10, 256 << 10]),
         segment_bytes=draw.one("segments", [0, 16 << 10, 64 << 10]),
+        # What a group had not read of what went, nobody could tell from what it skipped.
+        retention_bytes=0 if groups else draw.one("retention", [0, 32 << 10, 64 << 10]),
         snapshot_records=draw.one("snapshots", [10, 50, 50_000]),
         snapshot_bytes=draw.one("snapshot bytes", [4 << 10, 32 << 10, 8 << 20]),
         scrub_ms=draw.one("scrubbing", [0, 500, 2_000]),

@@ -112,7 +112,11 @@ class Workload:
     # Administration.
 
     async def _create_topic(self, client: Client) -> None:
-        settings = {"segment.bytes": str(self.options.segment_bytes)}
+        options = self.options
+        sizes = {
+            "segment.bytes": options.segment_bytes,
+            "retention.bytes": options.retention_bytes,
+        }
         deadline_ms = client.environment.clock.monotonic_ms() + ADMIN_PATIENCE_MS
         async with Admin(self._bootstrap(), environment=client.environment) as admin:
             while True:
@@ -121,7 +125,7 @@ class Workload:
                         TOPIC,
                         partitions=self.options.partitions,
                         replication_factor=self.options.replication_factor,
-                        config=settings if self.options.segment_bytes else {},
+                        config={name: str(size) for name, size in sizes.items() if size},
                     )
                 except ClientError as error:
                     if error.reason == Reason.TOPIC_EXISTS.name:
@@ -228,7 +232,9 @@ class Workload:
     async def _consume(self, client: Client) -> None:
         rng = self.scheduler.random(f"{client.name} load")
         pairs = [(TOPIC, number) for number in range(self.options.partitions)]
-        consumer = Consumer(self._bootstrap(), environment=client.environment)
+        consumer = Consumer(
+            self._bootstrap(), below_start="earliest", environment=client.environment
+        )
         async with consumer:
             consumer.assign(pairs, start="earliest")
             for number in range(self.options.partitions):
@@ -264,7 +270,9 @@ class Workload:
         pairs = [TopicPartition(TOPIC, number) for number in range(self.options.partitions)]
         got: dict[int, list[tuple[int, str]]] = {n: [] for n in range(self.options.partitions)}
         invoked = [self.recorder.invoke(client.name, "drain", n) for _, n in pairs]
-        async with Consumer(self._bootstrap(), environment=client.environment) as consumer:
+        async with Consumer(
+            self._bootstrap(), below_start="earliest", environment=client.environment
+        ) as consumer:
             consumer.assign(pairs, start="earliest")
             ends = await consumer.end_offsets(pairs)
             waiting = [pair for pair in pairs if ends[pair] > 0]
@@ -273,8 +281,10 @@ class Workload:
                 for where, records in polled.items():
                     got[where.partition].extend((r.offset, name_of(r.value)) for r in records)
                 waiting = [p for p in waiting if await consumer.position(p) < ends[p]]
-        for operation in invoked:
-            self.recorder.ok(operation, records=tuple(got[operation.partition]))
+            starts = await consumer.beginning_offsets(pairs)
+        for operation, pair in zip(invoked, pairs, strict=True):
+            drained = tuple(got[operation.partition])
+            self.recorder.ok(operation, offset=starts[pair], records=drained)
 
     def _look_at(self, who: str, error: ClientError) -> None:
         """Keep what no fault explains."""

@@ -5,9 +5,10 @@ the leader first, and put in the place of the damaged one (`storage/segment_repa
 of the replica changes: neither its log's end nor its vote. A range that nobody has sound stays
 damaged, is not served, and is tried again.
 
-A state machine's log is let go on each replica for itself, where a snapshot covers it. What is
-damaged here may be gone everywhere else then: the replica asks its leader for a whole copy of the
-log, which comes with a snapshot; if it leads, it hands over first.
+What is damaged here may have been let go by all others. A state machine's log is let go on each
+replica for itself, where a snapshot covers it. Any other log begins at the same offset everywhere,
+but that may lie within a segment here, of which the rest is needed. The replica asks its leader for
+a whole copy of the log then, which comes with its snapshot; if it leads, it hands over first.
 
 One range at a time: repair must not compete with the traffic of the healthy.
 """
@@ -42,6 +43,8 @@ READ_BYTES: Final = 1 << 20
 READ_TIMEOUT_MS: Final = 10_000.0
 RETRY_PAUSE_MS: Final = 500.0
 RETRY_PAUSE_MS_MAX: Final = 30_000.0
+LET_GO_WITHIN_MS: Final = 8_000.0
+"""What lies wholly below the log's start goes by itself; with a longer pause it has not."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,12 +95,12 @@ class Repairer:
                 await self._wake.wait()
                 pause_ms = RETRY_PAUSE_MS
             for damaged in list(self._damage.open.values()):
-                await self._attend(damaged)
+                await self._attend(damaged, waited=pause_ms > LET_GO_WITHIN_MS)
             if self._damage.open:
                 await asyncio.sleep(pause_ms / 1_000)
                 pause_ms = min(2 * pause_ms, RETRY_PAUSE_MS_MAX)
 
-    async def _attend(self, damaged: DamagedRange) -> None:
+    async def _attend(self, damaged: DamagedRange, *, waited: bool) -> None:
         group = self._host.groups.get(damaged.group_id)
         if group is None or group.log.needs_install:
             # Removed, or a whole copy is on its way.
@@ -108,7 +111,8 @@ class Repairer:
         try:
             await self._mend(group, damaged)
         except (ReplicationError, OSError, NoCopy) as error:
-            if isinstance(error, NoCopy) and error.let_go and self._has_snapshots(group.creation):
+            let_go = isinstance(error, NoCopy) and error.let_go
+            if let_go and self._needs_copy(group, damaged, waited=waited):
                 await self._have_copied(group)
             _LOG.warning(
                 "repair_postponed",
@@ -138,6 +142,11 @@ class Repairer:
         if group.role is Role.LEADER:
             await self._hand_over(group.creation.group_id)
         group.ask_for_copy()
+
+    def _needs_copy(self, group: ReplicatedGroup, damaged: DamagedRange, *, waited: bool) -> bool:
+        if self._has_snapshots(group.creation):
+            return True
+        return damaged.start < group.start and (waited or group.start < damaged.end)
 
     def _has_snapshots(self, creation: GroupCreation) -> bool:
         if creation.group_id == METADATA_GROUP:

@@ -421,6 +421,7 @@ class GroupLog:
 
         await self._files.run_alone(swap)
         damage.close(group_id, start, mended=swapped[0])
+        self._move_start_soon()  # It may be this that it waited for.
         return swapped[0]
 
     # For the store.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from replication.errors import StorageFailed
+from replication.errors import LogCorrupt, StorageFailed
 from replication.types import LogPosition, Offset
 from streamlog.storage.group_files import Job
 from streamlog.storage.segment_log import GroupSegmentLog
@@ -94,8 +94,8 @@ class LogStart:
 
         try:
             await self._run_alone(job)
-        except StorageFailed:
-            return  # Told already, by whoever found it.
+        except (StorageFailed, LogCorrupt):
+            return  # Told already, by whoever found it; damage is mended, and this tried again.
 
     def _apply_soon(self) -> None:
         if self._may_move():

@@ -7,6 +7,7 @@ again and handed to replication, which carries it out as soon as it is committed
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 
@@ -17,11 +18,13 @@ from replication.raft.effects import LogStartMoved
 from replication.types import GroupId, Offset, Term, WriteSequence
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.group_log import GroupLog
+from streamlog.storage.segment_repair import Copy
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     LATENCY,
     Recorder,
     append_values,
+    content,
     creation_of,
     entry,
     new_store,
@@ -162,5 +165,49 @@ def test_an_installed_copy_brings_it() -> None:
         again = await started(disk.crash(random.Random(3)))
         assert tuple(log_of(again, 2).log_starts) == MOVE
         await again.stop()
+
+    run(work())
+
+
+def test_damage_at_the_start_holds_it_back_until_it_is_mended() -> None:
+    """The state of producers at the start follows from what is damaged. The store goes on; once the
+    segment is mended the start moves."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store, recorder = new_store(disk), Recorder()
+        await store.start(recorder)
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        for write in range(1, 30):
+            append_values(log, write, 1, [[random.Random(write).randbytes(2000)]])
+        await log.settled()
+        await store.checkpoint_now()
+        sound = await content(log)
+        await store.stop()
+        store, recorder = new_store(disk), Recorder()  # what it remembers would be enough
+        await store.start(recorder)
+        log = log_of(store)
+        segments = sorted(path for path in disk.files() if path.endswith(".segment"))
+        disk.flip_bits(segments[1], 3_000)
+        begin = Offset(int(segments[1].rpartition("/")[2].partition(".")[0]))
+        wanted = Offset(begin + 2)  # within the segment
+        log.log_start_committed(wanted)
+        await log.settled()
+        await store.checkpoint_now()
+        await asyncio.sleep(1)
+        assert recorder.failure is None
+        assert log.start.end == 0
+        assert [each.start for each in store.damage.open.values()] == [begin]
+
+        async def fetch(start: Offset, end: Offset) -> Copy:
+            frames = b"".join(each[3] for each in sound if start <= each[0] and each[1] <= end)
+            return tuple(BatchEntryCodec().split(log.creation, frames)[0]), frames
+
+        assert await log.repair(begin, fetch)
+        await asyncio.sleep(1)
+        assert log.start.end == wanted
+        assert not store.damage.open
+        await store.stop()
 
     run(work())

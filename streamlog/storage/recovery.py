@@ -264,8 +264,15 @@ class Recovery:
             path = snapshot_path(replay.group_id, replay.generation)
             try:
                 # A state machine can not begin without it, and peers have another.
-                await snapshot_file.load(self._disk, path, replay.group_id)
+                snapshot = await snapshot_file.load(self._disk, path, replay.group_id)
                 segments = await self._open(replay)
+                if snapshot is not None and snapshot[0].end < segments.start.end:
+                    damage = (
+                        f"{path} ends at offset {snapshot[0].end}, and the log begins at"
+                        f" {segments.start.end}: it is an older one"
+                    )
+                    await segments.close()
+                    segments = None
             except (LogCorrupt, FileNotFoundError) as error:
                 damage = str(error)
         memberships = replay.memberships

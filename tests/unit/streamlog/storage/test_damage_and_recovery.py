@@ -193,6 +193,36 @@ def test_a_damaged_snapshot_makes_its_group_wait_for_a_copy() -> None:
     run(work())
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_a_snapshot_below_the_log_makes_its_group_wait_for_a_copy(older: bool) -> None:
+    """A disk that gives an older snapshot back than the one for which the log was let go: what lies
+    between is not here."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        for write in range(1, 30):
+            append_values(log, write, 1, [[random.Random(write).randbytes(2000)]])
+        await log.settled()
+        path = "groups/0000000000000001/00000001.snapshot"
+        await log.save_snapshot(LogPosition(Term(1), Offset(2)), b"older")
+        kept = disk.content(path)
+        await log.save_snapshot(LogPosition(Term(1), Offset(20)), b"newer")
+        assert 2 < log.start.end <= 20
+        await store.stop()
+        if older:
+            disk.put(path, kept)
+        again = new_store(disk)
+        await again.start(Recorder())
+        assert again.logs[GroupId(1)].needs_install == older
+        await again.stop()
+
+    run(work())
+
+
 def test_a_rotten_header_is_not_taken_for_a_newer_format() -> None:
     """Whichever byte of a frame's header rots, the node starts: a version is believed only of bytes
     that are sound."""

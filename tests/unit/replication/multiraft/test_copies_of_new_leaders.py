@@ -175,6 +175,26 @@ def test_a_follower_that_asks_takes_entries_until_the_copy_is_there(three: Clust
     three.until(lambda: three.values(3, 7) == [b"on its way", b"meanwhile", b"afterwards"])
 
 
+def test_an_older_snapshot_than_the_log_begins_with_is_not_given_away(three: Cluster) -> None:
+    """What lies between it and the log would be missing in the state, without a word. The follower
+    keeps what it has."""
+    three.write(1, 7, b"a", b"b")
+    older = group_on(three, 1).log.end
+    three.write(1, 7, b"c")
+    through = group_on(three, 1).log.end
+    three.until(lambda: three.values(3, 7) == [b"a", b"b", b"c"])
+    save_snapshot(three, 1, through)
+    log = three.nodes[1].store.log(SEVEN)
+    kept, log.now.snapshot = log.now.snapshot, (older, b"an older state")
+    begun = note_copies(three.nodes[3])
+    ask(three, 3)
+    three.sleep(2.0)
+    assert begun == []
+    log.now.snapshot = kept
+    ask(three, 3)
+    three.until(lambda: three.nodes[3].store.log(SEVEN).now.snapshot == kept)
+
+
 def test_nothing_is_asked_for_without_a_leader_elsewhere(three: Cluster) -> None:
     """A leader does not ask itself, nor does one that knows no leader, nor a replica that takes
     part no more: who wants the copy asks again."""

@@ -31,7 +31,12 @@ from replication.types import (
 )
 from streamlog.cluster.calls import PeerChannels, refusal_of
 from streamlog.cluster.metadata.state import Founding, Topic, initial_state
-from streamlog.cluster.repair import RETRY_PAUSE_MS, Repairer, serve_read_log
+from streamlog.cluster.repair import (
+    LET_GO_WITHIN_MS,
+    RETRY_PAUSE_MS,
+    Repairer,
+    serve_read_log,
+)
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason
@@ -276,19 +281,66 @@ def test_what_a_replica_has_is_fetched_though_another_has_let_it_go(
     assert (world.is_open, world.damage.mended, world.group.copies_asked) == (False, 1, 0)
 
 
-@pytest.mark.parametrize("topic_id", [7, 8], ids=["known", "deleted"])
-@pytest.mark.parametrize("leads", [False, True])
-def test_users_topics_are_never_copied_whole(topic_id: int, *, leads: bool) -> None:
-    """They have no snapshots: their logs begin where their topics say, on every replica alike, and
-    what is below that needs no mending. So it is with a topic that is not known any more."""
+ORDERS = pytest.mark.parametrize("topic_id", [7, 8], ids=["known", "deleted"])
+"""A topic of a user, or one that is not known any more: their logs have no snapshots, and begin at
+the same offset on every replica."""
+
+
+def of_users_topic(topic_id: int, log_start: int) -> World:
+    """The others have let the damaged range go, and here the log begins there."""
     world = World(replace(PARTITION, topic_id=topic_id), topic="orders")
     for node_id in world.other:
         has_let_go(world, node_id)
+    world.log.start = LogPosition(TERM, Offset(log_start))
+    return world
+
+
+@ORDERS
+@pytest.mark.parametrize("log_start", [0, 1, DAMAGED[0]])
+@pytest.mark.parametrize("leads", [False, True])
+def test_what_a_users_log_holds_is_not_given_up_for_a_copy(
+    topic_id: int, log_start: int, *, leads: bool
+) -> None:
+    """That the others have let go what is part of the log here, this replica hears of, too: they
+    are no more than ahead of it."""
+    world = of_users_topic(topic_id, log_start)
     if leads:
         world.group.lead(TERM)
-    world.repair(3 * RETRY_PAUSE_MS / 1_000)
+    world.repair(2 * LET_GO_WITHIN_MS / 1_000)
     assert (world.group.copies_asked, world.handed_over) == (0, [])
+    assert world.log.repairs > 4
     assert world.is_open
+
+
+@ORDERS
+@pytest.mark.parametrize("log_start", range(DAMAGED[0] + 1, DAMAGED[1]))
+@pytest.mark.parametrize("leads", [False, True])
+def test_a_users_log_that_begins_within_the_damage_is_copied(
+    topic_id: int, log_start: int, *, leads: bool
+) -> None:
+    """The others have no more than the upper part of that segment, which mends nothing."""
+    world = of_users_topic(topic_id, log_start)
+    if leads:
+        world.group.lead(TERM)
+    world.repair()
+    assert world.group.copies_asked == 1
+    assert world.handed_over == ([(PARTITION.group_id, 0)] if leads else [])
+
+
+@ORDERS
+@pytest.mark.parametrize("log_start", [*range(DAMAGED[1], ENTRIES + 1)])
+def test_what_lies_below_the_start_of_a_users_log_is_given_time_to_go(
+    topic_id: int, log_start: int
+) -> None:
+    """The segment is removed with the start. Where that has not happened for long, something waits
+    for it, and a copy is asked for."""
+    world = of_users_topic(topic_id, log_start)
+    world.repair(LET_GO_WITHIN_MS / 1_000)
+    assert world.group.copies_asked == 0
+    assert world.log.repairs > 4
+    again = of_users_topic(topic_id, log_start)
+    again.repair(4 * LET_GO_WITHIN_MS / 1_000)
+    assert again.group.copies_asked >= 1
 
 
 @pytest.mark.parametrize("can", [True, False])

@@ -21,7 +21,7 @@ from replication.group import ReplicatedGroup
 from replication.log import EntryCodec
 from replication.runtime.limits import RuntimeLimits
 from replication.runtime.machine import StateMachine
-from replication.types import LogPosition, Offset
+from replication.types import LogPosition, Offset, Term
 
 State = TypeVar("State")
 StateSeen = TypeVar("StateSeen", contravariant=True)
@@ -63,6 +63,7 @@ class AppliedState(Generic[State, Record]):
         self._on_failure = on_failure
         self.state: State = machine.initial()
         self.end = Offset(0)
+        self._end_term = Term(0)
         self.failure: StateMachineFailed | None = None
         self._listeners: list[AppliedListener[State, Record]] = []
         self._wake: Future[None] | None = None
@@ -124,8 +125,19 @@ class AppliedState(Generic[State, Record]):
         self._wake = asyncio.get_running_loop().create_future()
         await self._wake
 
+    def _is_of_the_log(self) -> bool:
+        """The log that took the place of the one before has what the state follows from: of two
+        logs that have an entry of one term ending at one place each has what the other has below.
+
+        Going back to the copy's snapshot would show whoever looks a state of the past.
+        """
+        return self._replaced and self._group.log.term_at(self.end) == self._end_term
+
     async def _restore(self) -> None:
         """Take the newest snapshot, or the initial state when the log is whole."""
+        if self._is_of_the_log():
+            self._replaced = False
+            return
         generation = self._replacements
         try:
             loaded = await self._group.log.load_snapshot()
@@ -143,10 +155,12 @@ class AppliedState(Generic[State, Record]):
         if loaded is None:
             invariant(start == 0, "a trimmed log has no snapshot", start=start)
             self.state, self.end = self._machine.initial(), Offset(0)
+            self._end_term = Term(0)
         else:
             through, data = loaded
             invariant(start <= through.end, "the snapshot ends below the log", start=start)
             self.state, self.end = self._machine.restore(data), through.end
+            self._end_term = through.term
         self._replaced = False
         self._snapshot_end = self.end
         self._bytes_since_snapshot = self._records_since_snapshot = 0
@@ -175,7 +189,7 @@ class AppliedState(Generic[State, Record]):
         state = self.state
         for offset, record in records:
             state = self._machine.replay(state, record, offset)
-        self.state, self.end = state, entries[-1].end
+        self.state, self.end, self._end_term = state, entries[-1].end, entries[-1].term
         self._bytes_since_snapshot += len(frames)
         self._records_since_snapshot += len(records)
         for listener in self._listeners:

@@ -8,11 +8,12 @@ fault counts when a request was taken.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from jepsen_like.sim.cluster import SimCluster, SimNode
+from jepsen_like.sim.cluster import Life, SimCluster, SimNode
 from jepsen_like.sim.fault import Fired, Heal, Strike
 from jepsen_like.sim.options import SimOptions
 from jepsen_like.sim.trace import Trace
@@ -38,6 +39,8 @@ class MembershipFaults:
     ) -> None:
         self._cluster, self._options, self._trace = cluster, options, trace
         self._fired = fired
+        self._asked: list[tuple[SimNode, Life, asyncio.Task[None]]] = []
+        """Requests, some of which may not be answered yet."""
 
     def faults(self) -> dict[str, Strike]:
         """By name."""
@@ -122,8 +125,13 @@ class MembershipFaults:
         operations = _operations(node)
         assert operations is not None
         assert node.life is not None
-        node.life.loop.create_task(self._send(node, fault, what, operations, request))
+        task = node.life.loop.create_task(self._send(node, fault, what, operations, request))
+        self._asked = [*self._unanswered(), (node, node.life, task)]
         return lambda: None
+
+    def _unanswered(self) -> list[tuple[SimNode, Life, asyncio.Task[None]]]:
+        """Requests that may still be taken: the process that has them lives."""
+        return [each for each in self._asked if not each[2].done() and each[0].life is each[1]]
 
     async def _send(
         self,
@@ -151,6 +159,8 @@ class MembershipFaults:
         member = node.life.node.member
         state = None if member is None else member.cluster.view.state
         if state is None:
+            return False
+        if self._unanswered():
             return False
         retired = [each.node_id for each in self._cluster.nodes.values() if each.retired]
         try:

@@ -128,6 +128,11 @@ class ReplicatedGroup(Protocol):
         """Returns when the new configuration is committed. Raises MembershipChangeRefused."""
         ...
 
+    @property
+    def installing(self) -> bool:
+        """A copy of the log is being received."""
+        ...
+
     def ask_for_copy(self) -> None:
         """As follower: ask the leader for a whole copy of the log in the place of this one, part
         of which is damaged and was let go by the others. Whether it comes shows in `log_replaced`

@@ -43,6 +43,8 @@ READ_BYTES: Final = 1 << 20
 READ_TIMEOUT_MS: Final = 10_000.0
 RETRY_PAUSE_MS: Final = 500.0
 RETRY_PAUSE_MS_MAX: Final = 30_000.0
+COPY_PAUSE_MS_MAX: Final = 1_000.0
+"""Until a copy is asked for again: while entries are on their way to a replica it takes none."""
 LET_GO_WITHIN_MS: Final = 8_000.0
 """What lies wholly below the log's start goes by itself; with a longer pause it has not."""
 
@@ -94,25 +96,32 @@ class Repairer:
                 self._wake.clear()
                 await self._wake.wait()
                 pause_ms = RETRY_PAUSE_MS
+            copies = 0
             for damaged in list(self._damage.open.values()):
-                await self._attend(damaged, waited=pause_ms > LET_GO_WITHIN_MS)
+                copies += await self._attend(damaged, waited=pause_ms > LET_GO_WITHIN_MS)
             if self._damage.open:
-                await asyncio.sleep(pause_ms / 1_000)
+                longest_ms = COPY_PAUSE_MS_MAX if copies else RETRY_PAUSE_MS_MAX
+                await asyncio.sleep(min(pause_ms, longest_ms) / 1_000)
                 pause_ms = min(2 * pause_ms, RETRY_PAUSE_MS_MAX)
 
-    async def _attend(self, damaged: DamagedRange, *, waited: bool) -> None:
+    async def _attend(self, damaged: DamagedRange, *, waited: bool) -> bool:
+        """Mend it, if that can be done now; whether a copy of the whole log is asked for, or on its
+        way."""
         group = self._host.groups.get(damaged.group_id)
         if group is None or group.log.needs_install:
             # Removed, or a whole copy is on its way.
             self._damage.close(damaged.group_id, damaged.start, mended=False)
-            return
+            return False
+        if group.installing:
+            return True
         if damaged.end > group.commit_end:
-            return  # Only what is committed is the same everywhere.
+            return False  # Only what is committed is the same everywhere.
         try:
             await self._mend(group, damaged)
         except (ReplicationError, OSError, NoCopy) as error:
             let_go = isinstance(error, NoCopy) and error.let_go
-            if let_go and self._needs_copy(group, damaged, waited=waited):
+            is_copied = let_go and self._needs_copy(group, damaged, waited=waited)
+            if is_copied:
                 await self._have_copied(group)
             _LOG.warning(
                 "repair_postponed",
@@ -123,6 +132,8 @@ class Repairer:
                     "reason": str(error),
                 },
             )
+            return is_copied
+        return False
 
     async def _mend(self, group: ReplicatedGroup, damaged: DamagedRange) -> None:
         log = cast("RepairableLog", group.log)

@@ -42,6 +42,7 @@ class MemoryGroup:
         self.observers: list[GroupObserver] = []
         self.proposals: list[Proposal] = []
         self.copies_asked = 0
+        self.installing = False
         self.barriers: list[asyncio.Future[Offset]] = []
         self.confirm_reads = True
         """Read barriers end at once; else they wait for `confirm` or the end of leadership."""

@@ -22,7 +22,7 @@ SHRINK_S = 30.0
 FOUND_SEEDS = (
     313, 324, 332, 397, 523, 561, 590, 773, 1_039, 1_045, 1_084, 1_189, 1_228, 1_364, 1_392,
     1_547, 1_559, 1_916, 1_977, 2_370, 12_265,
-    30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 500_050,
+    30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 100_100, 500_050,
 )  # fmt: skip
 """Seeds that showed a defect at some commit, those below SEEDS left out (the table of
 `jepsen_like/README.md`). Seeds shift: whatever changes the order of events changes what a seed does,

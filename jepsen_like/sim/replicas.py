@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zlib
 
-from jepsen_like.sim.cluster import SimCluster
+from jepsen_like.sim.cluster import SimCluster, SimNode
 from jepsen_like.sim.recorder import Recorder
 from jepsen_like.sim.scheduler import Scheduler
 from replication.group import ReplicatedGroup
-from replication.types import GroupId
+from replication.types import GroupId, Replica
 from streamlog.model.batch import iterate_frames
 
 READ_BYTES_MAX = 1 << 22
@@ -16,8 +16,8 @@ READ_WITHIN_S = 60.0
 
 
 def settled(cluster: SimCluster) -> str | None:
-    """None when every replica of every group is committed up to its log's end, and they agree;
-    else what is still missing."""
+    """None when every replica that the metadata names is there, of every group committed up to
+    its log's end, and they agree; else what is still missing."""
     ends: dict[GroupId, tuple[int, int]] = {}
     for node in cluster.members():
         life = node.life
@@ -38,7 +38,30 @@ def settled(cluster: SimCluster) -> str | None:
                     f"group {group_id} ends at {end} on node {node.node_id} and at {other[0]} on"
                     f" node {other[1]}"
                 )
+    return _absent(cluster)
+
+
+def _absent(cluster: SimCluster) -> str | None:
+    """A replica that the metadata, as any node knows it, places on a node that has it not (yet)."""
+    for node in cluster.members():
+        member = None if node.life is None else node.life.node.member
+        state = None if member is None else member.cluster.view.state
+        if state is None:
+            return f"node {node.node_id} does not know the metadata"
+        for topic in state.topics.values():
+            for partition in topic.partitions:
+                for replica in partition.replicas:
+                    if not _is_there(cluster.nodes[replica.node_id], partition.group_id, replica):
+                        return f"{topic.name}/{partition.number} is not on node {replica.node_id}"
     return None
+
+
+def _is_there(node: SimNode, group_id: GroupId, replica: Replica) -> bool:
+    """A node that is down for good has none."""
+    if node.retired:
+        return True
+    group = None if node.life is None else node.life.node.groups.get(group_id)
+    return group is not None and group.log.creation.local_replica_id == replica.replica_id
 
 
 def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorder) -> None:

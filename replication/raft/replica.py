@@ -362,7 +362,11 @@ class RaftReplica(ReadableReplica):
             ask_for_copy(self._state)
 
     def _log_released(self, event: LogReleased) -> None:
-        self._state.release(event.start.end)
+        start = event.start.end
+        if start > self._state.commit_end:
+            # A snapshot covers it: it was known to be committed before this process began.
+            self._state.advance_commit(start)
+        self._state.release(start)
         if self._leadership is not None:
             self._leadership.flow.log_trimmed()
 

@@ -18,6 +18,7 @@ A file is prose (`#` lines) and blocks: command lines, `----`, what happens, an 
 | `force 3 3` / `announce 1 by=3` | ForceMembership; LeaderAnnounced, in the other's term |
 | `disconnect 1 2` / `crash 1` / `damage 1` | faults; a crash keeps what is fsynced |
 | `want-copy 2` | CopyWanted |
+| `released 1 4` | LogReleased |
 | `install 1 2` / `install-fails 1 2` | carry out BeginInstall |
 | `settle [without=3,4]` | everything, quietly, until nothing is left to do |
 | `elect 1 [without=3]` | timeout and settle, quietly |
@@ -61,6 +62,7 @@ from replication.raft.events import (
     LeaderAnnounced,
     LeaderHeard,
     LivePeersChanged,
+    LogReleased,
     ProposeLogStart,
     ReadRequested,
     TransferExpired,
@@ -349,6 +351,11 @@ class Script:
         empty = MemoryLog(LogPosition(Term(0), Offset(0)), (), self._cluster.first_membership)
         node.disk = DiskImage(node.disk.hard_state, empty, needs_install=True)
         self._cluster.crash(int(plain[0]))
+
+    def _do_released(self, plain: list[str], _: dict[str, str]) -> None:
+        node, end = self._cluster.nodes[int(plain[0])], Offset(int(plain[1]))
+        term = next(entry.term for entry in node.log.entries if entry.base < end <= entry.end)
+        node.step(LogReleased(LogPosition(term, end)))
 
     def _do_want_copy(self, plain: list[str], _: dict[str, str]) -> None:
         self._cluster.nodes[int(plain[0])].step(CopyWanted())

@@ -53,8 +53,11 @@ The driver's duties
    off). The receiver finishes a copy only if it ends at or above its `commit_end` or it
    `needs_install`, and steps LogInstalled in the turn in which the log is replaced, with no write
    effect of this core outstanding in between.
-   CopyWanted when part of the log can be mended in no other way; again, if no copy came.
-10. LogReleased when the log was trimmed for any reason but LogStartCommitted.
+   CopyWanted when part of the log can be mended in no other way; again, if no copy came. A copy of
+   a leader that is not `established` is refused by a receiver that `needs_install`, or whose log
+   reaches beyond it and may still be the leader's; any copy, when that log holds more of its term.
+10. LogReleased when the log was trimmed for any reason but LogStartCommitted: what lies below is
+   committed, whether or not this replica has heard so since its process began.
 11. A proposal that is not answered by AppendProposal was not taken (`accepts_proposals`). After
    RoleChanged away from leader, nothing that was proposed is known to commit; RoleChanged always
    comes before CommitAdvanced of what another leader put in its place.

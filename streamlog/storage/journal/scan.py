@@ -217,16 +217,15 @@ class JournalScan:
         )
 
     async def _continue_in_next_file(self) -> bool:
-        """The next file begins exactly where the last flush ended."""
-        if self._index + 1 >= len(self._sequences):
-            return False
+        """A later file begins exactly where the last flush ended. Those between hold nothing: the
+        next one is made ahead, and every start begins another."""
         first = journal_file.first_frame_offset()
-        flush = await self._read_flush(self._sequences[self._index + 1], first)
-        if flush is None or not self._connects(flush):
-            return False
-        self._index += 1
-        self._at = first
-        return True
+        for index in range(self._index + 1, len(self._sequences)):
+            flush = await self._read_flush(self._sequences[index], first)
+            if flush is not None and self._connects(flush):
+                self._index, self._at = index, first
+                return True
+        return False
 
     async def _resume_after_gap(self) -> None:
         """Look for a MARK that proves rot; there the scan goes on. Without one it ends."""

@@ -343,6 +343,37 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(seed: int) -> No
     run(work())
 
 
+@pytest.mark.parametrize("starts", [0, 1, 3])
+def test_journal_files_without_a_flush_hide_nothing(starts: int) -> None:
+    """The next file is made ahead, and every start begins one, also when it ends before its first
+    flush. The checkpoint before the newest one has such files behind those that it needs: what is
+    in later ones counts all the same."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store = await started(disk)
+        await store.create(creation_of(1))
+        entries = append_values(log_of(store), 1, 1, [[b"first"]])
+        await log_of(store).settled()
+        for number in range(starts):
+            disk = disk.crash(random.Random(number))
+            await started(disk)
+        disk = disk.crash(random.Random(99))
+        last = await started(disk)
+        entries += append_values(log_of(last), 2, 2, [[b"acknowledged"]])
+        await log_of(last).settled()
+        disk = disk.crash(random.Random(100))
+        newest = max(p for p in disk.files() if p.endswith(".checkpoint"))
+        disk.flip_bits(newest, 40)
+        again = await started(disk)
+        assert again.recovered is not None
+        assert len(again.recovered.damaged_checkpoints) == 1
+        assert await content(log_of(again)) == tuple(entries)
+        await again.stop()
+
+    run(work())
+
+
 def test_unknown_directories_are_left_alone_and_reported() -> None:
     """A directory that nothing names is data until an operator says otherwise."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from streamlog.client.transport import TransportError
 from streamlog.model import status_details
@@ -37,7 +37,8 @@ CANCELLED, UNKNOWN = 1, 2
 class ClientError(Exception):
     """Anything that went wrong, with its reason and what may be done about it."""
 
-    fatal: ClassVar[bool] = False
+    fatal: bool = False
+    """By its class, or because of where it was met."""
 
     def __init__(
         self,

@@ -122,6 +122,9 @@ class MembershipLink:
         self._joined = asyncio.Event()
         self._ended = asyncio.Event()
         self._alone_since_ms: float | None = None
+        self._asked_ms = 0.0
+        """When the newest attempt began. What it was answered may have waited here for long, while
+        the process stood still."""
         self._refused_since_ms: float | None = None
         self._was_member = False
 
@@ -193,6 +196,7 @@ class MembershipLink:
 
     async def _live(self) -> ClientError:
         """From a stream's beginning to its end, and why it ended."""
+        self._asked_ms = self._clock.monotonic_ms()
         try:
             call = await self._open()
         except ClientError as error:
@@ -321,10 +325,11 @@ class MembershipLink:
             self._begin_anew(error)
             return self._backoff.next_ms()
         if error.reason == Reason.INSTANCE_ID_IN_USE.name:
-            return self._rival(error, now_ms)
+            return self._rival(error)
         if not error.retriable:
-            return self._refused(error, now_ms)
+            return self._refused(error)
         self._calls.failed(self._options.group, error)
+        self._refused_since_ms = None
         if joined or self._alone_since_ms is None:
             self._alone_since_ms = now_ms
         if now_ms - self._alone_since_ms >= self._trouble_after_ms:
@@ -347,21 +352,22 @@ class MembershipLink:
         self._commits.refuse_all(error)
         self._owner.on_change(change)
 
-    def _rival(self, error: ClientError, now_ms: float) -> float | None:
+    def _rival(self, error: ClientError) -> float | None:
         """Somebody has the instance id: a predecessor that died shortly ago is let go within a
         session; whoever stays longer is alive."""
-        if self._refused_since_ms is None:
-            self._refused_since_ms = now_ms
+        first = self._refused_since_ms is None
+        refused_ms = self._refused_for_ms()
+        if first:
             _LOG.warning(
                 "group_instance_in_use",
                 extra={"group": self._options.group, "instance_id": self._options.instance_id},
             )
-        if now_ms - self._refused_since_ms > self._member.session_timeout_ms:
+        if refused_ms > self._member.session_timeout_ms:
             self._give_up(error)
             return None
         return max(self._backoff.next_ms(), error.retry_after_ms)
 
-    def _refused(self, error: ClientError, now_ms: float) -> float | None:
+    def _refused(self, error: ClientError) -> float | None:
         if self._wanted is not None and self._wanted[0] is self._joined_with and self._was_member:
             self._not_subscribed(error)
             return 0.0
@@ -374,14 +380,19 @@ class MembershipLink:
                 if rest or self._subscription.pattern:
                     self._subscription = Subscription(rest, self._subscription.pattern)
                     return 0.0
-            if self._refused_since_ms is None:
-                self._refused_since_ms = now_ms
-            if now_ms - self._refused_since_ms < self._unknown_topic_wait_ms:
+            if self._refused_for_ms() < self._unknown_topic_wait_ms:
                 return self._backoff.next_ms()
         self._give_up(error)
         return None
 
+    def _refused_for_ms(self) -> float:
+        """From the first refusal to the beginning of an attempt that is refused still."""
+        if self._refused_since_ms is None:
+            self._refused_since_ms = self._clock.monotonic_ms()
+        return self._asked_ms - self._refused_since_ms
+
     def _give_up(self, error: ClientError) -> None:
+        error.fatal, error.retriable = True, False
         change = self._member.forget()
         self._commits.refuse_all(error)
         self._not_subscribed(error)

@@ -219,6 +219,7 @@ def test_who_is_refused_is_told_by_every_call_that_reads(
         with pytest.raises(kind) as refused:
             reader.get(1)
         assert refused.value.reason == reason
+        assert (refused.value.fatal, refused.value.retriable) == (True, False)
         assert metadata.items() <= dict(refused.value.metadata).items()
     reader.close()
 
@@ -236,9 +237,29 @@ def test_two_with_one_instance_id(world: ConsumerWorld) -> None:
         second.get(1)
     assert refused.value.reason == "INSTANCE_ID_IN_USE"
     assert refused.value.metadata["instance_id"] == "till-1"
+    assert (refused.value.fatal, refused.value.retriable) == (True, False)
     assert len(first.get(2)) == 2
     second.close()
     first.close()
+
+
+def test_an_old_answer_about_an_instance_id_is_not_believed(world: ConsumerWorld) -> None:
+    """The process stood still: meanwhile the other one died, and its session ended. What was
+    answered before is no reason to give up."""
+    fill(world, "a")
+    first = Reader(world, "r1", instance_id="till-1")
+    first.wait_for(*ALL)
+    second = Reader(world, "r2", instance_id="till-1")
+    world.run(SESSION_MS / 2_000)
+    group = second.consumer._group
+    assert group is not None
+    world.wait(lambda: group._link._call is not None)
+    for reader in (first, second):
+        world.scheduler.pause(reader.loop)
+    world.run(2 * SESSION_MS / 1_000)
+    world.scheduler.resume(second.loop)
+    assert len(second.get(2)) == 2
+    second.close()
 
 
 def test_committing_without_being_a_member(world: ConsumerWorld) -> None:

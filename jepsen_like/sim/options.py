@@ -24,6 +24,7 @@ ROT: Final = (
     "snapshot rot",
     "lost write",
     "misdirected write",
+    "lost file",
 )
 """Damage to what is stored, on one node of a run; see `rot`."""
 

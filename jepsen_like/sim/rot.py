@@ -9,6 +9,7 @@
 | snapshot rot | snapshots of state machines | the same; or a chunk is found in another place, too, or was meant for a segment |
 | lost write | segments, indexes, states, snapshots, journal | a write that was reported durable never reached the platter |
 | misdirected write | the same | and it landed in another place, of the same file or of another |
+| lost file | any of these, but for journal files without a later one that is in use | its name is gone; who has it open goes on with it |
 
 All but bit rot show when the node starts, so its process is ended when the strike heals.
 
@@ -99,6 +100,7 @@ class Rot:
             "snapshot rot": lambda rng: self._rot_small(rng, self._files(SNAPSHOT)),
             "lost write": lambda rng: self._lose_write(rng, misdirect=False),
             "misdirected write": lambda rng: self._lose_write(rng, misdirect=True),
+            "lost file": self._lose_file,
         }
 
     def remember(self) -> None:
@@ -132,6 +134,9 @@ class Rot:
         inode = self._disk.volume.file(path)
         change(inode.content)
         change(inode.durable)
+        self._tell(path, what)
+
+    def _tell(self, path: str, what: str) -> None:
         self._trace.add(f"node {self.node.node_id}", f"{path} {what}")
 
     def _flip(self, rng: random.Random, path: str, start: int, end: int) -> None:
@@ -146,10 +151,8 @@ class Rot:
         self._damage(path, lambda content: content.write(at, data), f"{what} at byte {at}")
 
     def _cut(self, path: str, size: int) -> None:
-        def change(content: Content) -> None:
-            content.resize(min(size, len(content)))
-
-        self._damage(path, change, f"is cut to {size} bytes")
+        self._disk.volume.file(path).cut(size)
+        self._tell(path, f"is cut to {size} bytes")
 
     def _repeat(self, rng: random.Random, path: str) -> None:
         """A chunk of the file is found in another place of it, too."""
@@ -270,6 +273,21 @@ class Rot:
             at = at // SECTOR_BYTES * SECTOR_BYTES
             room = next((p.end - p.start for p in flushes if (p.path, p.start) == (path, at)), None)
             self._put(path, at, write.after[:room], "got what was meant for elsewhere")
+        return self._met_by_the_next_process(rng)
+
+    def _lose_file(self, rng: random.Random) -> Heal | None:
+        """What only the newest journal files tell nobody else does, nor that they were there."""
+        files = self._files(*WRITTEN_FILES, CHECKPOINT)
+        newest = max((place.path for place in proven_flushes(self._disk)), default="")
+        files += [path for path in journal_files(self._disk) if path < newest]
+        if rng.random() < STATE_ROT_PROBABILITY:
+            files += self._files(*STATE_FILES)
+        if not files or self.node.retired:
+            return None
+        path = rng.choice(files)
+        directory, name = self._disk.volume.parent(path)
+        directory.lose(name)
+        self._tell(path, "is gone")
         return self._met_by_the_next_process(rng)
 
     def _can_be_lost(self, write: RememberedWrite, proven: set[tuple[str, int]]) -> bool:

@@ -117,6 +117,17 @@ class Inode:
         Failures?", ATC 2020)."""
         self.pending.clear()
 
+    def cut(self, size: int) -> None:
+        """Damage: what lies from `size` on is gone, also of what was on its way to the platter; no
+        pending change makes the file longer again."""
+        self.content.resize(min(size, len(self.content)))
+        self.durable.resize(min(size, len(self.durable)))
+        self.pending = [change for change in self.pending if change.offset < size]
+        for change in self.pending:
+            change.size_after = min(change.size_after, size)
+            if change.data is not None:
+                change.data = change.data[: size - change.offset]
+
     def after_power_cut(self, rng: random.Random) -> Inode:
         """What is found after a power cut now."""
         survivor = self.durable.copy()
@@ -234,6 +245,13 @@ class Directory:
         """Remove a name."""
         del self.entries[name]
         self.pending.append(DirectoryChange(unlinks=[(self, name)]))
+
+    def lose(self, name: str) -> None:
+        """Damage: the name is gone, and no pending change brings it back."""
+        del self.entries[name]
+        self.durable.pop(name, None)
+        for change in self.pending:
+            change.links = [link for link in change.links if link[:2] != (self, name)]
 
     def rename(self, name: str, target: Directory, target_name: str) -> None:
         """Move a name, over a file that is there."""

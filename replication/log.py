@@ -175,7 +175,8 @@ class ReplicaLog(Protocol):
         ...
 
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
-        """The newest snapshot, checked; None when there is none. Raises LogCorrupt."""
+        """The newest snapshot, checked; None when there is none, and the log begins at 0. Raises
+        LogCorrupt when what lies below the log is not here."""
         ...
 
     async def begin_install(

@@ -71,6 +71,7 @@ def encode_creation(creation: GroupCreation) -> membership_pb2.GroupCreation:
         topic_id=creation.topic_id,
         partition=creation.partition,
         kind=creation.kind,
+        freed_by_snapshots=creation.freed_by_snapshots,
     )
 
 
@@ -83,6 +84,7 @@ def decode_creation(message: membership_pb2.GroupCreation) -> GroupCreation:
         kind=message.kind,
         topic_id=message.topic_id,
         partition=message.partition,
+        freed_by_snapshots=message.freed_by_snapshots,
     )
 
 

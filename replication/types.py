@@ -116,6 +116,10 @@ class GroupCreation:
     """What is built on the log: "metadata" or "partition"."""
     topic_id: int = 0
     partition: int = 0
+    freed_by_snapshots: bool = False
+    """Snapshots of what is built on the log free it, on each replica for itself: it may begin
+    anywhere up to the newest one's end, and without that is not whole. The log of records begins
+    where the group has agreed to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,9 @@ class NodeSettings:
     segments: SegmentSettings = SMALL_SEGMENTS
 
 
-def creation_of(number: int, replica_id: int = 1) -> GroupCreation:
+def creation_of(
+    number: int, replica_id: int = 1, *, freed_by_snapshots: bool = False
+) -> GroupCreation:
     """The creation record of a workload's group, or of a later replica of it on this node."""
     voters = tuple(Replica(ReplicaId(n), NodeId(n), DirectoryId(0xD0 + n)) for n in (1, 2, 3))
     return GroupCreation(
@@ -90,6 +92,7 @@ def creation_of(number: int, replica_id: int = 1) -> GroupCreation:
         "partition",
         topic_id=7,
         partition=number,
+        freed_by_snapshots=freed_by_snapshots,
     )
 
 
@@ -212,13 +215,14 @@ class StoredNode:
             self._promise(group_id, created=True, floor=index, ceiling=index)
         self.note_starts()
 
-    async def create(self, number: int, replica_id: int = 1) -> None:
+    async def create(
+        self, number: int, replica_id: int = 1, *, freed_by_snapshots: bool = False
+    ) -> None:
         """Create a group, maybe anew once the replica before is deleted, for good if not yet with
         all of its files. From now on nothing of that one may be found."""
         group_id = GroupId(number)
-        history = GroupHistory(
-            creation_of(number, replica_id), [Held((), HardState(Term(0), None))]
-        )
+        creation = creation_of(number, replica_id, freed_by_snapshots=freed_by_snapshots)
+        history = GroupHistory(creation, [Held((), HardState(Term(0), None))])
         self._histories[group_id] = history
         self._indexes.pop(group_id, None)
         for key in [key for key in self._sequences if key[0] == number]:

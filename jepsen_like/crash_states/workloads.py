@@ -233,7 +233,7 @@ async def _checkpoints(node: StoredNode) -> None:
 
 
 async def _snapshots(node: StoredNode) -> None:
-    await node.create(1)
+    await node.create(1, freed_by_snapshots=True)
     node.hard_state(1, 1, 1)
     for turn in range(9):
         node.produce(1, PRODUCERS[0], 1_500)

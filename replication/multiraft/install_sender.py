@@ -115,11 +115,7 @@ class InstallSender:
         snapshot = await log.load_snapshot()
         self._check(group, term)
         start, log_state = log.start, b""
-        if snapshot is not None and snapshot[0].end < start.end:
-            raise InstallRefused(
-                f"the snapshot here ends at {snapshot[0].end}, and the log begins at {start.end}"
-            )
-        if snapshot is None or snapshot[0].end <= start.end:
+        if snapshot is None or snapshot[0].end == start.end:
             log_state = log.log_state(start.end)
         else:
             start = snapshot[0]

@@ -6,7 +6,8 @@ records, and takes snapshots; it yields to the loop after each chunk.
 Invariant: `state` is the fold of `replay` over the committed records below `end`, and `end` never
 moves back except when the log was replaced by a copy.
 Invariant: a failure to read, decode or replay ends it for good, with the reason in `failure`; a
-record is never skipped.
+record is never skipped. What is damaged on this disk only is waited for: the log's owner has heard
+of it, and mends it from a peer.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class AppliedState(Generic[State, Record]):
         self._wake: Future[None] | None = None
         self._replaced = False
         self._replacements = 0
+        self._needs_copy = False
+        """The snapshot is damaged: it goes on with that of a copy of the log."""
         self._snapshot_end = Offset(0)
         self._bytes_since_snapshot = 0
         self._records_since_snapshot = 0
@@ -109,7 +112,7 @@ class AppliedState(Generic[State, Record]):
             while True:
                 if self._replaced:
                     await self._restore()
-                elif self.end < self._group.commit_end:
+                elif self.end < self._group.commit_end and not self._needs_copy:
                     await self._apply_chunk()
                     await asyncio.sleep(0)
                 else:
@@ -136,18 +139,19 @@ class AppliedState(Generic[State, Record]):
     async def _restore(self) -> None:
         """Take the newest snapshot, or the initial state when the log is whole."""
         if self._is_of_the_log():
-            self._replaced = False
+            self._needs_copy = self._replaced = False
             return
         generation = self._replacements
         try:
             loaded = await self._group.log.load_snapshot()
         except LogCorrupt:
             if generation == self._replacements:
-                if not self._group.log.needs_install:
+                group = self._group
+                if not group.log.needs_install and len(group.membership.replicas()) == 1:
                     raise
                 # A copy of the log brings another. It is not waited for here: whether one comes may
                 # depend on what the node does next (one that has to register is given none before).
-                self._replaced = False
+                self._needs_copy, self._replaced = True, False
             return
         if generation != self._replacements:
             return  # Replaced again meanwhile: `_replaced` is set, the loop comes back.
@@ -161,7 +165,7 @@ class AppliedState(Generic[State, Record]):
             invariant(start <= through.end, "the snapshot ends below the log", start=start)
             self.state, self.end = self._machine.restore(data), through.end
             self._end_term = through.term
-        self._replaced = False
+        self._needs_copy = self._replaced = False
         self._snapshot_end = self.end
         self._bytes_since_snapshot = self._records_since_snapshot = 0
         for listener in self._listeners:
@@ -175,7 +179,6 @@ class AppliedState(Generic[State, Record]):
             if frames is None:
                 frames = await group.log.read(begin, end, self._limits.chunk_bytes)
         except LogCorrupt:
-            # The log's owner has heard of it, and mends it from a peer.
             await asyncio.sleep(MEND_PAUSE_MS / 1_000)
             return
         if generation != self._replacements:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freplication/v1/membership.proto\x12\x0ereplication.v1\"c\n\x07Replica\x12\x12\n\nreplica_id\x18\x01 \x01(\x04\x12\x0f\n\x07node_id\x18\x02 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x03 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x04 \x01(\x06\"\x9e\x01\n\nMembership\x12\'\n\x06voters\x18\x01 \x03(\x0b\x32\x17.replication.v1.Replica\x12+\n\nold_voters\x18\x02 \x03(\x0b\x32\x17.replication.v1.Replica\x12)\n\x08learners\x18\x03 \x03(\x0b\x32\x17.replication.v1.Replica\x12\x0f\n\x07version\x18\x04 \x01(\x04\"\x9e\x01\n\rGroupCreation\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12.\n\nmembership\x18\x02 \x01(\x0b\x32\x1a.replication.v1.Membership\x12\x18\n\x10local_replica_id\x18\x03 \x01(\x04\x12\x10\n\x08topic_id\x18\x04 \x01(\x04\x12\x11\n\tpartition\x18\x05 \x01(\r\x12\x0c\n\x04kind\x18\x06 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1freplication/v1/membership.proto\x12\x0ereplication.v1\"c\n\x07Replica\x12\x12\n\nreplica_id\x18\x01 \x01(\x04\x12\x0f\n\x07node_id\x18\x02 \x01(\r\x12\x19\n\x11\x64irectory_id_high\x18\x03 \x01(\x06\x12\x18\n\x10\x64irectory_id_low\x18\x04 \x01(\x06\"\x9e\x01\n\nMembership\x12\'\n\x06voters\x18\x01 \x03(\x0b\x32\x17.replication.v1.Replica\x12+\n\nold_voters\x18\x02 \x03(\x0b\x32\x17.replication.v1.Replica\x12)\n\x08learners\x18\x03 \x03(\x0b\x32\x17.replication.v1.Replica\x12\x0f\n\x07version\x18\x04 \x01(\x04\"\xba\x01\n\rGroupCreation\x12\x10\n\x08group_id\x18\x01 \x01(\x04\x12.\n\nmembership\x18\x02 \x01(\x0b\x32\x1a.replication.v1.Membership\x12\x18\n\x10local_replica_id\x18\x03 \x01(\x04\x12\x10\n\x08topic_id\x18\x04 \x01(\x04\x12\x11\n\tpartition\x18\x05 \x01(\r\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x1a\n\x12\x66reed_by_snapshots\x18\x07 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERSHIP']._serialized_start=153
   _globals['_MEMBERSHIP']._serialized_end=311
   _globals['_GROUPCREATION']._serialized_start=314
-  _globals['_GROUPCREATION']._serialized_end=472
+  _globals['_GROUPCREATION']._serialized_end=500
 # @@protoc_insertion_point(module_scope)

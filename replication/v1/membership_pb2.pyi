@@ -30,17 +30,19 @@ class Membership(_message.Message):
     def __init__(self, voters: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., old_voters: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., learners: _Optional[_Iterable[_Union[Replica, _Mapping]]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class GroupCreation(_message.Message):
-    __slots__ = ("group_id", "membership", "local_replica_id", "topic_id", "partition", "kind")
+    __slots__ = ("group_id", "membership", "local_replica_id", "topic_id", "partition", "kind", "freed_by_snapshots")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     MEMBERSHIP_FIELD_NUMBER: _ClassVar[int]
     LOCAL_REPLICA_ID_FIELD_NUMBER: _ClassVar[int]
     TOPIC_ID_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
+    FREED_BY_SNAPSHOTS_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     membership: Membership
     local_replica_id: int
     topic_id: int
     partition: int
     kind: str
-    def __init__(self, group_id: _Optional[int] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., local_replica_id: _Optional[int] = ..., topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., kind: _Optional[str] = ...) -> None: ...
+    freed_by_snapshots: bool
+    def __init__(self, group_id: _Optional[int] = ..., membership: _Optional[_Union[Membership, _Mapping]] = ..., local_replica_id: _Optional[int] = ..., topic_id: _Optional[int] = ..., partition: _Optional[int] = ..., kind: _Optional[str] = ..., freed_by_snapshots: bool = ...) -> None: ...

@@ -16,9 +16,7 @@ from replication.group import GroupHost, ReplicatedGroup
 from replication.ports import Clock
 from replication.raft.effects import Role
 from streamlog.broker.partition import PartitionLog
-from streamlog.cluster.local_replicas import KIND
 from streamlog.cluster.view import ClusterView
-from streamlog.model.internal_topics import is_internal
 from streamlog.storage.retention import RetentionPolicy
 
 GROUPS_AT_ONCE: Final = 100
@@ -40,7 +38,7 @@ class Retention:
         for count, group in enumerate(list(self._host.groups.values())):
             if count % GROUPS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            if group.creation.kind != KIND:
+            if group.creation.freed_by_snapshots:
                 continue
             try:
                 await self._look_at(group)
@@ -53,8 +51,8 @@ class Retention:
 
     async def _look_at(self, group: ReplicatedGroup) -> None:
         topic = self._view.topic_by_id(group.creation.topic_id)
-        if topic is None or is_internal(topic.name):
-            return  # What is kept of a coordinator's log, its snapshots decide.
+        if topic is None:
+            return  # Deleted just now.
         policy = RetentionPolicy(topic.config.retention_ms, topic.config.retention_bytes)
         log = cast("PartitionLog", group.log)
         start = await log.retained_from(policy, self._clock.wall_ms())

@@ -420,7 +420,10 @@ class Cluster:
             own = Replica(replica_id, self._identity.node_id, self._identity.directory_id)
             membership = Membership(voters, learners=(own,))
         campaign = voters[0].replica_id == replica_id
-        return GroupCreation(METADATA_GROUP, membership, replica_id, KIND), campaign
+        creation = GroupCreation(
+            METADATA_GROUP, membership, replica_id, KIND, freed_by_snapshots=True
+        )
+        return creation, campaign
 
     async def _start_runtime(self, founding: Founding, group: ReplicatedGroup) -> None:
         runtime: MetadataRuntime = StateMachineRuntime(

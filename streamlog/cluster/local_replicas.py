@@ -46,6 +46,7 @@ from streamlog.cluster.metadata.records import (
     TopicDeleted,
 )
 from streamlog.cluster.metadata.state import MetadataState, Partition, Topic
+from streamlog.model.internal_topics import CONSUMER_OFFSETS
 
 CREATIONS_CONCURRENT: Final = 128
 RETRY_PAUSE_MS: Final = 500
@@ -369,9 +370,15 @@ class LocalReplicas:
             KIND,
             partition.topic_id,
             partition.number,
+            freed_by_snapshots=self._is_coordinated(partition.topic_id),
         )
         await self._host.create(creation, campaign=self._shall_lead(partition))
         self._by_topic.setdefault(partition.topic_id, {})[partition.group_id] = None
+
+    def _is_coordinated(self, topic_id: int) -> bool:
+        """The topic's logs are those of coordinators."""
+        topic = None if self._state is None else self._state.topics.get(topic_id)
+        return topic is not None and topic.name == CONSUMER_OFFSETS
 
     async def _remove(self, topic_id: int, group_id: GroupId) -> None:
         await self._host.remove(group_id)

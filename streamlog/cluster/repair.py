@@ -8,7 +8,8 @@ damaged, is not served, and is tried again.
 What is damaged here may have been let go by all others. A state machine's log is let go on each
 replica for itself, where a snapshot covers it. Any other log begins at the same offset everywhere,
 but that may lie within a segment here, of which the rest is needed. The replica asks its leader for
-a whole copy of the log then, which comes with its snapshot; if it leads, it hands over first.
+a whole copy of the log then, which comes with its snapshot; if it leads, it hands over first. It
+does so as well when it is its snapshot that is damaged.
 
 One range at a time: repair must not compete with the traffic of the healthy.
 """
@@ -28,12 +29,11 @@ from replication.group import GroupHost, ReplicatedGroup
 from replication.log import ReplicaLog
 from replication.ports import CallFailed
 from replication.raft.effects import Role
-from replication.types import METADATA_GROUP, GroupCreation, GroupId, NodeId, Offset
+from replication.types import GroupCreation, GroupId, NodeId, Offset
 from streamlog.cluster.calls import PeerChannels, to_call_failed
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
-from streamlog.model.internal_topics import CONSUMER_OFFSETS
 from streamlog.storage.damage import DamagedRange, DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.segment_repair import Copy, FetchCopy
@@ -110,30 +110,38 @@ class Repairer:
         group = self._host.groups.get(damaged.group_id)
         if group is None or group.log.needs_install:
             # Removed, or a whole copy is on its way.
-            self._damage.close(damaged.group_id, damaged.start, mended=False)
+            self._damage.close(
+                damaged.group_id, damaged.start, mended=False, of_snapshot=damaged.of_snapshot
+            )
             return False
         if group.installing:
             return True
         if damaged.end > group.commit_end:
             return False  # Only what is committed is the same everywhere.
-        try:
-            await self._mend(group, damaged)
-        except (ReplicationError, OSError, NoCopy) as error:
-            let_go = isinstance(error, NoCopy) and error.let_go
-            is_copied = let_go and self._needs_copy(group, damaged, waited=waited)
-            if is_copied:
-                await self._have_copied(group)
-            _LOG.warning(
-                "repair_postponed",
-                extra={
-                    "group": damaged.group_id,
-                    "start": damaged.start,
-                    "end": damaged.end,
-                    "reason": str(error),
-                },
-            )
-            return is_copied
-        return False
+        reason, is_copied = "the snapshot needs a copy of the log", damaged.of_snapshot
+        if not damaged.of_snapshot:
+            try:
+                await self._mend(group, damaged)
+            except (ReplicationError, OSError, NoCopy) as error:
+                let_go = isinstance(error, NoCopy) and error.let_go
+                is_copied = let_go and _needs_copy(group, damaged, waited=waited)
+                reason = str(error)
+            else:
+                return False
+        if len(group.membership.replicas()) == 1:
+            is_copied = False  # From whom?
+        if is_copied:
+            await self._have_copied(group)
+        _LOG.warning(
+            "repair_postponed",
+            extra={
+                "group": damaged.group_id,
+                "start": damaged.start,
+                "end": damaged.end,
+                "reason": reason,
+            },
+        )
+        return is_copied
 
     async def _mend(self, group: ReplicatedGroup, damaged: DamagedRange) -> None:
         log = cast("RepairableLog", group.log)
@@ -153,17 +161,6 @@ class Repairer:
         if group.role is Role.LEADER:
             await self._hand_over(group.creation.group_id)
         group.ask_for_copy()
-
-    def _needs_copy(self, group: ReplicatedGroup, damaged: DamagedRange, *, waited: bool) -> bool:
-        if self._has_snapshots(group.creation):
-            return True
-        return damaged.start < group.start and (waited or group.start < damaged.end)
-
-    def _has_snapshots(self, creation: GroupCreation) -> bool:
-        if creation.group_id == METADATA_GROUP:
-            return True
-        topic = self._view.topic_by_id(creation.topic_id)
-        return topic is not None and topic.name == CONSUMER_OFFSETS
 
     def _sources(self, group: ReplicatedGroup) -> Sequence[tuple[NodeId, str]]:
         """Nodes with a replica and their addresses: the leader, then live ones, then others."""
@@ -186,6 +183,12 @@ class Repairer:
         frames = pb.ReadLogResponse.FromString(answer).frames
         entries, _ = self._codec.split(creation, frames)
         return entries, frames
+
+
+def _needs_copy(group: ReplicatedGroup, damaged: DamagedRange, *, waited: bool) -> bool:
+    if group.creation.freed_by_snapshots:
+        return True
+    return damaged.start < group.start and (waited or group.start < damaged.end)
 
 
 def _is_let_go(error: Exception) -> bool:

@@ -1,7 +1,7 @@
 """Scrubbing: reads what nobody reads, so that rot is found while other replicas are sound.
 
-A read that fails its check reports the segment itself (`storage/damage`); scrubbing only makes
-that somebody reads everything now and then, slowly enough not to be noticed.
+A read that fails its check reports the segment itself, or the snapshot (`storage/damage`);
+scrubbing only makes that somebody reads everything now and then, slowly enough not to be noticed.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ class Scrubber:
         log = cast("ScrubbedLog", group.log)
         if log.needs_install:
             return
+        if group.creation.freed_by_snapshots:
+            await self._scrub_snapshot(log)
         at, end = log.start.end, group.commit_end
         while at < end:
             began_ms = self._clock.monotonic_ms()
@@ -85,10 +87,23 @@ class Scrubber:
                 return
             for _, header in iterate_frames(frames):
                 at = Offset(header.end_offset)
-            self.scrubbed_bytes += len(frames)
-            spent_ms = self._clock.monotonic_ms() - began_ms
-            due_ms = 1_000 * len(frames) / self._bytes_per_second()
-            await asyncio.sleep(max(0.0, due_ms - spent_ms) / 1_000)
+            await self._read(len(frames), began_ms)
+
+    async def _scrub_snapshot(self, log: ReplicaLog) -> None:
+        began_ms = self._clock.monotonic_ms()
+        try:
+            loaded = await log.load_snapshot()
+        except LogCorrupt:
+            return
+        if loaded is not None:
+            await self._read(len(loaded[1]), began_ms)
+
+    async def _read(self, size_bytes: int, began_ms: float) -> None:
+        """So much was: return when no more than the rate allows was read since then."""
+        self.scrubbed_bytes += size_bytes
+        spent_ms = self._clock.monotonic_ms() - began_ms
+        due_ms = 1_000 * size_bytes / self._bytes_per_second()
+        await asyncio.sleep(max(0.0, due_ms - spent_ms) / 1_000)
 
     def _behind_damage(self, group: ReplicatedGroup, at: Offset) -> Offset | None:
         """Where to go on: behind the segment that was reported, or not at all."""

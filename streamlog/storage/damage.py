@@ -2,9 +2,12 @@
 
 A read that fails its check, or finds its file gone, reports the whole segment; so does scrubbing,
 which reads what nobody else reads. What is reported is not served; `streamlog/cluster/repair`
-fetches it from another replica, whose bytes are the same, and puts it in place.
+fetches it from another replica, whose bytes are the same, and puts it in place. A snapshot stands
+for all that lies below its log: when it can not be read, that is reported, and a whole copy of the
+log, or a newer snapshot, mends it.
 
-Invariant: a range is in `open` as long as its segment is part of its log and is not mended.
+Invariant: a range is in `open` as long as its segment is part of its log and is not mended, or the
+snapshot not replaced.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ from dataclasses import dataclass
 
 from replication.types import GroupId, Offset
 
+DamageKey = tuple[GroupId, Offset, bool]
+
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedRange:
-    """One segment of one group's log."""
+    """One segment of one group's log, or its snapshot."""
 
     group_id: GroupId
     start: Offset
@@ -29,13 +34,20 @@ class DamagedRange:
     where: str
     """The file, and the byte as far as it is known."""
     detail: str
+    of_snapshot: bool = False
+    """Not a segment: what a snapshot stands for, from 0 to where the log begins."""
+
+    @property
+    def key(self) -> DamageKey:
+        """Which one it is, of all that a node has."""
+        return self.group_id, self.start, self.of_snapshot
 
 
 class DamageReports:
     """Of one node."""
 
     def __init__(self) -> None:
-        self.open: dict[tuple[GroupId, Offset], DamagedRange] = {}
+        self.open: dict[DamageKey, DamagedRange] = {}
         self.found = 0
         """Ranges that were reported since the start."""
         self.mended = 0
@@ -49,10 +61,9 @@ class DamageReports:
 
     def report(self, damaged: DamagedRange) -> None:
         """It can not be read; a second report of the same changes nothing."""
-        key = damaged.group_id, damaged.start
-        if key in self.open:
+        if damaged.key in self.open:
             return
-        self.open[key] = damaged
+        self.open[damaged.key] = damaged
         self.found += 1
         _LOG.error(
             "log_damaged",
@@ -67,8 +78,10 @@ class DamageReports:
         for listener in self._listeners:
             listener()
 
-    def close(self, group_id: GroupId, start: Offset, *, mended: bool) -> None:
+    def close(
+        self, group_id: GroupId, start: Offset, *, mended: bool, of_snapshot: bool = False
+    ) -> None:
         """It was mended, or is not part of the log any more."""
-        if self.open.pop((group_id, start), None) is not None and mended:
+        if self.open.pop((group_id, start, of_snapshot), None) is not None and mended:
             self.mended += 1
             _LOG.warning("log_mended", extra={"group": group_id, "start": start})

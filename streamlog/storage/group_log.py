@@ -32,6 +32,7 @@ from replication.types import (
     WriteSequence,
 )
 from streamlog.storage import snapshot_file, storage_codec
+from streamlog.storage.damage import DamagedRange, DamageReports
 from streamlog.storage.group_capture import CapturedGroup, GroupCapture
 from streamlog.storage.group_files import FileHost, GroupFiles
 from streamlog.storage.install import StagedInstall, remove_file
@@ -332,6 +333,7 @@ class GroupLog:
             raise failure from error
         if self._segments is not segments:
             return  # A copy took the log's place meanwhile, and came with a newer snapshot.
+        self._snapshot_replaced()
         start = max((b for b in segments.segment_bases if b <= through.end), default=Offset(0))
         if start > self._start.wanted.end:
             self._want_start(start)
@@ -339,14 +341,25 @@ class GroupLog:
             await self._start.apply()
 
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
-        group_id = self._creation.group_id
-        path = snapshot_path(group_id, self._generation)
+        """As the log needs it; see `snapshot_file.load_below`."""
+        disk, segments = self._host.segment_logs.disk, self._segments
+        path = snapshot_path(self._creation.group_id, self._generation)
+        start = self._start.wanted.end
+        loaded = None
         try:
-            return await snapshot_file.load(self._host.segment_logs.disk, path, group_id)
+            loaded = await snapshot_file.load_below(disk, path, self._creation, start)
+        except LogCorrupt as error:
+            if self._segments is segments:
+                if segments is not None:
+                    self._report_snapshot(start, error)
+                raise
         except OSError as error:
             failure = StorageFailed("reading a snapshot", str(error))
             self._host.fail(failure)
             raise failure from error
+        if self._segments is not segments:  # A copy took the place of both.
+            return await self.load_snapshot()
+        return loaded
 
     async def begin_install(
         self,
@@ -401,7 +414,7 @@ class GroupLog:
         Raises LogCorrupt when the copy is not of this range, StorageFailed, and what `fetch`
         raises; the file is as it was then.
         """
-        segments, damage = self.segment_log, self._host.segment_logs.resources.damage
+        segments, damage = self.segment_log, self._damage
         group_id = self._creation.group_id
         begun: list[SegmentRepair | None] = []
 
@@ -421,7 +434,7 @@ class GroupLog:
 
         await self._files.run_alone(swap)
         damage.close(group_id, start, mended=swapped[0])
-        self._move_start_soon()  # It may be this that it waited for.
+        self._start.apply_soon()  # It may be this that it waited for.
         return swapped[0]
 
     # For the store.
@@ -513,6 +526,20 @@ class GroupLog:
     def _move_start_soon(self) -> None:
         self._host.spawn(self._start.apply(), f"move the start of group {self._creation.group_id}")
 
+    @property
+    def _damage(self) -> DamageReports:
+        return self._host.segment_logs.resources.damage
+
+    def _report_snapshot(self, start: Offset, error: LogCorrupt) -> None:
+        """What lies below `start` is not here."""
+        group_id = self._creation.group_id
+        self._damage.report(
+            DamagedRange(group_id, Offset(0), start, error.where, error.detail, of_snapshot=True)
+        )
+
+    def _snapshot_replaced(self) -> None:
+        self._damage.close(self._creation.group_id, Offset(0), mended=True, of_snapshot=True)
+
     def _start_moved(self) -> None:
         self._memberships = rebase_memberships(self._memberships, self.start.end)
 
@@ -530,6 +557,7 @@ class GroupLog:
             self._memberships = storage_codec.decode_memberships(message.memberships)
             self._log_starts = storage_codec.decode_log_starts(message.log_starts)
             self._files.use(segments)
+            self._snapshot_replaced()
             self._submit(
                 Write(None, (self._frame(FrameKind.INSTALLED, message.SerializeToString()),))
             )

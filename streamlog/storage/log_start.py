@@ -51,7 +51,7 @@ class LogStart:
 
         def durable() -> None:
             self._journalled = self.wanted == start
-            self._apply_soon()
+            self.apply_soon()
 
         return durable
 
@@ -67,13 +67,18 @@ class LogStart:
     def checkpointed(self, end: Offset) -> None:
         """That checkpoint is durable."""
         self._checkpointed_end = min(end, self._captured_end)
-        self._apply_soon()
+        self.apply_soon()
 
     def replaced(self, start: LogPosition, end: Offset) -> None:
         """A whole copy took the log's place; the journal says up to where it is fsynced."""
         self.wanted = start
         self._journalled = True
         self._checkpointed_end = self._captured_end = end
+
+    def apply_soon(self) -> None:
+        """Move the start in the background, if it may move."""
+        if self._may_move():
+            self._spawn()
 
     async def apply(self) -> None:
         """Move the start if it may move."""
@@ -96,10 +101,6 @@ class LogStart:
             await self._run_alone(job)
         except (StorageFailed, LogCorrupt):
             return  # Told already, by whoever found it; damage is mended, and this tried again.
-
-    def _apply_soon(self) -> None:
-        if self._may_move():
-            self._spawn()
 
     def _may_move(self) -> bool:
         segments = self._segments()

@@ -264,15 +264,8 @@ class Recovery:
             path = snapshot_path(replay.group_id, replay.generation)
             try:
                 # A state machine can not begin without it, and peers have another.
-                snapshot = await snapshot_file.load(self._disk, path, replay.group_id)
+                await snapshot_file.load_below(self._disk, path, replay.creation, replay.start.end)
                 segments = await self._open(replay)
-                if snapshot is not None and snapshot[0].end < segments.start.end:
-                    damage = (
-                        f"{path} ends at offset {snapshot[0].end}, and the log begins at"
-                        f" {segments.start.end}: it is an older one"
-                    )
-                    await segments.close()
-                    segments = None
             except (LogCorrupt, FileNotFoundError) as error:
                 damage = str(error)
         memberships = replay.memberships

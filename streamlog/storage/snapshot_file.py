@@ -12,7 +12,7 @@ from typing import Final
 
 from replication.errors import LogCorrupt, StorageFailed
 from replication.ports import Disk
-from replication.types import GroupId, LogPosition, Offset, Term
+from replication.types import GroupCreation, GroupId, LogPosition, Offset, Term
 from streamlog.storage.sealed_file import (
     DamagedFile,
     UnknownVersion,
@@ -29,6 +29,29 @@ async def save(disk: Disk, path: str, through: LogPosition, data: bytes) -> None
     """Replace the snapshot; durable when it returns. Raises OSError."""
     content = _HEAD.pack(through.end, through.term) + data
     await write_sealed(disk, path, _MAGIC, _VERSION, content)
+
+
+async def load_below(
+    disk: Disk, path: str, creation: GroupCreation, start: Offset
+) -> tuple[LogPosition, bytes] | None:
+    """The snapshot that a log needs which begins at `start`; None when there is none, or none that
+    can be read, and the log is whole.
+
+    Raises as `load`; LogCorrupt also when what lies between the snapshot and the log is not here.
+    """
+    try:
+        loaded = await load(disk, path, creation.group_id)
+    except LogCorrupt:
+        if start == 0:
+            return None
+        raise
+    if loaded is None and start > 0 and creation.freed_by_snapshots:
+        detail = f"is missing, and the log begins at offset {start}"
+        raise LogCorrupt(creation.group_id, path, detail)
+    if loaded is not None and loaded[0].end < start:
+        detail = f"ends at offset {loaded[0].end}, and the log begins at {start}: an older one"
+        raise LogCorrupt(creation.group_id, path, detail)
+    return loaded
 
 
 async def load(disk: Disk, path: str, group_id: GroupId) -> tuple[LogPosition, bytes] | None:

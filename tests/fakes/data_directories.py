@@ -45,7 +45,7 @@ async def name_node(disk: SimDisk, node: NodeIdentity = IDENTITY) -> None:
         await state.save(founding=founding, metadata_replica_id=ReplicaId(1))
 
 
-async def lived_node(*, stop: bool, batches: int = 90) -> SimDisk:
+async def lived_node(*, stop: bool, batches: int = 90, snapshot_at: int = 60) -> SimDisk:
     """The metadata with a snapshot, two partitions of three replicas, one of one replica; each has
     several segments. `stop`: in an orderly way; else the process was killed."""
     disk = SimDisk(random.Random(0))
@@ -53,7 +53,13 @@ async def lived_node(*, stop: bool, batches: int = 90) -> SimDisk:
     store = new_store(disk)
     await store.start(Recorder())
     creations = [
-        GroupCreation(METADATA_GROUP, creation_of(0).membership, ReplicaId(1), "metadata"),
+        GroupCreation(
+            METADATA_GROUP,
+            creation_of(0).membership,
+            ReplicaId(1),
+            "metadata",
+            freed_by_snapshots=True,
+        ),
         creation_of(1),
         creation_of(2),
         _lone(),
@@ -74,7 +80,7 @@ async def lived_node(*, stop: bool, batches: int = 90) -> SimDisk:
         if number % 10 == 9:
             await logs[1].settled()
             await store.checkpoint_now()
-        if number == 60:
+        if number == snapshot_at:
             await logs[0].save_snapshot(logs[0].end, b"the state")
     if stop:
         await store.stop()

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from replication.errors import DiskFull, OffsetOutOfRange, StorageFailed, UnknownGroup
+from replication.errors import DiskFull, LogCorrupt, OffsetOutOfRange, StorageFailed, UnknownGroup
 from replication.log import EntryCodec, LogInstaller, LogListener, ReplicaLog
 from replication.types import (
     EntryMeta,
@@ -199,7 +199,10 @@ class MemoryReplicaLog:
 
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
         await asyncio.sleep(0.001)
-        return self.now.snapshot
+        snapshot = self.now.snapshot
+        if snapshot is not None and snapshot[0].end < self.start.end:
+            raise LogCorrupt(self.creation.group_id, "the snapshot", "it is an older one")
+        return snapshot
 
     async def begin_install(
         self,

@@ -119,10 +119,16 @@ class LoopClock:
         return 1_700_000_000_000 + int(self.monotonic_ms())
 
 
-def creation_of(group: int) -> GroupCreation:
+def creation_of(group: int, *, freed_by_snapshots: bool = False) -> GroupCreation:
     voters = tuple(Replica(ReplicaId(n), NodeId(n), DirectoryId(0xD0 + n)) for n in (1, 2, 3))
     return GroupCreation(
-        GroupId(group), Membership(voters), ReplicaId(1), "partition", topic_id=7, partition=group
+        GroupId(group),
+        Membership(voters),
+        ReplicaId(1),
+        "partition",
+        topic_id=7,
+        partition=group,
+        freed_by_snapshots=freed_by_snapshots,
     )
 
 
@@ -199,6 +205,11 @@ class ModelGroup:
     base_index: int = 0
     start: int = 0
     """Largest start that was asked for."""
+
+    @classmethod
+    def of(cls, number: int) -> ModelGroup:
+        """A group that is not yet created; every other one is a state machine's."""
+        return cls(creation_of(number, freed_by_snapshots=number % 2 == 0))
 
     @property
     def now(self) -> ModelState:
@@ -422,7 +433,7 @@ class StoreLife:
         log.save_hard_state(self._next(group, ModelState(kept, state)), state)
 
     def _move_start(self, group: ModelGroup, log: GroupLog) -> None:
-        if _has_snapshots(group):
+        if group.creation.freed_by_snapshots:
             return  # of such a log only what a snapshot covers goes
         done = self.recorder.completed.get(group.creation.group_id, 0)
         stable = group.history[group.base_index + done]
@@ -445,7 +456,7 @@ class StoreLife:
             meta, frame = entry(self._codec, log.creation, base, term, [self.rng.randbytes(900)])
             kept.append((meta.base, meta.end, meta.term, frame))
             base = meta.end
-        snapshot = b"snapshot" if _has_snapshots(group) else None
+        snapshot = b"snapshot" if group.creation.freed_by_snapshots else None
         installer = await log.begin_install(
             start, log.memberships[0][1], log.log_state(start.end), snapshot
         )
@@ -461,8 +472,3 @@ class StoreLife:
         await installer.finish()
         group.base_index += 1
         group.completed = max(group.completed, index)
-
-
-def _has_snapshots(group: ModelGroup) -> bool:
-    """Every other group is a state machine's."""
-    return group.creation.group_id % 2 == 0

@@ -205,15 +205,17 @@ class DataDirectory:
             self._note(path, readable(error), advice)
             return
         except LogCorrupt as error:
-            self._note(path, error.detail, advice)
+            if replay.start.end > 0:
+                self._note(path, error.detail, advice)
+            else:  # The log is whole, and the state machine begins with that.
+                self._findings.append(Finding(path, error.detail, Verdict.REBUILT))
             return
         except StorageFailed as error:
             self._note(path, error.cause, NEWER_ADVICE)
             return
-        # A partition's records are all there is of it; a state machine begins with its snapshot.
-        start = replay.start.end if replay.creation.kind != "partition" else 0
+        start = replay.start.end
         if loaded is None:
-            if start > 0:
+            if start > 0 and replay.creation.freed_by_snapshots:
                 self._note(path, f"is missing, and the log begins at {start} only", advice)
         elif loaded[0].end >= start:
             self._findings.append(Finding(path, f"state up to offset {loaded[0].end}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,7 @@ from tests.fakes.memory_log import MemoryCodec
 
 Counts = Mapping[str, int]
 LONG_MS = 60_000.0
+OTHER = Replica(ReplicaId(2), NodeId(2), DirectoryId(22))
 REPLICA = Replica(ReplicaId(1), NodeId(1), DirectoryId(1))
 CREATION = GroupCreation(GroupId(0), Membership((REPLICA,)), ReplicaId(1), "test")
 
@@ -640,7 +642,33 @@ async def test_a_copy_whose_snapshot_is_damaged_in_turn_is_replaced_by_the_next(
     await bench.runtime.stop()
 
 
-async def test_a_damaged_snapshot_of_a_log_that_awaits_no_copy_ends_the_machine(
+@pytest.mark.parametrize("running", [False, True])
+async def test_a_damaged_snapshot_is_waited_for_where_others_have_another(
+    monkeypatch: pytest.MonkeyPatch, *, running: bool
+) -> None:
+    """The log begins above what is gone, and awaits no copy yet: nothing of it is replayed before one
+    is there."""
+    creation = replace(CREATION, membership=Membership((REPLICA, OTHER)))
+    bench = Bench(group=MemoryGroup(creation, NodeId(1)))
+    if running:
+        await bench.runtime.start()
+    with monkeypatch.context() as damaged:
+        damage_snapshot(damaged, bench, needs_install=False)
+        if running:
+            bench.group.install(LogPosition(Term(4), Offset(50)), b"?")
+        else:
+            await bench.runtime.start()
+        bench.group.receive(4, [b"x"])
+        bench.group.commit()
+        await settle()
+        assert (bench.runtime.state, bench.runtime.applied, bench.failures) == ({}, 0, [])
+    bench.group.install(LogPosition(Term(4), Offset(100)), b"x=7")
+    await settle()
+    assert (bench.runtime.state, bench.runtime.applied) == ({"x": 7}, 100)
+    await bench.runtime.stop()
+
+
+async def test_a_damaged_snapshot_ends_the_machine_of_the_only_replica(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing brings another: it can not start, and a copy with such a snapshot ends it. It does

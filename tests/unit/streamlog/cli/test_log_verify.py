@@ -33,7 +33,7 @@ from streamlog.storage.journal.frame import (
     salt,
 )
 from tests.fakes.data_directories import export, lived_node, name_node
-from tests.fakes.store_harness import LATENCY, ModelGroup, StoreLife, creation_of, run
+from tests.fakes.store_harness import LATENCY, ModelGroup, StoreLife, run
 
 Damage = Callable[[Path], object]
 DAMAGED, REBUILT, NORMAL, FOREIGN = (
@@ -483,6 +483,17 @@ def test_damage_is_found(
     assert report["sum"].get(DAMAGED, 0) == sum(row["verdict"] == DAMAGED for row in found)
 
 
+def test_a_damaged_snapshot_of_a_whole_log_is_no_loss(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log begins at 0, and so does the state machine."""
+    data = export(run(lived_node(stop=True, snapshot_at=10)), tmp_path)
+    flip(data / METADATA / "00000001.snapshot")
+    code, report = verify(capsys, data)
+    found = [row for row in report["files"] if row["file"].endswith(".snapshot")]
+    assert (code, [row["verdict"] for row in found]) == (0, [REBUILT])
+
+
 def content(directory: Path) -> dict[str, bytes]:
     return {str(p): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
 
@@ -593,7 +604,7 @@ async def lived(seed: int) -> SimDisk:
     rng = random.Random(seed)
     disk = SimDisk(random.Random(seed + 1), latency=LATENCY)
     await name_node(disk)
-    models = {number: ModelGroup(creation_of(number)) for number in range(1, 4)}
+    models = {number: ModelGroup.of(number) for number in range(1, 4)}
     stop = seed % 3 == 0
     for steps in (rng.randint(20, 120), rng.randint(20, 120)):
         await StoreLife(disk, models, rng).run(steps, stop=stop)
@@ -603,9 +614,7 @@ async def lived(seed: int) -> SimDisk:
             group.completed = 0
             group.created = False
             group.history = group.history[-1:]
-        models = {
-            number + len(models): ModelGroup(creation_of(number + len(models))) for number in models
-        }
+        models = {number + len(models): ModelGroup.of(number + len(models)) for number in models}
     return disk
 
 

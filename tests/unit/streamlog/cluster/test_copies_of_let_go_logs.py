@@ -13,6 +13,7 @@ from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, LogPosition, NodeId
 from streamlog.cluster.metadata.state import MetadataState
 from streamlog.storage.group_log import GroupLog
+from streamlog.storage.segment_logs import snapshot_path
 from tests.fakes.multiraft_cluster import Recorder
 from tests.fakes.node_world import PATIENCE_S, NodeWorld
 
@@ -177,6 +178,32 @@ def test_the_node_is_given_a_copy_of_what_it_can_not_mend(
     replaced = recorder.heard.index(("replaced",))
     roles = [heard[1] for heard in recorder.heard[:replaced] if heard[0] == "role"]
     assert (Role.FOLLOWER in roles) == leads
+    world.check_in_use()
+
+
+@pytest.mark.parametrize("how", ["rots", "is gone"])
+@pytest.mark.parametrize("leads", [False, True], ids=["follower", "leader"])
+def test_a_snapshot_that_can_not_be_read_comes_back_with_a_copy(
+    world: World, *, leads: bool, how: str
+) -> None:
+    """Scrubbing finds it, long before it is needed. The state machine goes on meanwhile."""
+    world.let_lead(ROTTEN if leads else 1)
+    for number in range(TOPICS_MAX):
+        world.create_topic(f"topic-{number}")
+        if world.log(ROTTEN).start.end:
+            break
+    log, disk = world.log(ROTTEN), world.node(ROTTEN).disk
+    assert log.start.end > 0
+    path = snapshot_path(METADATA_GROUP, log.generation)
+    if how == "rots":
+        disk.flip_bits(path, len(disk.content(path)) // 2)
+    else:
+        world.do(ROTTEN, disk.remove(path))
+    store = world.parts(ROTTEN).store
+    world.do(ROTTEN, world.parts(ROTTEN).cluster.scrubber.round())
+    assert store.damage.found == 1
+    world.until_mended(log.start.end)
+    assert (store.damage.mended, log.generation) == (1, 2)
     world.check_in_use()
 
 

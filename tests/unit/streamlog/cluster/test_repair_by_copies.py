@@ -30,7 +30,6 @@ from replication.types import (
     WriteSequence,
 )
 from streamlog.cluster.calls import PeerChannels, refusal_of
-from streamlog.cluster.metadata.state import Founding, Topic, initial_state
 from streamlog.cluster.repair import (
     LET_GO_WITHIN_MS,
     RETRY_PAUSE_MS,
@@ -40,9 +39,7 @@ from streamlog.cluster.repair import (
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason
-from streamlog.model.internal_topics import CONSUMER_OFFSETS
 from streamlog.model.settings.node import NodeConfig
-from streamlog.model.settings.topic import TopicConfig
 from streamlog.storage.damage import DamagedRange, DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.segment_repair import FetchCopy
@@ -56,7 +53,8 @@ DAMAGED = (Offset(2), Offset(5))
 NODES = tuple(map(NodeId, (1, 2, 3)))
 MEMBERS = Membership(tuple(Replica(ReplicaId(n), n, DirectoryId(0xD0 + n)) for n in NODES))
 PARTITION = GroupCreation(GroupId(9), MEMBERS, ReplicaId(1), "partition", topic_id=7, partition=0)
-METADATA = replace(PARTITION, group_id=METADATA_GROUP, kind="metadata", topic_id=0)
+OFFSETS = replace(PARTITION, freed_by_snapshots=True)
+METADATA = replace(OFFSETS, group_id=METADATA_GROUP, kind="metadata", topic_id=0)
 DUE_S = RETRY_PAUSE_MS / 2_000
 """By then the first try has ended, and the second one has not begun."""
 
@@ -117,7 +115,7 @@ def host_of(*groups: MemoryGroup) -> GroupHost:
 class World:
     """Node 1, part of whose log is damaged, and the two others."""
 
-    def __init__(self, creation: GroupCreation, topic: str = CONSUMER_OFFSETS) -> None:
+    def __init__(self, creation: GroupCreation) -> None:
         self.damage = DamageReports()
         self.group, *others = (MemoryGroup(creation, node_id) for node_id in NODES)
         self.group.log = self.log = RepairedLog(creation, self.damage)
@@ -131,9 +129,6 @@ class World:
         controllers = tuple((node_id, f"n{node_id}:1") for node_id in NODES)
         config = NodeConfig(node_id=1, bind="n1:1", insecure=True, controllers=controllers)
         view = ClusterView(config)
-        state = initial_state(Founding(77, MEMBERS))
-        known = Topic(7, topic, (), TopicConfig(), (), routing_epoch=1, request_id=0)
-        view.update(replace(state, topics={7: known}), Offset(1))
         self.handed_over: list[tuple[GroupId, int]] = []
         """Groups, and how often a copy had been asked for by then."""
         self.can_hand_over = True
@@ -147,15 +142,15 @@ class World:
             self.group.follow(TERM + 1, NodeId(2))
         return self.can_hand_over
 
-    def repair(self, seconds: float = DUE_S) -> None:
+    def repair(self, seconds: float = DUE_S, *, of_snapshot: bool = False) -> None:
         """Report the damage, and let the repairer work for so long."""
-        start, end = DAMAGED
+        start, end = (Offset(0), self.log.start.end) if of_snapshot else DAMAGED
+        group_id = self.group.creation.group_id
+        damaged = DamagedRange(group_id, start, end, "a file", "rot", of_snapshot)
 
         async def work() -> None:
             running = asyncio.create_task(self.repairer.run())
-            self.damage.report(
-                DamagedRange(self.group.creation.group_id, start, end, "a file", "rot")
-            )
+            self.damage.report(damaged)
             await asyncio.sleep(seconds)
             assert not running.done()
 
@@ -169,6 +164,10 @@ class World:
 def has_let_go(world: World, node_id: NodeId) -> None:
     """Part of it at least: the range is not whole there any more."""
     run(world.other[node_id].log.save_snapshot(LogPosition(TERM, Offset(3)), b"state"))
+
+
+def has_let_go_here(world: World) -> None:
+    run(world.log.save_snapshot(LogPosition(TERM, Offset(3)), b"state"))
 
 
 def is_behind(world: World, node_id: NodeId) -> None:
@@ -218,7 +217,7 @@ HAVE_NOT = [
 """Why a replica can not give a range, though it may be had from it or others later."""
 
 
-@pytest.mark.parametrize("creation", [METADATA, PARTITION], ids=["metadata", "offsets"])
+@pytest.mark.parametrize("creation", [METADATA, OFFSETS], ids=["metadata", "offsets"])
 @pytest.mark.parametrize("other", [has_let_go, *HAVE_NOT], ids=lambda other: other.__name__)
 @pytest.mark.parametrize("first", [True, False])
 def test_a_copy_is_asked_for_when_a_replica_has_let_the_range_go(
@@ -248,7 +247,7 @@ def test_it_is_asked_for_again_when_no_copy_came() -> None:
     assert world.damage.found == 1
 
 
-@pytest.mark.parametrize("creation", [METADATA, PARTITION], ids=["metadata", "offsets"])
+@pytest.mark.parametrize("creation", [METADATA, OFFSETS], ids=["metadata", "offsets"])
 @pytest.mark.parametrize("second", HAVE_NOT, ids=lambda each: each.__name__)
 @pytest.mark.parametrize("third", HAVE_NOT, ids=lambda each: each.__name__)
 def test_no_copy_is_asked_for_while_the_range_may_be_had(
@@ -267,7 +266,7 @@ def test_no_copy_is_asked_for_while_the_range_may_be_had(
     assert world.is_open
 
 
-@pytest.mark.parametrize("creation", [METADATA, PARTITION], ids=["metadata", "offsets"])
+@pytest.mark.parametrize("creation", [METADATA, OFFSETS], ids=["metadata", "offsets"])
 @pytest.mark.parametrize("sound", NODES[1:])
 def test_what_a_replica_has_is_fetched_though_another_has_let_it_go(
     creation: GroupCreation, sound: NodeId
@@ -281,29 +280,22 @@ def test_what_a_replica_has_is_fetched_though_another_has_let_it_go(
     assert (world.is_open, world.damage.mended, world.group.copies_asked) == (False, 1, 0)
 
 
-ORDERS = pytest.mark.parametrize("topic_id", [7, 8], ids=["known", "deleted"])
-"""A topic of a user, or one that is not known any more: their logs have no snapshots, and begin at
-the same offset on every replica."""
-
-
-def of_users_topic(topic_id: int, log_start: int) -> World:
-    """The others have let the damaged range go, and here the log begins there."""
-    world = World(replace(PARTITION, topic_id=topic_id), topic="orders")
+def of_users_topic(log_start: int) -> World:
+    """The others have let the damaged range go, and here the log begins there. It has no snapshots,
+    and begins at the same offset on every replica."""
+    world = World(PARTITION)
     for node_id in world.other:
         has_let_go(world, node_id)
     world.log.start = LogPosition(TERM, Offset(log_start))
     return world
 
 
-@ORDERS
 @pytest.mark.parametrize("log_start", [0, 1, DAMAGED[0]])
 @pytest.mark.parametrize("leads", [False, True])
-def test_what_a_users_log_holds_is_not_given_up_for_a_copy(
-    topic_id: int, log_start: int, *, leads: bool
-) -> None:
+def test_what_a_users_log_holds_is_not_given_up_for_a_copy(log_start: int, *, leads: bool) -> None:
     """That the others have let go what is part of the log here, this replica hears of, too: they
     are no more than ahead of it."""
-    world = of_users_topic(topic_id, log_start)
+    world = of_users_topic(log_start)
     if leads:
         world.group.lead(TERM)
     world.repair(2 * LET_GO_WITHIN_MS / 1_000)
@@ -312,14 +304,13 @@ def test_what_a_users_log_holds_is_not_given_up_for_a_copy(
     assert world.is_open
 
 
-@ORDERS
 @pytest.mark.parametrize("log_start", range(DAMAGED[0] + 1, DAMAGED[1]))
 @pytest.mark.parametrize("leads", [False, True])
 def test_a_users_log_that_begins_within_the_damage_is_copied(
-    topic_id: int, log_start: int, *, leads: bool
+    log_start: int, *, leads: bool
 ) -> None:
     """The others have no more than the upper part of that segment, which mends nothing."""
-    world = of_users_topic(topic_id, log_start)
+    world = of_users_topic(log_start)
     if leads:
         world.group.lead(TERM)
     world.repair()
@@ -327,18 +318,15 @@ def test_a_users_log_that_begins_within_the_damage_is_copied(
     assert world.handed_over == ([(PARTITION.group_id, 0)] if leads else [])
 
 
-@ORDERS
 @pytest.mark.parametrize("log_start", [*range(DAMAGED[1], ENTRIES + 1)])
-def test_what_lies_below_the_start_of_a_users_log_is_given_time_to_go(
-    topic_id: int, log_start: int
-) -> None:
+def test_what_lies_below_the_start_of_a_users_log_is_given_time_to_go(log_start: int) -> None:
     """The segment is removed with the start. Where that has not happened for long, something waits
     for it, and a copy is asked for."""
-    world = of_users_topic(topic_id, log_start)
+    world = of_users_topic(log_start)
     world.repair(LET_GO_WITHIN_MS / 1_000)
     assert world.group.copies_asked == 0
     assert world.log.repairs > 4
-    again = of_users_topic(topic_id, log_start)
+    again = of_users_topic(log_start)
     again.repair(4 * LET_GO_WITHIN_MS / 1_000)
     assert again.group.copies_asked >= 1
 
@@ -357,6 +345,30 @@ def test_a_leader_hands_over_before_it_asks(*, can: bool) -> None:
     assert world.group.copies_asked == 2
     assert world.handed_over == [(METADATA_GROUP, 0)] + ([] if can else [(METADATA_GROUP, 1)])
     assert (world.group.role is Role.LEADER) != can
+
+
+@pytest.mark.parametrize("leads", [False, True])
+def test_for_a_damaged_snapshot_a_copy_is_asked(*, leads: bool) -> None:
+    """No range of the log mends it; it is asked for again until a snapshot is there."""
+    world = World(OFFSETS)
+    has_let_go_here(world)
+    if leads:
+        world.group.lead(TERM)
+        world.group.commit()
+    world.repair(1.5 * RETRY_PAUSE_MS / 1_000, of_snapshot=True)
+    assert (world.log.repairs, world.group.copies_asked, world.is_open) == (0, 2, True)
+    assert world.handed_over == ([(OFFSETS.group_id, 0)] if leads else [])
+    world.damage.close(OFFSETS.group_id, Offset(0), mended=True, of_snapshot=True)
+    assert (world.is_open, world.damage.mended) == (False, 1)
+
+
+def test_a_damaged_snapshot_of_a_log_that_awaits_a_copy_is_forgotten() -> None:
+    """The copy brings another."""
+    world = World(OFFSETS)
+    has_let_go_here(world)
+    world.log.needs_install = True
+    world.repair(of_snapshot=True)
+    assert (world.is_open, world.damage.mended, world.group.copies_asked) == (False, 0, 0)
 
 
 def test_what_is_not_known_to_be_committed_is_left_alone() -> None:

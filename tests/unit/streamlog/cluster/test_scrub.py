@@ -141,6 +141,26 @@ def test_every_log_is_read_as_far_as_it_is_committed() -> None:
     assert world.scrubber.rounds == 2
 
 
+@pytest.mark.parametrize("rotten", [False, True])
+def test_snapshots_are_read_too(*, rotten: bool) -> None:
+    """Those that logs begin with; whoever can not read one reports it, and the log's turn comes."""
+    world = World()
+    for number in (1, 2):
+        log = world.logs[number]
+        log.snapshot = (LogPosition(TERM, Offset(2)), bytes(1_000))
+        world.groups[GroupId(number)].creation = creation_of(number, freed_by_snapshots=number == 1)
+    if rotten:
+        world.logs[1].load_snapshot = cannot_be_read  # type: ignore[method-assign]
+    world.scrub()
+    assert world.found == {number: [*range(8)] for number in (1, 2, 3)}
+    of_logs = sum(meta.size_bytes for log in world.logs.values() for meta, _ in log.entries)
+    assert world.scrubber.scrubbed_bytes == of_logs + (0 if rotten else 1_000)
+
+
+async def cannot_be_read() -> None:
+    raise LogCorrupt(GroupId(1), "the snapshot", "bits flipped")
+
+
 def test_what_the_files_do_not_hold_yet_is_left_out() -> None:
     """It is in memory and in the journal; the others' turn comes all the same."""
     world = World()

@@ -19,6 +19,7 @@ from replication.types import GroupId, LogPosition, Offset, Term
 from streamlog.model.batch import iterate_frames
 from streamlog.storage.group_log import GroupLog
 from streamlog.storage.segment_file import SEGMENT_INFO_BYTES
+from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     LATENCY,
     Recorder,
@@ -169,55 +170,115 @@ def test_what_a_mark_proves_is_missed() -> None:
     run(work())
 
 
-def test_a_damaged_snapshot_makes_its_group_wait_for_a_copy() -> None:
-    """The state machine could not begin; peers have another. Other groups are not touched."""
+SNAPSHOT = "groups/0000000000000001/00000001.snapshot"
+
+
+async def with_snapshot(disk: SimDisk) -> tuple[NodeStore, GroupLog, bytes]:
+    """A state machine's log that was let go up to a snapshot, and the snapshot before that."""
+    store = new_store(disk)
+    await store.start(Recorder())
+    log = await store.create(creation_of(1, freed_by_snapshots=True))
+    assert isinstance(log, GroupLog)
+    for write in range(1, 30):
+        append_values(log, write, 1, [[random.Random(write).randbytes(2000)]])
+    await log.settled()
+    await log.save_snapshot(LogPosition(Term(1), Offset(2)), b"older")
+    older = disk.content(SNAPSHOT)
+    await log.save_snapshot(LogPosition(Term(1), Offset(20)), b"newer")
+    assert 2 < log.start.end <= 20
+    return store, log, older
+
+
+async def _spoil(disk: SimDisk, how: str, older: bytes) -> None:
+    match how:
+        case "rotten":
+            disk.flip_bits(SNAPSHOT, 30)
+        case "older":
+            disk.put(SNAPSHOT, older)
+        case "gone":
+            await disk.remove(SNAPSHOT)
+
+
+SPOILT = ["rotten", "older", "gone"]
+
+
+@pytest.mark.parametrize("how", [*SPOILT, "sound"])
+def test_a_log_without_the_snapshot_below_it_waits_for_a_copy(how: str) -> None:
+    """A disk that gives the snapshot for which the log was let go back rotten, or an older one, or
+    none: what lies below the log is not here. Peers have another; other groups are not touched."""
 
     async def work() -> None:
         disk = SimDisk(latency=LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log, other = await store.create(creation_of(1)), await store.create(creation_of(2))
-        for each in (log, other):
-            assert isinstance(each, GroupLog)
-            append_values(each, 1, 1, [[b"a"], [b"b"], [b"c"]])
-            await each.settled()
-            await each.save_snapshot(LogPosition(Term(1), Offset(2)), b"state")
+        store, _, older = await with_snapshot(disk)
+        await store.create(creation_of(2))
         await store.stop()
-        disk.flip_bits("groups/0000000000000001/00000001.snapshot", 30)
+        await _spoil(disk, how, older)
         again = new_store(disk)
         await again.start(Recorder())
-        assert again.logs[GroupId(1)].needs_install
+        assert again.logs[GroupId(1)].needs_install == (how in SPOILT)
         assert not again.logs[GroupId(2)].needs_install
         await again.stop()
 
     run(work())
 
 
-@pytest.mark.parametrize("older", [False, True])
-def test_a_snapshot_below_the_log_makes_its_group_wait_for_a_copy(older: bool) -> None:
-    """A disk that gives an older snapshot back than the one for which the log was let go: what lies
-    between is not here."""
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("mended_by", ["snapshot", "copy"])
+def test_a_snapshot_that_is_spoilt_while_the_node_runs_is_reported(
+    how: str, mended_by: str
+) -> None:
+    """Once, as what it stands for, until a newer one or a copy of the log takes its place."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=LATENCY)
+        store, log, older = await with_snapshot(disk)
+        loaded = await log.load_snapshot()
+        assert loaded is not None
+        assert loaded[1] == b"newer"
+        await _spoil(disk, how, older)
+        for _ in range(2):
+            with pytest.raises(LogCorrupt, match=r"00000001\.snapshot"):
+                await log.load_snapshot()
+        (damaged,) = store.damage.open.values()
+        assert (damaged.group_id, damaged.start, damaged.of_snapshot) == (1, 0, True)
+        assert (damaged.end, store.damage.found) == (log.start.end, 1)
+        if mended_by == "snapshot":
+            await log.save_snapshot(LogPosition(Term(1), Offset(25)), b"newest")
+        else:
+            start = LogPosition(Term(1), Offset(25))
+            membership = log.creation.membership
+            installer = await log.begin_install(start, membership, b"", b"newest")
+            await installer.finish()
+        loaded = await log.load_snapshot()
+        assert loaded is not None
+        assert loaded[1] == b"newest"
+        assert (store.damage.open, store.damage.mended) == ({}, 1)
+        await store.stop()
+
+    run(work())
+
+
+@pytest.mark.parametrize("how", ["rotten", "gone"])
+def test_a_whole_log_needs_no_snapshot(how: str) -> None:
+    """It begins at 0: the state machine replays it from there."""
 
     async def work() -> None:
         disk = SimDisk(latency=LATENCY)
         store = new_store(disk)
         await store.start(Recorder())
-        log = await store.create(creation_of(1))
+        log = await store.create(creation_of(1, freed_by_snapshots=True))
         assert isinstance(log, GroupLog)
-        for write in range(1, 30):
-            append_values(log, write, 1, [[random.Random(write).randbytes(2000)]])
+        append_values(log, 1, 1, [[b"a"], [b"b"], [b"c"]])
         await log.settled()
-        path = "groups/0000000000000001/00000001.snapshot"
-        await log.save_snapshot(LogPosition(Term(1), Offset(2)), b"older")
-        kept = disk.content(path)
-        await log.save_snapshot(LogPosition(Term(1), Offset(20)), b"newer")
-        assert 2 < log.start.end <= 20
+        await log.save_snapshot(LogPosition(Term(1), Offset(2)), b"state")
         await store.stop()
-        if older:
-            disk.put(path, kept)
+        await _spoil(disk, how, b"")
         again = new_store(disk)
         await again.start(Recorder())
-        assert again.logs[GroupId(1)].needs_install == older
+        log = again.logs[GroupId(1)]
+        assert (log.needs_install, log.start.end, log.end.end) == (False, 0, 3)
+        assert await log.load_snapshot() is None
+        assert not again.damage.open
         await again.stop()
 
     run(work())
@@ -271,7 +332,7 @@ def test_what_a_read_can_not_check_is_reported() -> None:
         for _ in range(2):
             with pytest.raises(LogCorrupt):
                 await log.read(Offset(1), log.end.end, 1 << 20)
-        assert list(again.damage.open) == [(GroupId(1), Offset(0))]
+        assert [each.start for each in again.damage.open.values()] == [0]
         assert len(told) == 1
         await again.stop()
 

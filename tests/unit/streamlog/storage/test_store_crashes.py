@@ -16,7 +16,6 @@ from tests.fakes.store_harness import (
     StoreLife,
     VirtualLoop,
     abandon,
-    creation_of,
 )
 
 LIVES = 8
@@ -35,7 +34,7 @@ def live(
     """
     rng = random.Random(seed)
     disk = SimDisk(random.Random(seed + 1), latency=LATENCY)
-    models = {number: ModelGroup(creation_of(number)) for number in range(1, groups + 1)}
+    models = {number: ModelGroup.of(number) for number in range(1, groups + 1)}
     crashed_early = 0
     for _ in range(lives):
         life = StoreLife(disk, models, rng, features)

@@ -16,7 +16,6 @@ from tests.fakes.store_harness import (
     Recorder,
     StoreLife,
     content,
-    creation_of,
     new_store,
     run,
 )
@@ -28,7 +27,7 @@ async def lived(seed: int) -> tuple[SimDisk, dict[int, ModelGroup]]:
     """A disk after some random writes, all complete and covered by a MARK."""
     rng = random.Random(seed)
     disk = SimDisk(random.Random(seed + 1), latency=LATENCY)
-    models = {number: ModelGroup(creation_of(number)) for number in range(1, 4)}
+    models = {number: ModelGroup.of(number) for number in range(1, 4)}
     life = StoreLife(disk, models, rng, FEATURES)
     await life.run(rng.randint(20, 150), stop=rng.random() < 0.5)
     await asyncio.sleep(0.1)

@@ -9,7 +9,7 @@
 | snapshot rot | snapshots of state machines | the same; or a chunk is found in another place, too, or was meant for a segment |
 | lost write | segments, indexes, states, snapshots, journal | a write that was reported durable never reached the platter |
 | misdirected write | the same | and it landed in another place, of the same file or of another |
-| lost file | any of these, but for journal files without a later one that is in use | its name is gone; who has it open goes on with it |
+| lost file | any of these, but for the newest journal file | its name is gone; who has it open goes on with it |
 
 All but bit rot show when the node starts, so its process is ended when the strike heals.
 
@@ -276,10 +276,15 @@ class Rot:
         return self._met_by_the_next_process(rng)
 
     def _lose_file(self, rng: random.Random) -> Heal | None:
-        """What only the newest journal files tell nobody else does, nor that they were there."""
+        """A journal file's absence shows by the next one, once its name is on the platter."""
         files = self._files(*WRITTEN_FILES, CHECKPOINT)
-        newest = max((place.path for place in proven_flushes(self._disk)), default="")
-        files += [path for path in journal_files(self._disk) if path < newest]
+        journal = journal_files(self._disk)
+        if journal:
+            named = self._disk.volume.directory(JOURNAL).durable
+            newest = max(
+                (path for path in journal if path.removeprefix(JOURNAL) in named), default=""
+            )
+            files += [path for path in journal if path < newest]
         if rng.random() < STATE_ROT_PROBABILITY:
             files += self._files(*STATE_FILES)
         if not files or self.node.retired:

@@ -5,7 +5,8 @@ last of them is written to), *free* (released, to be recycled), the *spare* (rea
 being made into the spare.
 
 Invariants:
-- Live files ascend by sequence, and by their first LSN.
+- Live files ascend by sequence, and by their first LSN. No sequence is left out: one that is
+  missing at a start was lost.
 - A file becomes free only through `release_below`.
 - Beyond `files_max` a file is made only when a flush waits for it. Data is refused long before
   (`Journal.free_bytes`), so what waits then are votes and their like; a full disk fails nothing.
@@ -154,16 +155,11 @@ class FileSupply:
         self._changed.set()
 
     async def _make(self) -> OpenJournalFile:
-        sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
+        disk, journal_id, sequence = self._disk, self._journal_id, self._next_sequence
         if self._free:
             old = self._free.pop(0)
-            return await journal_file.recycle(
-                self._disk, self._journal_id, old, sequence, self._file_bytes
-            )
-        try:
-            return await journal_file.create(
-                self._disk, self._journal_id, sequence, self._file_bytes
-            )
-        except OSError:
-            self._next_sequence -= 1
-            raise
+            made = await journal_file.recycle(disk, journal_id, old, sequence, self._file_bytes)
+        else:
+            made = await journal_file.create(disk, journal_id, sequence, self._file_bytes)
+        self._next_sequence = sequence + 1
+        return made

@@ -159,10 +159,15 @@ class JournalScan:
     async def unread_damage(self) -> str | None:
         """After the end was reached: why it may not be the end, None when nothing says so.
 
-        A file has its header and its size before it takes its name. Where the scan ended, and in
-        files after that, damage to either may have taken flushes that nothing else tells of.
+        A file has its header and its size before it takes its name, and its name before the next
+        one has one. Where the scan ended, and after that, damage to any of these may have taken
+        flushes that nothing else tells of.
         """
+        following = None
         for sequence in self._sequences[self._index :]:
+            if following is not None and sequence != following:
+                return f"{journal_file.path_of(following)} is missing"
+            following = sequence + 1
             path = journal_file.path_of(sequence)
             header = await self.header(sequence)
             if header is None:

@@ -307,3 +307,31 @@ def test_missing_file_in_the_middle_is_a_gap() -> None:
         assert 0 < len(found) < 30
 
     run(work())
+
+
+def test_the_file_in_use_is_missed_by_the_spare_one_behind_it() -> None:
+    """No mark is behind it, so what was in it ends the journal before; but the files are numbered."""
+
+    async def work() -> None:
+        life = Life(SimDisk(), JournalSettings(file_bytes=16 << 10, files_max=20))
+        journal = await life.open()
+        for n in range(30):
+            life.put(b"%02d" % n + bytes(3000))
+            await journal.drain()
+        await asyncio.sleep(1)
+        disk = life.disk.process_killed()
+        *_, in_use, _spare = await journal_file.list_sequences(disk)
+        assert await unread_damage(disk) is None
+        await disk.remove(journal_file.path_of(in_use))
+        assert await unread_damage(disk) == f"{journal_file.path_of(in_use)} is missing"
+
+    run(work())
+
+
+async def unread_damage(disk: SimDisk) -> str | None:
+    """After all that can be read."""
+    sequences = await journal_file.list_sequences(disk)
+    walk = JournalScan(JournalFiles(disk), JOURNAL_ID, sequences, 1)
+    while await walk.next_flush() is not None:
+        pass
+    return await walk.unread_damage()

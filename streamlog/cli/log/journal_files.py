@@ -182,7 +182,7 @@ class JournalCheck:
         self, scan: JournalScan, end_sequence: int, end: int, sequences: Sequence[int]
     ) -> None:
         """A flush that begins where the journal ends, and is not whole."""
-        following = [s for s in sequences if s > end_sequence][:1]
+        following = [s for s in sequences if s > end_sequence]
         places = [(end_sequence, end)] if end_sequence in sequences else []
         places += [(sequence, journal_file.first_frame_offset()) for sequence in following]
         for sequence, position in places:

@@ -68,6 +68,9 @@ class FileSupply:
         """Make the first file after those of earlier processes. Raises OSError."""
         await self._disk.make_directory(journal_file.DIRECTORY)
         await self._disk.sync_directory("")
+        # Of a process that was killed, the newest name may be in the page cache only; the next one
+        # must not outlive it.
+        await self._disk.sync_directory(journal_file.DIRECTORY)
         self._live = [_LiveFile(sequence, 0) for sequence in old_sequences]
         self._next_sequence = max(old_sequences, default=0) + 1
         first = await self._make()

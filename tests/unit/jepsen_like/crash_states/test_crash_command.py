@@ -51,7 +51,7 @@ def test_a_sound_state_and_no_state(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One is judged again; a name that names nothing says so."""
-    assert called(monkeypatch, "--workload", "votes", "--state", "1:60/all") == 0
+    assert called(monkeypatch, "--workload", "votes", "--state", "1:62/all") == 0
     assert "  sound" in capsys.readouterr().out
-    assert called(monkeypatch, "--workload", "votes", "--state", "1:60/some") == 1
+    assert called(monkeypatch, "--workload", "votes", "--state", "1:62/some") == 1
     assert "no state" in capsys.readouterr().out

@@ -166,12 +166,12 @@ def test_enumeration_is_repeatable() -> None:
 def test_a_state_is_made_again_by_its_name() -> None:
     """Also one of a crash during recovery, after a power cut and after a kill."""
     workload = workload_named("votes")
-    state, reason = replay(workload, "1:60/all")
+    state, reason = replay(workload, "1:62/all")
     assert state is not None
-    assert (state.name, reason) == ("60/all", None)
+    assert (state.name, reason) == ("62/all", None)
     record = record_workload(workload, 1)
     for name, crashes in (
-        ("1:60/all", crashes_of_recovery(workload, state, state.volume, 3)),
+        ("1:62/all", crashes_of_recovery(workload, state, state.volume, 3)),
         ("1:60/killed", crashes_after_kill(workload, record, 60, 3)),
     ):
         for crash in crashes:

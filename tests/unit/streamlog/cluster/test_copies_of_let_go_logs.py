@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pytest
 
 from jepsen_like.sim.scheduler import silence
-from replication.errors import DiskFull
+from replication.errors import DiskFull, LeadershipTransferFailed
 from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, LogPosition, NodeId
 from streamlog.cluster.metadata.state import MetadataState
@@ -21,6 +22,7 @@ T = TypeVar("T")
 ALL = (1, 2, 3)
 ROTTEN = 3
 TOPICS_MAX = 200
+TRANSFERS_MAX = 5
 SEGMENTS = "groups/0000000000000000/00000001/"
 
 
@@ -46,13 +48,18 @@ class World(NodeWorld):
         return None
 
     def let_lead(self, number: int) -> None:
-        self.wait(lambda: self.leader is not None)
-        leader = self.leader
-        assert leader is not None
-        if leader != number:
+        """A transfer may expire: the other one may be behind, or have just been started."""
+        for _ in range(TRANSFERS_MAX):
+            self.wait(lambda: self.leader is not None)
+            leader = self.leader
+            assert leader is not None
+            if leader == number:
+                return
             group = self.parts(leader).groups.groups[METADATA_GROUP]
-            self.do(leader, group.transfer_leadership(NodeId(number)))
-            self.wait(lambda: self.leader == number)
+            with suppress(LeadershipTransferFailed):
+                self.do(leader, group.transfer_leadership(NodeId(number)))
+                self.wait(lambda: self.leader == number)
+        assert self.leader == number
 
     def do(self, number: int, work: Coroutine[Any, Any, T]) -> T:
         """On a node's loop."""

@@ -142,7 +142,7 @@ def test_every_log_is_read_as_far_as_it_is_committed() -> None:
 
 
 @pytest.mark.parametrize("rotten", [False, True])
-def test_snapshots_are_read_too(*, rotten: bool) -> None:
+def test_snapshots_are_read_too(monkeypatch: pytest.MonkeyPatch, *, rotten: bool) -> None:
     """Those that logs begin with; whoever can not read one reports it, and the log's turn comes."""
     world = World()
     for number in (1, 2):
@@ -150,7 +150,7 @@ def test_snapshots_are_read_too(*, rotten: bool) -> None:
         log.snapshot = (LogPosition(TERM, Offset(2)), bytes(1_000))
         world.groups[GroupId(number)].creation = creation_of(number, freed_by_snapshots=number == 1)
     if rotten:
-        world.logs[1].load_snapshot = cannot_be_read  # type: ignore[method-assign]
+        monkeypatch.setattr(world.logs[1], "load_snapshot", cannot_be_read)
     world.scrub()
     assert world.found == {number: [*range(8)] for number in (1, 2, 3)}
     of_logs = sum(meta.size_bytes for log in world.logs.values() for meta, _ in log.entries)

@@ -290,15 +290,21 @@ def test_rot_in_a_durable_flush_is_never_taken_for_the_end(seed: int) -> None:
     run(work())
 
 
+async def over_several_files() -> tuple[Life, Journal]:
+    """30 flushes, a few to a file."""
+    life = Life(SimDisk(), JournalSettings(file_bytes=16 << 10, files_max=20))
+    journal = await life.open()
+    for n in range(30):
+        life.put(b"%02d" % n + bytes(3000))
+        await journal.drain()
+    return life, journal
+
+
 def test_missing_file_in_the_middle_is_a_gap() -> None:
     """The chain crosses files: a file that is gone is noticed."""
 
     async def work() -> None:
-        life = Life(SimDisk(), JournalSettings(file_bytes=16 << 10, files_max=20))
-        journal = await life.open()
-        for n in range(30):
-            life.put(b"%02d" % n + bytes(3000))
-            await journal.drain()
+        life, journal = await over_several_files()
         await journal.stop()
         sequences = await journal_file.list_sequences(life.disk)
         await life.disk.remove(journal_file.path_of(sequences[2]))
@@ -313,11 +319,7 @@ def test_the_file_in_use_is_missed_by_the_spare_one_behind_it() -> None:
     """No mark is behind it, so what was in it ends the journal before; but the files are numbered."""
 
     async def work() -> None:
-        life = Life(SimDisk(), JournalSettings(file_bytes=16 << 10, files_max=20))
-        journal = await life.open()
-        for n in range(30):
-            life.put(b"%02d" % n + bytes(3000))
-            await journal.drain()
+        life, _ = await over_several_files()
         await asyncio.sleep(1)
         disk = life.disk.process_killed()
         *_, in_use, _spare = await journal_file.list_sequences(disk)

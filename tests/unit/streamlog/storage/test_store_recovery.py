@@ -305,6 +305,17 @@ def test_missing_or_damaged_metadata_stops_the_node() -> None:
     run(work())
 
 
+async def check_without_the_newest_checkpoint(disk: SimDisk, entries: list[Entry]) -> None:
+    """It is damaged: the one before and its journal give all entries."""
+    newest = max(p for p in disk.files() if p.endswith(".checkpoint"))
+    disk.flip_bits(newest, 40)
+    again = await started(disk)
+    assert again.recovered is not None
+    assert len(again.recovered.damaged_checkpoints) == 1
+    assert await content(log_of(again)) == tuple(entries)
+    await again.stop()
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_newest_checkpoint_falls_back_to_the_one_before(seed: int) -> None:
     """The older generation and the journal that was kept for it give the same log."""
@@ -332,13 +343,7 @@ def test_damaged_newest_checkpoint_falls_back_to_the_one_before(seed: int) -> No
             await log.settled()
             await store.checkpoint_now()
         disk = disk.crash(rng)
-        newest = max(p for p in disk.files() if p.endswith(".checkpoint"))
-        disk.flip_bits(newest, 40)
-        again = await started(disk)
-        assert again.recovered is not None
-        assert len(again.recovered.damaged_checkpoints) == 1
-        assert await content(log_of(again)) == tuple(entries)
-        await again.stop()
+        await check_without_the_newest_checkpoint(disk, entries)
 
     run(work())
 
@@ -363,13 +368,7 @@ def test_journal_files_without_a_flush_hide_nothing(starts: int) -> None:
         entries += append_values(log_of(last), 2, 2, [[b"acknowledged"]])
         await log_of(last).settled()
         disk = disk.crash(random.Random(100))
-        newest = max(p for p in disk.files() if p.endswith(".checkpoint"))
-        disk.flip_bits(newest, 40)
-        again = await started(disk)
-        assert again.recovered is not None
-        assert len(again.recovered.damaged_checkpoints) == 1
-        assert await content(log_of(again)) == tuple(entries)
-        await again.stop()
+        await check_without_the_newest_checkpoint(disk, entries)
 
     run(work())
 

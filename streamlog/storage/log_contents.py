@@ -19,7 +19,7 @@ import google_crc32c
 
 from replication.errors import invariant
 from replication.types import EntryMeta, LogPosition, Offset, Term
-from streamlog.model.batch import CONTROL, read_header
+from streamlog.model.batch import CONTROL, BatchHeader, CorruptFrame, read_header
 from streamlog.storage.interfaces import SegmentCheckpoint, SegmentPlace
 from streamlog.storage.log_state import FrozenLogState, LogState
 from streamlog.storage.log_tail import LogTail, TailFrame
@@ -131,6 +131,13 @@ class LogContents:
         if offset <= self.start.end:
             return self.start
         return LogPosition(Term(self.state.term_of(offset - 1)), Offset(offset))
+
+    def check_term(self, header: BatchHeader, position: int = 0) -> None:
+        """Raise CorruptFrame, at `position`, for a frame of another term than the log has there:
+        entries of one offset and term are the same, so that with this it is the one."""
+        term = self.state.term_of(header.base_offset)
+        if term not in {0, header.term}:
+            raise CorruptFrame(position, f"of term {header.term}, not {term}")
 
     def place_of_end(self) -> SegmentCheckpoint:
         """What a checkpoint may report once all that is in memory is durable."""

@@ -31,6 +31,7 @@ from typing import Final
 import google_crc32c
 
 from replication.types import GroupId
+from streamlog.model.batch import BatchHeader, CorruptFrame
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion
 
 SEGMENT_FORMAT_VERSION: Final = 1
@@ -117,6 +118,17 @@ def check_identity(path: str, info: SegmentInfo, identity: SegmentIdentity, base
         raise DamagedFile(path, f"belongs to {info.identity}, not to {identity}")
     if info.base_offset != base:
         raise DamagedFile(path, f"begins at offset {info.base_offset}, its name says {base}")
+
+
+def check_place(header: BatchHeader, identity: SegmentIdentity, base: int, position: int) -> None:
+    """Raise CorruptFrame, at `position`, unless the frame is of this log and begins at `base`.
+
+    A frame whose checksum is right may still be one that was meant for another place.
+    """
+    if (header.topic_id, header.partition) != (identity.topic_id, identity.partition):
+        raise CorruptFrame(position, f"of topic {header.topic_id}, partition {header.partition}")
+    if header.base_offset != base:
+        raise CorruptFrame(position, f"begins at offset {header.base_offset}, not {base}")
 
 
 def file_name(offset: int, suffix: str) -> str:

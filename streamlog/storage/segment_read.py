@@ -3,7 +3,8 @@
 A read goes from the beginning of an index range to the end of one, so that each range is checked
 with one CRC32C, however many frames it holds; only the first and the last range are walked frame
 by frame, to find where the answer begins and ends. A range that is not closed yet, or that may
-hold more than was kept, has its frames checked one by one.
+hold more than was kept, has its frames checked one by one: by their own CRC32C, and by what they
+say of themselves, because a frame that was meant for another place is sound, too.
 
 A reader that goes on where the last answer ended stands at the beginning of a range: it reads
 nothing twice and walks nothing.
@@ -12,12 +13,17 @@ nothing twice and walks nothing.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import google_crc32c
 
-from streamlog.model.batch import CorruptFrame, check_frame, read_header, read_place
+from streamlog.model.batch import BatchHeader, CorruptFrame, check_frame, read_header, read_place
 from streamlog.storage.segment_index import SegmentIndex
+
+CheckPlace: TypeAlias = Callable[[BatchHeader, int, int], None]
+"""Raises CorruptFrame unless the frame is the log's at an offset; and the position for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,9 @@ def plan_read(
     )
 
 
-def extract(plan: ReadPlan, data: bytes, start: int, end: int, max_bytes: int) -> bytes:
+def extract(
+    plan: ReadPlan, data: bytes, start: int, end: int, max_bytes: int, check_place: CheckPlace
+) -> bytes:
     """The frames asked for, checked. Raises CorruptFrame, positions relative to the plan's."""
     if len(data) != plan.length:
         raise CorruptFrame(len(data), f"the file ends {plan.length - len(data)} bytes early")
@@ -71,18 +79,29 @@ def extract(plan: ReadPlan, data: bytes, start: int, end: int, max_bytes: int) -
         at = range_end
     if plan.first_offset == start and 0 <= plan.end_offset <= end and len(data) <= max_bytes:
         return data
-    return _cut(data, start, end, max_bytes, check=not plan.ranges)
+    if not plan.ranges:
+        data = _checked(data, plan.first_offset, end, check_place)
+    return _cut(data, start, end, max_bytes)
 
 
-def _cut(data: bytes, start: int, end: int, max_bytes: int, *, check: bool) -> bytes:
+def _checked(data: bytes, offset: int, end: int, check_place: CheckPlace) -> bytes:
+    """The frames from the one at `offset`, which is the first, to `end`, checked one by one."""
+    at = 0
+    while at < len(data) and offset < end:
+        header = read_header(data, at)
+        check_frame(data, at, header)
+        check_place(header, offset, at)
+        offset = header.end_offset
+        at += header.frame_bytes
+    return data[:at]
+
+
+def _cut(data: bytes, start: int, end: int, max_bytes: int) -> bytes:
     begin, at, size = -1, 0, len(data)
     while at < size:
         length, base, frame_end = read_place(data, at)
         if base >= end or (begin >= 0 and at + length - begin > max_bytes):
             break
-        if check:
-            # Those before `start` too: a rotten length would lead astray.
-            check_frame(data, at, read_header(data, at))
         if frame_end > start and begin < 0:
             begin = at
         at += length

@@ -11,13 +11,13 @@ import errno
 
 from replication.errors import LogCorrupt, OffsetOutOfRange
 from replication.types import GroupId, Offset
-from streamlog.model.batch import CorruptFrame
+from streamlog.model.batch import BatchHeader, CorruptFrame
 from streamlog.storage.damage import DamagedRange
 from streamlog.storage.interfaces import SegmentPlace
 from streamlog.storage.log_contents import LogContents
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed
 from streamlog.storage.segment import Segment
-from streamlog.storage.segment_file import INDEX, TIME_INDEX
+from streamlog.storage.segment_file import INDEX, TIME_INDEX, check_place
 from streamlog.storage.segment_index import (
     INDEX_VERSION,
     OFFSET_INDEX_MAGIC,
@@ -180,10 +180,15 @@ class SegmentReader:
         self, segment: Segment, plan: ReadPlan, data: bytes, start: int, end: int, max_bytes: int
     ) -> bytes:
         try:
-            return extract(plan, data, start, end, max_bytes)
+            return extract(plan, data, start, end, max_bytes, self._check_place)
         except CorruptFrame as error:
             where = f"{self._contents.path(segment.base)} byte {plan.position + error.position}"
             raise self._damaged(segment, where, error.detail) from error
+
+    def _check_place(self, header: BatchHeader, base: int, position: int) -> None:
+        contents = self._contents
+        check_place(header, contents.identity, base, position)
+        contents.check_term(header, position)
 
     def _damaged(self, segment: Segment, where: str, detail: str) -> LogCorrupt:
         """The error of a read; the segment is reported, to be mended, unless the log was closed
@@ -234,6 +239,7 @@ class SegmentReader:
                     segment.base,
                     interval=contents.settings.index_interval_bytes,
                     stop_offset=segment.end,
+                    visit=contents.check_term,
                 )
         except UnknownVersion:
             raise

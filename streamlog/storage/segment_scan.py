@@ -30,6 +30,7 @@ from streamlog.storage.segment_file import (
     SegmentIdentity,
     SegmentInfo,
     check_identity,
+    check_place,
     decode_segment_info,
 )
 from streamlog.storage.segment_index import SegmentIndex
@@ -62,7 +63,8 @@ async def scan_segment(
 ) -> ScannedSegment:
     """Check frames until the offset `stop_offset` is reached, or the position.
 
-    Arguments: `visit` is called with each header, after its frame was checked.
+    Arguments: `visit` is called with each header, after its frame was checked; it may raise
+    CorruptFrame.
     Raises DamagedFile when the file ends before, or a check fails; UnknownVersion; OSError.
     """
     path = file.path
@@ -87,10 +89,7 @@ async def scan_segment(
             check_frame(frame, 0, header)  # a version is believed only of bytes that are sound
             if header.format_and_flags & VERSION_MASK > FORMAT_VERSION:
                 raise UnknownVersion(path, header.format_and_flags & VERSION_MASK, FORMAT_VERSION)
-            if (header.topic_id, header.partition) != (identity.topic_id, identity.partition):
-                raise CorruptFrame(at, f"of topic {header.topic_id}, partition {header.partition}")
-            if header.base_offset != end:
-                raise CorruptFrame(at, f"begins at offset {header.base_offset}, not {end}")
+            check_place(header, identity, end, at)
             control = header.format_and_flags & CONTROL
             index.append(
                 header.base_offset, begin + at, frame, None if control else header.max_timestamp_ms

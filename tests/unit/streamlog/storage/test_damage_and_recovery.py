@@ -17,6 +17,7 @@ from replication.errors import LogCorrupt, StorageFailed
 from replication.log import LogInstaller
 from replication.types import GroupId, LogPosition, Offset, Term
 from streamlog.model.batch import iterate_frames
+from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.group_log import GroupLog
 from streamlog.storage.segment_file import SEGMENT_INFO_BYTES
 from streamlog.storage.store import NodeStore
@@ -26,6 +27,7 @@ from tests.fakes.store_harness import (
     append_values,
     content,
     creation_of,
+    entry,
     new_store,
     run,
 )
@@ -334,6 +336,44 @@ def test_what_a_read_can_not_check_is_reported() -> None:
                 await log.read(Offset(1), log.end.end, 1 << 20)
         assert [each.start for each in again.damage.open.values()] == [0]
         assert len(told) == 1
+        await again.stop()
+
+    run(work())
+
+
+@pytest.mark.parametrize("whose", ["partition", "offset", "term"])
+def test_a_sound_batch_in_the_wrong_place_is_not_served(whose: str) -> None:
+    """A write that landed elsewhere, or an older one that is there still: its checksum is right, and
+    no index range tells yet what stands there. What it says of itself does."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=NO_LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        entries = append_values(log, 1, 2, [[b"a"], [b"b"], [b"c"]])
+        await log.settled()
+        await store.stop()
+        again = new_store(disk)
+        await again.start(Recorder())
+        log = again.logs[GroupId(1)]
+        assert await log.read(Offset(0), Offset(3), 1 << 20) == b"".join(e[3] for e in entries)
+        creation, base, term = {
+            "partition": (creation_of(2), 1, 2),
+            "offset": (log.creation, 2, 2),
+            "term": (log.creation, 1, 1),
+        }[whose]
+        _, frame = entry(BatchEntryCodec(), creation, base, term, [b"x"])
+        assert len(frame) == len(entries[1][3])
+        segment = disk.volume.file("groups/0000000000000001/00000001/00000000000000000000.segment")
+        for content_ in (segment.content, segment.durable):
+            content_.write(SEGMENT_INFO_BYTES + len(entries[0][3]), frame)
+        for start in (1, 0):
+            with pytest.raises(LogCorrupt, match=f"of {whose}|of topic|at offset"):
+                await log.read(Offset(start), Offset(3), 1 << 20)
+        assert [each.start for each in again.damage.open.values()] == [0]
+        assert await log.read(Offset(0), Offset(1), 1 << 20) == entries[0][3]
         await again.stop()
 
     run(work())

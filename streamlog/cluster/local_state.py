@@ -71,12 +71,12 @@ class LocalStateFile:
         more which replicas must be here. OSError.
         """
         try:
-            content = await read_sealed(self._disk, PATH, _MAGIC, FORMAT_VERSION)
+            sealed = await read_sealed(self._disk, PATH, _MAGIC, FORMAT_VERSION)
         except DamagedFile as error:
             raise StorageFailed("reading the node's state", f"{error}. {ADVICE}") from error
-        if content is None:
+        if sealed is None:
             return
-        message = pb.LocalState.FromString(content)
+        message = pb.LocalState.FromString(sealed.content)
         self._state = LocalState(
             founding_from_proto(message.founding) if message.HasField("founding") else None,
             ReplicaId(message.metadata_replica_id) if message.metadata_replica_id else None,

@@ -33,6 +33,7 @@ GENERATIONS_KEPT: Final = 2
 FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"SLCHECK\0"
 _SUFFIX: Final = ".checkpoint"
+_HALF: Final = (1 << 64) - 1
 _GROUPS_TAG: Final = storage_pb2.Checkpoint.GROUPS_FIELD_NUMBER << 3 | 2
 
 
@@ -40,6 +41,8 @@ _GROUPS_TAG: Final = storage_pb2.Checkpoint.GROUPS_FIELD_NUMBER << 3 | 2
 class CheckpointHead:
     """All of a checkpoint but its groups."""
 
+    directory_id: int
+    """Identity of the data directory, 128 bits."""
     generation: int
     begin_lsn: int
     first_file_sequence: int
@@ -78,6 +81,8 @@ async def write(disk: Disk, head: CheckpointHead, groups: Mapping[GroupId, bytes
         first_file_lsn=head.first_file_lsn,
         clean_stop=head.clean_stop,
         deleted_groups=head.deleted_groups,
+        directory_id_high=head.directory_id >> 64,
+        directory_id_low=head.directory_id & _HALF,
     )
     parts = [message.SerializeToString(deterministic=True)]
     for group_id in sorted(groups):
@@ -102,24 +107,31 @@ async def write_content(disk: Disk, generation: int, content: bytes) -> None:
             await disk.remove(path_of(older))
 
 
-async def load_newest(disk: Disk) -> LoadedCheckpoint:
-    """The newest checkpoint that passes its checks. Raises OSError, UnknownVersion, and
-    StorageFailed when there are checkpoints but none can be read."""
+async def load_newest(disk: Disk, directory_id: int | None) -> LoadedCheckpoint:
+    """The newest checkpoint that passes its checks; one of another directory does not, unless
+    `directory_id` is None.
+
+    Raises OSError, UnknownVersion, and StorageFailed when there are checkpoints but none can be
+    read.
+    """
     generations = await _generations(disk)
     damaged: list[str] = []
     for generation in sorted(generations, reverse=True):
         path = path_of(generation)
         try:
-            content = await read_sealed(disk, path, _MAGIC, FORMAT_VERSION)
-            if content is None:
+            sealed = await read_sealed(disk, path, _MAGIC, FORMAT_VERSION)
+            if sealed is None:
                 raise DamagedFile(path, "the file is gone")
-            message = storage_pb2.Checkpoint.FromString(content)
+            message = storage_pb2.Checkpoint.FromString(sealed.content)
+            found = message.directory_id_high << 64 | message.directory_id_low
+            if directory_id is not None and found not in {0, directory_id}:
+                raise DamagedFile(path, f"is of directory {found:032x}, not {directory_id:032x}")
         except UnknownVersion:
             raise
         except (DamagedFile, DecodeError) as error:
             damaged.append(str(error))
             continue
-        return LoadedCheckpoint(message, content, max(generations), damaged)
+        return LoadedCheckpoint(message, sealed.content, max(generations), damaged)
     if damaged:
         raise StorageFailed("recovery", f"no checkpoint can be read: {'; '.join(damaged)}")
     return LoadedCheckpoint(None, b"", 0, ())

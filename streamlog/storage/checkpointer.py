@@ -34,6 +34,7 @@ class Checkpointer:
     def __init__(
         self,
         disk: Disk,
+        directory_id: int,
         journal: Journal,
         settings: StoreSettings,
         logs: Mapping[GroupId, GroupLog],
@@ -42,6 +43,7 @@ class Checkpointer:
     ) -> None:
         """`logs` is the store's own mapping: groups come and go in it."""
         self._disk = disk
+        self._directory_id = directory_id
         self._journal = journal
         self._settings = settings
         self._logs = logs
@@ -132,6 +134,7 @@ class Checkpointer:
             self._records[group_id] = group.message
         self._generation += 1
         head = CheckpointHead(
+            directory_id=self._directory_id,
             generation=self._generation,
             begin_lsn=begin_lsn,
             first_file_sequence=first_file,

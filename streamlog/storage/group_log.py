@@ -321,12 +321,13 @@ class GroupLog:
             self._want_start(start)
 
     async def save_snapshot(self, through: LogPosition, data: bytes) -> None:
-        segments, disk = self.segment_log, self._host.segment_logs.disk
+        segments, logs = self.segment_log, self._host.segment_logs
+        disk, identity = logs.disk, logs.identity(self._creation)
         path = snapshot_path(self._creation.group_id, self._generation)
         try:
             if await disk.free_bytes() < len(data):
                 raise DiskFull(len(data), await disk.free_bytes())
-            await snapshot_file.save(disk, path, through, data)
+            await snapshot_file.save(disk, path, identity, through, data)
         except OSError as error:
             failure = StorageFailed("saving a snapshot", str(error))
             self._host.fail(failure)
@@ -342,12 +343,13 @@ class GroupLog:
 
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
         """As the log needs it; see `snapshot_file.load_below`."""
-        disk, segments = self._host.segment_logs.disk, self._segments
+        logs, segments = self._host.segment_logs, self._segments
+        disk, identity = logs.disk, logs.identity(self._creation)
         path = snapshot_path(self._creation.group_id, self._generation)
         start = self._start.wanted.end
         loaded = None
         try:
-            loaded = await snapshot_file.load_below(disk, path, self._creation, start)
+            loaded = await snapshot_file.load_below(disk, path, identity, self._creation, start)
         except LogCorrupt as error:
             if self._segments is segments:
                 if segments is not None:

@@ -117,10 +117,10 @@ async def load_identity(disk: Disk) -> NodeIdentity | None:
     Raises IdentityRefused when it is damaged or of a newer version, OSError.
     """
     try:
-        content = await read_sealed(disk, PATH, _MAGIC, FORMAT_VERSION)
-        if content is None:
+        sealed = await read_sealed(disk, PATH, _MAGIC, FORMAT_VERSION)
+        if sealed is None:
             return None
-        message = storage_pb2.NodeIdentity.FromString(content)
+        message = storage_pb2.NodeIdentity.FromString(sealed.content)
     except (DamagedFile, DecodeError) as error:
         raise IdentityRefused(PATH, str(error)) from error
     if message.format_version != FORMAT_VERSION:

@@ -92,7 +92,7 @@ class StagedInstall:
             path = snapshot_path(creation.group_id, generation)
             await remove_file(logs.disk, path)
             if snapshot is not None:
-                await snapshot_file.save(logs.disk, path, start, snapshot)
+                await snapshot_file.save(logs.disk, path, logs.identity(creation), start, snapshot)
         except OSError as error:
             raise StorageFailed("beginning an install", str(error)) from error
         return cls(

@@ -113,7 +113,7 @@ class Recovery:
             await self._files.close()
 
     async def _run(self) -> Recovered:
-        loaded = await checkpoint.load_newest(self._disk)
+        loaded = await checkpoint.load_newest(self._disk, self._journal_id)
         await journal_file.remove_unfinished(self._disk)
         sequences = await journal_file.list_sequences(self._disk)
         message = loaded.message
@@ -264,7 +264,13 @@ class Recovery:
             path = snapshot_path(replay.group_id, replay.generation)
             try:
                 # A state machine can not begin without it, and peers have another.
-                await snapshot_file.load_below(self._disk, path, replay.creation, replay.start.end)
+                await snapshot_file.load_below(
+                    self._disk,
+                    path,
+                    self._logs.identity(replay.creation),
+                    replay.creation,
+                    replay.start.end,
+                )
                 segments = await self._open(replay)
             except (LogCorrupt, FileNotFoundError) as error:
                 damage = str(error)
@@ -306,6 +312,7 @@ class Recovery:
                 checkpoint=trusted,
             )
         try:
+            _check_terms(segments, replay, trusted.end.end)
             # Of a process that was killed, names may be here, or gone, in the page cache only: a
             # state that was removed would come back in a power cut after other entries took its
             # offsets, and what replaces a file must outlive it.
@@ -394,6 +401,23 @@ def _is_later(created: GroupCreation | None, group: GroupReplay) -> bool:
         and group.lost is not None
         and created.local_replica_id > group.creation.local_replica_id
     )
+
+
+def _check_terms(segments: GroupSegmentLog, replay: GroupReplay, end: Offset) -> None:
+    """Raise LogCorrupt unless the batches below `end` are of the terms that the checkpoint names:
+    a batch that was cut away, and is there still because a later write was lost, is of another."""
+    end = min(end, replay.terms_end)
+    start = max(segments.start.end, replay.starts[0].end)
+    found, expected = (
+        [(term, offset) for term, offset in terms if start < offset < end]
+        for terms in (segments.terms, replay.terms)
+    )
+    if found != expected:
+        raise LogCorrupt(
+            replay.group_id,
+            log_directory(replay.group_id, replay.generation),
+            f"terms and their first offsets are {found}, the checkpoint says {expected}",
+        )
 
 
 def _start_below(replay: GroupReplay, trusted: SegmentCheckpoint) -> LogPosition:

@@ -17,6 +17,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -116,6 +117,9 @@ class GroupReplay:
         """What the files hold for certain, as of the checkpoint or a later reference."""
         self.trusted = Offset(0)
         """Least of that end and every later truncation."""
+        self.terms: Sequence[tuple[Term, Offset]] = ()
+        """First offset of each term, from the checkpoint's start to `terms_end`."""
+        self.terms_end = Offset(0)
         self.pieces: list[Piece] = []
         self.references: list[Reference] = []
         self.deleted = False
@@ -139,7 +143,8 @@ class GroupReplay:
         group.memberships = decode_memberships(message.memberships)
         group.log_starts = storage_codec.decode_log_starts(message.log_starts)
         group.durable = decode_segment_end(message.durable)
-        group.trusted = group.durable.end.end
+        group.trusted = group.terms_end = group.durable.end.end
+        group.terms = storage_codec.decode_terms(message.terms)
         if message.needs_install:
             group.damage = "it was damaged before"
         if message.lost:
@@ -257,6 +262,7 @@ class GroupReplay:
             self.pieces[-1] = replace(self.pieces[-1], keep_below=end)
         self.references = [r for r in self.references if r.end <= end]
         self.trusted = min(self.trusted, end)
+        self.terms_end = min(self.terms_end, end)
         self.memberships = (
             self.memberships[0],
             *(entry for entry in self.memberships[1:] if entry[0] < end),
@@ -294,6 +300,7 @@ class GroupReplay:
         self.starts = [self.start]
         self.durable = decode_segment_end(message.durable)
         self.trusted = self.durable.end.end
+        self.terms, self.terms_end = (), Offset(0)
         self.memberships = decode_memberships(message.memberships)
         self.log_starts = storage_codec.decode_log_starts(message.log_starts)
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 import google_crc32c
 
@@ -46,6 +46,13 @@ class UnknownVersion(DamagedFile):
         super().__init__(path, f"format version {version}; this version knows 1 to {known}")
 
 
+class Sealed(NamedTuple):
+    """What a file holds."""
+
+    version: int
+    content: bytes
+
+
 async def write_sealed(disk: Disk, path: str, magic: bytes, version: int, content: bytes) -> None:
     """Replace the file at `path`; durable when it returns. Raises OSError."""
     temporary = path + _TEMPORARY_SUFFIX
@@ -69,8 +76,8 @@ async def write_sealed(disk: Disk, path: str, magic: bytes, version: int, conten
     await disk.sync_directory(path.rpartition("/")[0])
 
 
-async def read_sealed(disk: Disk, path: str, magic: bytes, version_max: int) -> bytes | None:
-    """Content of the file; None when there is none. Raises DamagedFile, OSError."""
+async def read_sealed(disk: Disk, path: str, magic: bytes, version_max: int) -> Sealed | None:
+    """The file; None when there is none. Raises DamagedFile, OSError."""
     try:
         file = await disk.open(path, writable=False)
     except FileNotFoundError:
@@ -90,4 +97,4 @@ async def read_sealed(disk: Disk, path: str, magic: bytes, version_max: int) -> 
         raise DamagedFile(path, f"{len(data) - _HEAD.size} bytes of content, {length} expected")
     if not 1 <= version <= version_max:
         raise UnknownVersion(path, version, version_max)
-    return data[_HEAD.size :]
+    return Sealed(version, data[_HEAD.size :])

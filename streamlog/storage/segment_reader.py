@@ -210,7 +210,8 @@ class SegmentReader:
             )
             if offsets is None or times is None:
                 return None
-            index = decode_index(path, offsets, times, contents.settings.index_interval_bytes)
+            interval = contents.settings.index_interval_bytes
+            index = decode_index(path, offsets.content, times.content, interval)
         except UnknownVersion:
             raise
         except DamagedFile:

@@ -17,15 +17,15 @@ from replication.errors import LogCorrupt, OffsetOutOfRange, invariant
 from streamlog.model.batch import iterate_frames
 from streamlog.storage.interfaces import SegmentCheckpoint
 from streamlog.storage.log_contents import LogContents
+from streamlog.storage.log_file import read_log_file, write_log_file
 from streamlog.storage.log_state import (
     STATE_MAGIC,
-    STATE_VERSION,
     LogState,
     restore_log_state,
     thaw,
 )
 from streamlog.storage.log_tail import TailFrame
-from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed, write_sealed
+from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, write_sealed
 from streamlog.storage.segment import Segment
 from streamlog.storage.segment_file import (
     INDEX,
@@ -141,7 +141,8 @@ class SegmentWriter:
     async def save_state(self, end: int, snapshot: bytes) -> None:
         """Durably write a `.state` file."""
         path = self._contents.path(end, STATE)
-        await write_sealed(self._resources.disk, path, STATE_MAGIC, STATE_VERSION, snapshot)
+        identity = self._contents.identity
+        await write_log_file(self._resources.disk, path, STATE_MAGIC, identity, snapshot)
         self._contents.state_files[end] = None
 
     async def load_state(self, end: int) -> tuple[LogState, int] | None:
@@ -151,7 +152,8 @@ class SegmentWriter:
             return thaw(frozen), end
         path = self._contents.path(end, STATE)
         try:
-            snapshot = await read_sealed(self._resources.disk, path, STATE_MAGIC, STATE_VERSION)
+            identity = self._contents.identity
+            snapshot = await read_log_file(self._resources.disk, path, STATE_MAGIC, identity)
             if snapshot is None:
                 return None
             state, found = restore_log_state(snapshot, path)

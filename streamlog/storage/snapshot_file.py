@@ -1,8 +1,8 @@
 """A state machine's snapshot, one per copy of a group's log.
 
-A sealed file (`sealed_file`, magic `SLSNAPS` and a zero byte) in the directory of the group's segments, so that
-a copy of a log and the snapshot it begins with become valid by one rename. Content, little-endian:
-u64 end offset, u64 term of the entry before it, then the state machine's bytes.
+A sealed file of the log (`log_file`, magic `SLSNAPS` and a zero byte) beside the directory of the
+copy's segments, and of the same number. After the identity, little-endian: u64 end offset, u64 term
+of the entry before it, then the state machine's bytes.
 """
 
 from __future__ import annotations
@@ -12,27 +12,25 @@ from typing import Final
 
 from replication.errors import LogCorrupt, StorageFailed
 from replication.ports import Disk
-from replication.types import GroupCreation, GroupId, LogPosition, Offset, Term
-from streamlog.storage.sealed_file import (
-    DamagedFile,
-    UnknownVersion,
-    read_sealed,
-    write_sealed,
-)
+from replication.types import GroupCreation, LogPosition, Offset, Term
+from streamlog.storage.log_file import read_log_file, write_log_file
+from streamlog.storage.sealed_file import DamagedFile, UnknownVersion
+from streamlog.storage.segment_file import SegmentIdentity
 
 _MAGIC: Final = b"SLSNAPS\0"
-_VERSION: Final = 1
 _HEAD: Final = struct.Struct("<QQ")
 
 
-async def save(disk: Disk, path: str, through: LogPosition, data: bytes) -> None:
+async def save(
+    disk: Disk, path: str, identity: SegmentIdentity, through: LogPosition, data: bytes
+) -> None:
     """Replace the snapshot; durable when it returns. Raises OSError."""
     content = _HEAD.pack(through.end, through.term) + data
-    await write_sealed(disk, path, _MAGIC, _VERSION, content)
+    await write_log_file(disk, path, _MAGIC, identity, content)
 
 
 async def load_below(
-    disk: Disk, path: str, creation: GroupCreation, start: Offset
+    disk: Disk, path: str, identity: SegmentIdentity, creation: GroupCreation, start: Offset
 ) -> tuple[LogPosition, bytes] | None:
     """The snapshot that a log needs which begins at `start`; None when there is none, or none that
     can be read, and the log is whole.
@@ -40,7 +38,7 @@ async def load_below(
     Raises as `load`; LogCorrupt also when what lies between the snapshot and the log is not here.
     """
     try:
-        loaded = await load(disk, path, creation.group_id)
+        loaded = await load(disk, path, identity)
     except LogCorrupt:
         if start == 0:
             return None
@@ -54,15 +52,17 @@ async def load_below(
     return loaded
 
 
-async def load(disk: Disk, path: str, group_id: GroupId) -> tuple[LogPosition, bytes] | None:
+async def load(
+    disk: Disk, path: str, identity: SegmentIdentity
+) -> tuple[LogPosition, bytes] | None:
     """The snapshot; None when there is none. Raises LogCorrupt; StorageFailed when a newer version
     of the software wrote it; OSError."""
     try:
-        content = await read_sealed(disk, path, _MAGIC, _VERSION)
+        content = await read_log_file(disk, path, _MAGIC, identity)
     except UnknownVersion as error:
         raise StorageFailed("reading a snapshot", str(error)) from error
     except DamagedFile as error:
-        raise LogCorrupt(group_id, path, error.detail) from error
+        raise LogCorrupt(identity.group_id, path, error.detail) from error
     if content is None:
         return None
     end, term = _HEAD.unpack_from(content)

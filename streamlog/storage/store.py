@@ -106,7 +106,7 @@ class NodeStore:
         self._deleting: dict[GroupId, asyncio.Future[None]] = {}
         """Done when the group's directory is gone for good; until then no log of its id is made."""
         self._checkpointer = Checkpointer(
-            disk, self.journal, self.settings, self._all, on_failed=self.fail
+            disk, self._journal_id, self.journal, self.settings, self._all, on_failed=self.fail
         )
         self._admission = Admission(disk, clock, self.journal, self.settings, self)
         self._listener: LogListener | None = None

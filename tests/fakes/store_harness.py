@@ -156,11 +156,12 @@ def new_store(
     disk: SimDisk,
     settings: StoreSettings = SMALL,
     segments: SegmentSettings = SMALL_SEGMENTS,
+    identity: NodeIdentity = IDENTITY,
 ) -> NodeStore:
     return NodeStore(
         disk,
         LoopClock(),
-        IDENTITY,
+        identity,
         codec=BatchEntryCodec(),
         settings=settings,
         segment_settings_of=lambda _: segments,

@@ -109,6 +109,7 @@ REFUSED: dict[str, tuple[Damage, str]] = {
         lambda d, _: flip(*(d / "checkpoint").iterdir()),
         "no checkpoint can be read",
     ),
+    "checkpoints of another node": (lambda d, o: swap(d, o, "checkpoint"), "is of directory"),
     "journal and checkpoints gone": (
         lambda d, _: remove(d / "journal", d / "checkpoint"),
         "neither a checkpoint",
@@ -145,7 +146,7 @@ IDENTITIES: dict[str, tuple[Damage, str]] = {
     "damaged": (lambda d, _: flip(d / "node.identity"), "the checksum does not match"),
     "of another node": (
         lambda d, o: shutil.copy(o / "node.identity", d / "node.identity"),
-        "journal/",
+        "is of directory",
     ),
 }
 

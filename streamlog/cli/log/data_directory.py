@@ -102,7 +102,7 @@ class DataDirectory:
         self._on_progress("the node's files")
         node, finding = await check_node_identity(self._disk)
         state, state_finding = await check_local_state(self._disk, node)
-        checkpoints = await check_checkpoints(self._disk)
+        checkpoints = await check_checkpoints(self._disk, node)
         self._findings += [finding, state_finding, *checkpoints.findings]
         running = await self._check_root()
         self._on_progress("the journal")
@@ -183,8 +183,8 @@ class DataDirectory:
             self._findings.append(Finding(f"{directory}/{name}", what, Verdict.NORMAL))
         advice = _advice(replay)
         if replay.damage is None:
-            await self._check_snapshot(replay, advice)
             known = known_log(replay, node.cluster_id, advice)
+            await self._check_snapshot(replay, known.identity, advice)
             log = LogFiles(
                 self._root, log_directory(replay.group_id, replay.generation), known, self._on_read
             )
@@ -197,10 +197,12 @@ class DataDirectory:
         elif group.damage is not None and not told:
             self._note(directory, f"{what} waits for a copy: {group.damage}", advice)
 
-    async def _check_snapshot(self, replay: GroupReplay, advice: str) -> None:
+    async def _check_snapshot(
+        self, replay: GroupReplay, identity: SegmentIdentity, advice: str
+    ) -> None:
         path = snapshot_path(replay.group_id, replay.generation)
         try:
-            loaded = await snapshot_file.load(self._disk, path, replay.group_id)
+            loaded = await snapshot_file.load(self._disk, path, identity)
         except OSError as error:
             self._note(path, readable(error), advice)
             return

@@ -13,10 +13,10 @@ not known.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import google_crc32c
 
@@ -35,7 +35,8 @@ from streamlog.cli.log.segment_batches import (
     SegmentBatches,
     TornSegment,
 )
-from streamlog.storage.log_state import STATE_MAGIC, STATE_VERSION, LogState, restore_log_state
+from streamlog.storage.log_file import read_log_file
+from streamlog.storage.log_state import STATE_MAGIC, LogState, restore_log_state
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed
 from streamlog.storage.segment_file import (
     INDEX,
@@ -55,6 +56,8 @@ from streamlog.storage.segment_index import (
     SegmentIndex,
     decode_index,
 )
+
+Result = TypeVar("Result")
 
 _STATE_ADVICE: Final = "move the file away: the node makes it anew from the segments"
 
@@ -253,9 +256,10 @@ class LogFiles:
         contents: list[bytes] = []
         for kind, magic in ((INDEX, OFFSET_INDEX_MAGIC), (TIME_INDEX, TIME_INDEX_MAGIC)):
             name = file_name(base, kind)
-            content = await self._sealed_content(name, magic, INDEX_VERSION)
-            if content is not None:
-                contents.append(content)
+            path = self._log_path(name)
+            sealed = await self._told(name, read_sealed(self._disk, path, magic, INDEX_VERSION))
+            if sealed is not None:
+                contents.append(sealed.content)
             elif base not in self._bases[kind]:
                 self._note(name, "is missing", Verdict.REBUILT)
         if len(contents) < 2:
@@ -291,7 +295,9 @@ class LogFiles:
     async def _load_state(self, end: int) -> LogState | None:
         """None when it is damaged, which is told."""
         name = file_name(end, STATE)
-        content = await self._sealed_content(name, STATE_MAGIC, STATE_VERSION)
+        content = await self._told(
+            name, read_log_file(self._disk, self._log_path(name), STATE_MAGIC, self._identity)
+        )
         if content is None:
             return None
         try:
@@ -330,10 +336,13 @@ class LogFiles:
 
     # The report.
 
-    async def _sealed_content(self, name: str, magic: bytes, version: int) -> bytes | None:
-        """None when it is missing or damaged; the latter is told."""
+    def _log_path(self, name: str) -> str:
+        return f"{self._directory}/{name}"
+
+    async def _told(self, name: str, reading: Coroutine[Any, Any, Result]) -> Result | None:
+        """What is read of the file; None when it is damaged, which is told."""
         try:
-            return await read_sealed(self._disk, f"{self._directory}/{name}", magic, version)
+            return await reading
         except UnknownVersion as error:
             self._damaged(name, error.detail, NEWER_ADVICE)
         except DamagedFile as error:
@@ -343,12 +352,12 @@ class LogFiles:
         return None
 
     def _note(self, name: str, what: str, verdict: Verdict = Verdict.OK) -> None:
-        self._findings.append(Finding(f"{self._directory}/{name}", what, verdict))
+        self._findings.append(Finding(self._log_path(name), what, verdict))
 
     def _damaged(self, name: str, what: str, advice: str | None = None) -> None:
         if advice is None:
             advice = self._known.advice if self._known is not None else WHOLE_NODE_ADVICE
-        self._findings.append(Finding(f"{self._directory}/{name}", what, Verdict.DAMAGED, advice))
+        self._findings.append(Finding(self._log_path(name), what, Verdict.DAMAGED, advice))
 
 
 class IndexFit:

@@ -77,15 +77,16 @@ async def check_local_state(
     return state, Finding(path, f"replicas up to metadata offset {state.created_through}")
 
 
-async def check_checkpoints(disk: PaperDisk) -> Checkpoints:
+async def check_checkpoints(disk: PaperDisk, node: NodeIdentity | None) -> Checkpoints:
     """Each alone; the node begins with the newest that is sound."""
+    directory_id = node.directory_id if node is not None else None
     sound: list[storage_pb2.Checkpoint] = []
     findings: list[Finding] = []
     damaged: list[tuple[str, str]] = []
     for name in sorted(await disk.list_directory(checkpoint.DIRECTORY), reverse=True):
         path = f"{checkpoint.DIRECTORY}/{name}"
         try:
-            loaded = await checkpoint.load_newest(disk.showing_only(path))
+            loaded = await checkpoint.load_newest(disk.showing_only(path), directory_id)
         except UnknownVersion as error:
             findings.append(Finding(path, error.detail, Verdict.DAMAGED, NEWER_ADVICE))
             continue

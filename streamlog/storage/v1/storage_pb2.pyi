@@ -141,7 +141,7 @@ class GroupCheckpoint(_message.Message):
     def __init__(self, creation: _Optional[_Union[_membership_pb2.GroupCreation, _Mapping]] = ..., lsn: _Optional[int] = ..., generation: _Optional[int] = ..., hard_state: _Optional[_Union[HardState, _Mapping]] = ..., start: _Optional[_Union[Position, _Mapping]] = ..., durable: _Optional[_Union[SegmentEnd, _Mapping]] = ..., memberships: _Optional[_Iterable[_Union[MembershipAt, _Mapping]]] = ..., terms: _Optional[_Iterable[_Union[TermAt, _Mapping]]] = ..., needs_install: bool = ..., log_starts: _Optional[_Iterable[_Union[LogStartAt, _Mapping]]] = ..., lost: bool = ...) -> None: ...
 
 class Checkpoint(_message.Message):
-    __slots__ = ("generation", "begin_lsn", "first_file_sequence", "groups", "deleted_groups", "clean_stop", "first_file_lsn")
+    __slots__ = ("generation", "begin_lsn", "first_file_sequence", "groups", "deleted_groups", "clean_stop", "first_file_lsn", "directory_id_high", "directory_id_low")
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     BEGIN_LSN_FIELD_NUMBER: _ClassVar[int]
     FIRST_FILE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +149,8 @@ class Checkpoint(_message.Message):
     DELETED_GROUPS_FIELD_NUMBER: _ClassVar[int]
     CLEAN_STOP_FIELD_NUMBER: _ClassVar[int]
     FIRST_FILE_LSN_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
+    DIRECTORY_ID_LOW_FIELD_NUMBER: _ClassVar[int]
     generation: int
     begin_lsn: int
     first_file_sequence: int
@@ -156,4 +158,6 @@ class Checkpoint(_message.Message):
     deleted_groups: _containers.RepeatedScalarFieldContainer[int]
     clean_stop: bool
     first_file_lsn: int
-    def __init__(self, generation: _Optional[int] = ..., begin_lsn: _Optional[int] = ..., first_file_sequence: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[GroupCheckpoint, _Mapping]]] = ..., deleted_groups: _Optional[_Iterable[int]] = ..., clean_stop: bool = ..., first_file_lsn: _Optional[int] = ...) -> None: ...
+    directory_id_high: int
+    directory_id_low: int
+    def __init__(self, generation: _Optional[int] = ..., begin_lsn: _Optional[int] = ..., first_file_sequence: _Optional[int] = ..., groups: _Optional[_Iterable[_Union[GroupCheckpoint, _Mapping]]] = ..., deleted_groups: _Optional[_Iterable[int]] = ..., clean_stop: bool = ..., first_file_lsn: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ...) -> None: ...

@@ -15,11 +15,12 @@ from jepsen_like.sim.journal_proof import journal_files, proven_flushes
 from jepsen_like.sim.volume import Inode
 from replication.errors import LogCorrupt, StorageFailed
 from replication.log import LogInstaller
-from replication.types import GroupId, LogPosition, Offset, Term
+from replication.types import GroupId, LogPosition, Offset, Term, WriteSequence
 from streamlog.model.batch import iterate_frames
+from streamlog.storage import snapshot_file
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.group_log import GroupLog
-from streamlog.storage.segment_file import SEGMENT_INFO_BYTES
+from streamlog.storage.segment_file import SEGMENT_INFO_BYTES, SegmentIdentity
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     LATENCY,
@@ -197,17 +198,22 @@ async def _spoil(disk: SimDisk, how: str, older: bytes) -> None:
             disk.flip_bits(SNAPSHOT, 30)
         case "older":
             disk.put(SNAPSHOT, older)
+        case "another log's":
+            other = SegmentIdentity(0, topic_id=7, partition=2, group_id=GroupId(2))
+            through = LogPosition(Term(1), Offset(20))
+            await snapshot_file.save(disk, SNAPSHOT, other, through, b"newer")
         case "gone":
             await disk.remove(SNAPSHOT)
 
 
-SPOILT = ["rotten", "older", "gone"]
+SPOILT = ["rotten", "older", "another log's", "gone"]
 
 
 @pytest.mark.parametrize("how", [*SPOILT, "sound"])
 def test_a_log_without_the_snapshot_below_it_waits_for_a_copy(how: str) -> None:
     """A disk that gives the snapshot for which the log was let go back rotten, or an older one, or
-    none: what lies below the log is not here. Peers have another; other groups are not touched."""
+    another log's, or none: what lies below the log is not here. Peers have another; other groups
+    are not touched."""
 
     async def work() -> None:
         disk = SimDisk(latency=LATENCY)
@@ -260,7 +266,7 @@ def test_a_snapshot_that_is_spoilt_while_the_node_runs_is_reported(
     run(work())
 
 
-@pytest.mark.parametrize("how", ["rotten", "gone"])
+@pytest.mark.parametrize("how", ["rotten", "another log's", "gone"])
 def test_a_whole_log_needs_no_snapshot(how: str) -> None:
     """It begins at 0: the state machine replays it from there."""
 
@@ -374,6 +380,37 @@ def test_a_sound_batch_in_the_wrong_place_is_not_served(whose: str) -> None:
                 await log.read(Offset(start), Offset(3), 1 << 20)
         assert [each.start for each in again.damage.open.values()] == [0]
         assert await log.read(Offset(0), Offset(1), 1 << 20) == entries[0][3]
+        await again.stop()
+
+    run(work())
+
+
+def test_a_batch_that_was_replaced_does_not_come_back() -> None:
+    """The write of the one that took its place was lost: a start finds the older one, which is
+    sound, and fits. The checkpoint knows the terms."""
+
+    async def work() -> None:
+        disk = SimDisk(latency=NO_LATENCY)
+        store = new_store(disk)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        first, replaced = append_values(log, 1, 1, [[b"a"], [b"b"]])
+        await log.settled()
+        log.truncate(WriteSequence(2), Offset(1))
+        append_values(log, 3, 2, [[b"x"], [b"c"]])
+        await log.settled()
+        await store.stop()
+        again = new_store(disk.crash_image(random.Random(1)))
+        await again.start(Recorder())
+        assert not again.logs[GroupId(1)].needs_install
+        await again.stop()
+        segment = disk.volume.file("groups/0000000000000001/00000001/00000000000000000000.segment")
+        for content_ in (segment.content, segment.durable):
+            content_.write(SEGMENT_INFO_BYTES + len(first[3]), replaced[3])
+        again = new_store(disk)
+        await again.start(Recorder())
+        assert again.logs[GroupId(1)].needs_install
         await again.stop()
 
     run(work())

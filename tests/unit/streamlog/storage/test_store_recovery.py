@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 
 from jepsen_like.sim.disk import DiskLatency, SimDisk
 from replication.errors import LogCorrupt, StorageFailed
-from replication.types import GroupId, HardState, Offset, ReplicaId, Term, WriteSequence
+from replication.types import (
+    DirectoryId,
+    GroupId,
+    HardState,
+    Offset,
+    ReplicaId,
+    Term,
+    WriteSequence,
+)
 from streamlog.storage.group_log import GroupLog
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
+    IDENTITY,
     LATENCY,
     Entry,
     Recorder,
@@ -237,6 +247,35 @@ def test_rot_in_a_segment_below_the_checkpoint_needs_an_install() -> None:
         assert len(disk.content(path)) == size
         assert entries[1]
         await store.stop()
+
+    run(work())
+
+
+def test_a_checkpoint_of_another_directory_is_passed_over() -> None:
+    """However new it says that it is; and where there is no other, the node does not start."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        await written(disk)
+        disk = disk.process_killed()
+        other = SimDisk()
+        identity = replace(IDENTITY, directory_id=DirectoryId(0xD2))
+        stranger = new_store(other, identity=identity)
+        await stranger.start(Recorder())
+        await stranger.stop()
+        foreign = other.content(next(p for p in other.files() if p.endswith(".checkpoint")))
+        disk.put("checkpoint/00000000000000ff.checkpoint", foreign)
+        store = await started(disk)
+        assert store.recovered is not None
+        (told,) = store.recovered.damaged_checkpoints
+        assert "00000000000000ff.checkpoint: is of directory" in told
+        assert not log_of(store).needs_install
+        await store.stop()
+        disk = disk.process_killed()
+        for path in [each for each in disk.files() if each.endswith(".checkpoint")]:
+            disk.put(path, foreign)
+        with pytest.raises(StorageFailed, match="no checkpoint can be read"):
+            await started(disk)
 
     run(work())
 

@@ -161,11 +161,29 @@ class Rot:
         length = min(len(content) - max(source, at), SECTOR_BYTES)
         self._put(path, at, content.read(source, length), f"repeats {length} bytes")
 
+    def _replace(self, path: str, content: bytes, what: str) -> None:
+        self._cut(path, 0)
+        self._put(path, 0, content, what)
+
     def _overwrite(self, rng: random.Random, path: str) -> None:
-        """The file got, at its start, a sector that was meant for a segment."""
+        """The snapshot is another log's, or got, at its start, a sector meant for a segment."""
+        snapshots = [other for other in self._files(SNAPSHOT) if other != path]
+        if snapshots and rng.random() < 0.5:
+            self._replace(path, self._disk.content(rng.choice(snapshots)), "is another log's")
+            return
         others = self._files(*SEGMENT_FILES)
         data = self._disk.content(rng.choice(others))[:SECTOR_BYTES] if others else b""
         self._put(path, 0, data or bytes(SECTOR_BYTES), "got what was meant for elsewhere")
+
+    def _strange(self) -> list[bytes]:
+        """Checkpoints of other nodes."""
+        disks = [node.disk for node in self._cluster.nodes.values() if node is not self.node]
+        return [
+            content
+            for disk in disks
+            for path in disk.files()
+            if path.endswith(CHECKPOINT) and (content := disk.content(path))
+        ]
 
     # What is struck.
 
@@ -234,9 +252,9 @@ class Rot:
         ]
         style = rng.random()
         if style < 0.3 and stale:
-            version = rng.choice(stale)
-            self._cut(path, 0)
-            self._put(path, 0, version, "is an older one")
+            self._replace(path, rng.choice(stale), "is an older one")
+        elif path.endswith(CHECKPOINT) and 0.3 <= style < 0.4 and (strange := self._strange()):
+            self._replace(path, rng.choice(strange), "is another node's")
         elif path.endswith(SNAPSHOT) and 0.4 <= style < 0.5:
             self._repeat(rng, path)
         elif path.endswith(SNAPSHOT) and 0.5 <= style < 0.6:

@@ -1,17 +1,23 @@
-"""Runs many seeds on all cores, or one seed twice with its trace."""
+"""Runs many seeds on all cores, or one seed twice with its trace.
+
+A run of many that is interrupted (Ctrl-C, SIGTERM) begins no more seeds, and tells of those it did.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -32,6 +38,9 @@ PROGRESS_SEEDS: Final = 100
 NOT_DETERMINISTIC: Final = "NOT DETERMINISTIC: the seed passed when it was run again"
 SHRUNK_MAX: Final = 3
 """Failing seeds of a run that are shrunk; those after them are shown as they are."""
+INTERRUPTIONS: Final = (signal.SIGINT, signal.SIGTERM)
+PR_SET_PDEATHSIG: Final = 1
+"""Of Linux: a signal to be sent when the parent ends."""
 RESULTS: Final = Path(__file__).parent.parent / "results" / "seeds.txt"
 """One line a long run: date, commit, range, failures, seeds/s."""
 
@@ -154,7 +163,7 @@ def run_many(start: int, count: int, processes: int, *, shrink_s: float) -> bool
     totals = _run_all(range(start, start + count), processes, math.inf, shrink_s)
     print(totals)
     print(_result_line(start, totals))
-    return totals.green
+    return totals.green and totals.seeds == count
 
 
 def run_for(start: int, minutes: float, processes: int, *, shrink_s: float) -> bool:
@@ -172,22 +181,35 @@ def run_for(start: int, minutes: float, processes: int, *, shrink_s: float) -> b
 def _run_all(seeds: Iterable[int], processes: int, within_s: float, shrink_s: float) -> Totals:
     totals = Totals()
     began = time.perf_counter()
-    for summary in _summaries(_until(seeds, began + within_s), processes):
-        totals.add(summary)
-        if summary.violations:
-            is_shrunk = len(totals.failed) <= SHRUNK_MAX
-            print(failure_of(summary, shrink_s if is_shrunk else 0.0), flush=True)
-        elif totals.seeds % PROGRESS_SEEDS == 0:
-            print(f"{totals.seeds} seeds, {len(totals.failed)} failed", file=sys.stderr, flush=True)
+    with _interruptions() as is_interrupted:
+        begun = itertools.takewhile(
+            lambda _: time.perf_counter() < began + within_s and not is_interrupted(), seeds
+        )
+        for summary in _summaries(begun, processes):
+            totals.add(summary)
+            if summary.violations:
+                is_shrunk = len(totals.failed) <= SHRUNK_MAX and not is_interrupted()
+                print(failure_of(summary, shrink_s if is_shrunk else 0.0), flush=True)
+            elif totals.seeds % PROGRESS_SEEDS == 0:
+                told = f"{totals.seeds} seeds, {len(totals.failed)} failed"
+                print(told, file=sys.stderr, flush=True)
     totals.elapsed_s = time.perf_counter() - began
     return totals
 
 
-def _until(seeds: Iterable[int], deadline: float) -> Iterator[int]:
-    for seed in seeds:
-        if time.perf_counter() > deadline:
-            return
-        yield seed
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked for the end. Only in the main thread."""
+    interrupted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda signalled, _: interrupted.append(signalled))
+        for number in INTERRUPTIONS
+    }
+    try:
+        yield lambda: bool(interrupted)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _result_line(start: int, totals: Totals) -> str:
@@ -208,8 +230,15 @@ def _commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def warm_up() -> None:
-    """Load what every run uses, once, so that its own process has it already."""
+def begin_worker() -> None:
+    """Load what every run uses, once, so that its own process has it already.
+
+    Whoever interrupts a run may signal all of its processes: the seed under way is ended all the
+    same. The worker ends with the process that began it, however that one ends.
+    """
+    for number in INTERRUPTIONS:
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     simulate(0, replace(draw_options(0), load_ms=0.0))
 
 
@@ -219,7 +248,7 @@ def _summaries(seeds: Iterator[int], processes: int) -> Iterator[Summary]:
         yield from map(summarize, seeds)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, warm_up) as pool:
+    with ProcessPoolExecutor(processes, context, begin_worker) as pool:
         running = {pool.submit(summarize, seed) for seed in itertools.islice(seeds, processes)}
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)

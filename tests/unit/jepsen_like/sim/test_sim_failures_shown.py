@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,15 @@ from jepsen_like.sim.options import (
     SimOptions,
     draw_options,
 )
-from jepsen_like.sim.runner import COVERAGE_SEEDS, SHRUNK_MAX, Summary, Totals, failure_of, run_many
+from jepsen_like.sim.runner import (
+    COVERAGE_SEEDS,
+    SHRUNK_MAX,
+    Summary,
+    Totals,
+    failure_of,
+    run_for,
+    run_many,
+)
 from jepsen_like.sim.shrink import Tried
 from jepsen_like.sim.struck import add_struck, never_struck, struck_shown
 from jepsen_like.sim.trace import LINES_SHOWN_MAX
@@ -83,6 +93,31 @@ def test_the_first_failures_are_shrunk_before_they_are_shown(
     assert shown.count("the smallest case of") == SHRUNK_MAX
     assert [seed for seed in failing if f"narrow trace of {seed}" in shown] == [2, 3, 4]
     assert [seed for seed in failing if f"line 99 of seed {seed}" in shown] == [5, 6]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_tells_what_it_did(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    """It begins no more seeds. Of a run for some time the line is kept; one of so many seeds was
+    not green. Afterwards signals mean what they meant."""
+
+    def summarize(seed: int) -> Summary:
+        if seed % 10 == 3:
+            os.kill(os.getpid(), number)
+        return _sound(seed)
+
+    monkeypatch.setattr("jepsen_like.sim.runner.summarize", summarize)
+    monkeypatch.setattr("jepsen_like.sim.runner.RESULTS", tmp_path / "seeds.txt")
+    before = signal.getsignal(number)
+    assert not run_many(0, 10, 1, shrink_s=0.0)
+    assert "4 seeds from 0: 0 failed" in capsys.readouterr().out
+    assert run_for(20, 1.0, 1, shrink_s=0.0)
+    assert "4 seeds from 20: 0 failed" in (tmp_path / "seeds.txt").read_text()
+    assert signal.getsignal(number) == before
 
 
 def test_a_fault_that_never_took_effect_fails_a_long_run() -> None:

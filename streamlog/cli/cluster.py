@@ -246,6 +246,10 @@ def force_recover(
         node,
         ask,
         name_of=lambda recovery: recovery.cluster_id,
+        afterwards=lambda survivor: (
+            "name other controllers than those that are lost: streamlog cluster controllers"
+            f" {survivor} NODE NODE"
+        ),
         dry_run=dry_run,
         yes=yes,
         consent=consent,

@@ -87,6 +87,10 @@ def force_recover(
         node,
         ask,
         name_of=lambda _: name,
+        afterwards=lambda survivor: (
+            f"give it other replicas than those that are lost: streamlog partition move"
+            f" {name}:{survivor},NODE,NODE --force"
+        ),
         dry_run=dry_run,
         yes=yes,
         consent=consent,

@@ -34,6 +34,7 @@ def force(
     ask: Callable[[Admin, str, str | None], Awaitable[Recovery]],
     *,
     name_of: Callable[[Recovery], str],
+    afterwards: Callable[[int], str],
     dry_run: bool,
     yes: bool,
     consent: str | None,
@@ -46,6 +47,7 @@ def force(
         node: that goes on, host:port.
         ask: the node; with the consent, or None for a dry run.
         name_of: what the second consent must name.
+        afterwards: the command that gives the node that went on, by its id, company again.
         dry_run: only tell.
         yes: the first consent was given.
         consent: the second one, if it was given.
@@ -77,7 +79,9 @@ def force(
     )
     if consent is None:
         _confirm_by_name(name)
-    _show(what, name, run(asked(name), target), output)
+    recovery = run(asked(name), target)
+    _show(what, name, recovery, output)
+    typer.echo(f"next: {afterwards(recovery.survivor.node_id)}", err=True)
 
 
 def _confirm_by_name(name: str) -> None:

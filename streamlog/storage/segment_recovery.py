@@ -177,7 +177,9 @@ class _Recovery:
                 stop_offset=end,
                 stop_position=stop,
                 visit=lambda header: (
-                    state.apply(header) if header.base_offset >= fold_from else None
+                    state.apply(header)
+                    if header.base_offset >= fold_from
+                    else contents.check_term(header)
                 ),
             )
             size = await file.size()

@@ -161,6 +161,52 @@ async def test_the_third_node_goes_on(cluster: LocalCluster, tmp_path: Path) -> 
     assert [cluster.exit_code(node) for node in (1, 2, 3)] == [None] * 3
 
 
+async def done(words: str, *command: str) -> None:
+    """The command ends well, and says so with these words."""
+    ended = await streamlog(*command)
+    assert ended.returncode == 0, ended.stderr
+    assert words in ended.stdout
+
+
+async def test_others_take_the_place_of_the_lost(tmp_path: Path) -> None:
+    """Of controllers and replicas, by the commands that the documents name: in the end the lost ones
+    are forgotten, and the one that went on is not needed any more."""
+    cluster = LocalCluster(tmp_path, nodes=5)
+    try:
+        for node in (1, 2, 3):
+            cluster.spawn(node)
+        await cluster.await_ready()
+        third = cluster.addresses[3]
+        async with Admin(third, policy=PATIENT) as admin:
+            await admin.create_topic("t", partitions=1, replication_factor=3)
+        values = [b"value %d" % number for number in range(50)]
+        await write(third, values)
+        await all_have_all(cluster)
+        for node in (1, 2):
+            cluster.kill(node)
+            shutil.rmtree(cluster.data_directories[node - 1])
+        await recovered(third, "cluster", "force-recover")
+        await recovered(third, "partition", "force-recover", "t", "0")
+        for node in (4, 5):
+            cluster.spawn(node)
+            await serving(cluster.addresses[node])
+        options = ("-b", third, "--timeout", str(WAIT_S))
+        await ended(
+            1, "partition move --force", "node", "replace", "1", "--with", "4", "--yes", *options
+        )
+        await done("are 3, 4, 5", "cluster", "controllers", "3", "4", "5", *options)
+        await done("moved 1", "partition", "move", "t/0:3,4,5", "--force", *options)
+        for lost, new in (("1", "4"), ("2", "5")):
+            removed = f"node {lost} is removed"
+            await done(removed, "node", "replace", lost, "--with", new, "--yes", *options)
+        cluster.kill(3)
+        assert await read(cluster.addresses[4], 50) == values
+        await write(cluster.addresses[5], [b"more"])
+        assert await read(cluster.addresses[4], 51) == [*values, b"more"]
+    finally:
+        cluster.kill_all()
+
+
 async def test_the_metadata_of_a_node_that_waits_at_its_start(cluster: LocalCluster) -> None:
     """It does not get as far as to serve, but it answers this."""
     async with Admin(cluster.bootstrap, policy=PATIENT) as admin:

@@ -108,7 +108,8 @@ def drain(
         async with admin_of(target) as admin:
             with advised(
                 {
-                    "MAJORITY_AT_RISK": "'streamlog cluster status' shows which nodes are down",
+                    "MAJORITY_AT_RISK": "'streamlog cluster status' shows which nodes are down; what"
+                    " was forced to go on is moved first ('streamlog partition move --force')",
                 }
             ):
                 held = await admin.drain_node(

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 AGAIN: Final = "run the command again to go on"
 _ADVICE: Final = {
-    "MAJORITY_AT_RISK": "bring nodes back; what is lost for good is forced to go on"
-    " ('streamlog partition force-recover') or deleted, and then the command is run again",
+    "MAJORITY_AT_RISK": "what is lost for good is forced to go on ('streamlog partition"
+    " force-recover') and moved ('streamlog partition move --force'), or deleted; then the command is"
+    " run again",
     "NODE_IN_USE": AGAIN,
 }
 

@@ -255,14 +255,13 @@ def set_controllers(state: MetadataState, command: SetControllers) -> Decision[R
                 Reason.INVALID_REQUEST,
                 f"node {node_id} is drained or in maintenance: it can not become a controller",
             )
-    dead = dict.fromkeys(command.dead_nodes)
-    for what, nodes in (("present", state.controllers), ("new", wanted)):
-        live = sum(node_id not in dead for node_id in nodes)
-        if not is_majority(live, len(nodes)):
-            raise StreamlogError(
-                Reason.MAJORITY_AT_RISK,
-                f"only {live} of the {len(nodes)} {what} controllers {_listed(nodes)} live",
-            )
+    # Of those that vote now a majority lives, whoever else shall vote: it commits this.
+    live = sum(node_id not in command.dead_nodes for node_id in wanted)
+    if not is_majority(live, len(wanted)):
+        raise StreamlogError(
+            Reason.MAJORITY_AT_RISK,
+            f"only {live} of the {len(wanted)} new controllers {_listed(wanted)} live",
+        )
     if command.validate_only or wanted == state.controllers:
         return Decision((), wanted)
     return Decision((ControllersSet(wanted, command.request_id),), wanted)

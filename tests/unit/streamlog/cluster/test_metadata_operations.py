@@ -239,6 +239,13 @@ def test_after_a_forced_recovery_a_move_is_made_by_force() -> None:
     assert bench.partition("a").node_ids == (1, 4)
 
 
+def test_after_a_forced_recovery_other_controllers_are_named() -> None:
+    """Whoever decides has the majority of those that vote, though most that were named are lost."""
+    bench = Bench(5)
+    bench.do(SetControllers(nodes(1, 4, 5), dead_nodes=nodes(2, 3)))
+    assert bench.state.controllers == nodes(1, 4, 5)
+
+
 def test_repeated_and_checked_requests_change_nothing() -> None:
     """By their identity, or because they only ask."""
     bench = Bench(4)

@@ -217,6 +217,8 @@ class LocalReplicas:
                 removals.append((partition.topic_id, partition.group_id))
                 creations.append(partition)
                 self._waiting.pop(partition.group_id, None)
+                # Between the two nothing is here, and the one to come must not pass for lost.
+                self._lost.pop(partition.group_id, None)
             else:
                 self._touched[partition.topic_id] = None
                 waiting = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from jepsen_like.sim.disk import SimDisk
@@ -53,6 +53,9 @@ class _Host:
         self.groups: dict[GroupId, _Hosted] = {}
         self.born: list[ReplicaId] = []
         self.die = ""
+        self.to_renew: Callable[[], list[ReplicaId]] = list
+        self.to_renew_meanwhile: list[ReplicaId] = []
+        """What was asked to be replaced while a replica was gone, and the next one not here."""
 
     async def create(self, creation: GroupCreation, *, campaign: bool = False) -> None:
         if self.die == "before creation":
@@ -62,6 +65,7 @@ class _Host:
 
     async def remove(self, group_id: GroupId) -> None:
         del self.groups[group_id]
+        self.to_renew_meanwhile += self.to_renew()
         if self.die == "after removal":
             raise asyncio.CancelledError
 
@@ -124,6 +128,7 @@ class Node:
             self.members_of,
             lambda: self.registered,
         )
+        self.host.to_renew = lambda: [replica_id for _, replica_id in replicas.to_renew]
         running = asyncio.ensure_future(replicas.run())
         missed: dict[GroupId, None] = {}
         for end, state in states:
@@ -131,7 +136,7 @@ class Node:
             for _ in range(50):
                 await asyncio.sleep(0)
             missed.update((each.group_id, None) for each in replicas.lost)
-        self.to_renew = [replica_id for _, replica_id in replicas.to_renew]
+        self.to_renew = self.host.to_renew()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         self.host.die = ""
@@ -250,6 +255,18 @@ async def test_a_lost_replica_goes_when_its_group_has_the_next_one() -> None:
     assert not node.host.groups
     assert await node.life(renewed) == []
     assert node.host.born == [1, 3]
+
+
+async def test_a_replica_that_is_about_to_come_is_not_lost() -> None:
+    """Another one in its place would wait for it to leave, which it does when that is there."""
+    node = Node()
+    await node.life(BORN)
+    node.host.groups[GROUP].log.lost = True
+    node.members = (1, 2, 3)
+    renewed = (12, state_of([(2, 2), (3, 1)], [(1, 1)], {2: 5, 3: 10, 1: 5}, 1))
+    assert await node.life(BORN, renewed) == [GROUP]
+    assert node.host.born == [1, 3]
+    assert (node.host.to_renew_meanwhile, node.to_renew) == ([], [])
 
 
 async def test_a_replica_is_not_made_again_when_the_one_before_it_comes_back() -> None:

@@ -36,15 +36,23 @@ from tests.fakes.store_harness import (
 BLOCK = 4096
 
 
+async def with_a_log(
+    disk: SimDisk, *, freed_by_snapshots: bool = False
+) -> tuple[NodeStore, GroupLog]:
+    """A store that runs on a blank disk, and its log of group 1."""
+    store = new_store(disk)
+    await store.start(Recorder())
+    log = await store.create(creation_of(1, freed_by_snapshots=freed_by_snapshots))
+    assert isinstance(log, GroupLog)
+    return store, log
+
+
 def test_a_copy_whose_end_was_interrupted_leaves_the_next_alone() -> None:
     """A copy is given up, and whoever waits for that is given up too: files that it left open do
     not pass for those of the next copy."""
 
     async def work() -> None:
-        store = new_store(SimDisk(latency=LATENCY))
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(SimDisk(latency=LATENCY))
         append_values(log, 1, 1, [[random.Random(n).randbytes(300_000)] for n in range(5)])
         await log.settled()
         written = await content(log)
@@ -74,10 +82,7 @@ def test_a_copy_is_read_from_its_own_files_after_one_that_could_not_be_read_back
 
     async def work() -> None:
         disk = SimDisk(latency=LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk)
         append_values(log, 1, 1, [[random.Random(n).randbytes(3_000)] for n in range(5)])
         await log.settled()
         written = await content(log)
@@ -110,10 +115,7 @@ def test_a_copy_is_read_from_its_own_files_after_one_that_could_not_be_read_back
 async def _written_journal() -> SimDisk:
     """A disk after some flushes, in one journal file."""
     disk = SimDisk(latency=LATENCY)
-    store = new_store(disk)
-    await store.start(Recorder())
-    log = await store.create(creation_of(1))
-    assert isinstance(log, GroupLog)
+    _store, log = await with_a_log(disk)
     for write in range(1, 6):
         append_values(log, write, 1, [[b"value %d" % write]])
         await log.settled()
@@ -178,10 +180,7 @@ SNAPSHOT = "groups/0000000000000001/00000001.snapshot"
 
 async def with_snapshot(disk: SimDisk) -> tuple[NodeStore, GroupLog, bytes]:
     """A state machine's log that was let go up to a snapshot, and the snapshot before that."""
-    store = new_store(disk)
-    await store.start(Recorder())
-    log = await store.create(creation_of(1, freed_by_snapshots=True))
-    assert isinstance(log, GroupLog)
+    store, log = await with_a_log(disk, freed_by_snapshots=True)
     for write in range(1, 30):
         append_values(log, write, 1, [[random.Random(write).randbytes(2000)]])
     await log.settled()
@@ -272,10 +271,7 @@ def test_a_whole_log_needs_no_snapshot(how: str) -> None:
 
     async def work() -> None:
         disk = SimDisk(latency=LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1, freed_by_snapshots=True))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk, freed_by_snapshots=True)
         append_values(log, 1, 1, [[b"a"], [b"b"], [b"c"]])
         await log.settled()
         await log.save_snapshot(LogPosition(Term(1), Offset(2)), b"state")
@@ -283,9 +279,9 @@ def test_a_whole_log_needs_no_snapshot(how: str) -> None:
         await _spoil(disk, how, b"")
         again = new_store(disk)
         await again.start(Recorder())
-        log = again.logs[GroupId(1)]
-        assert (log.needs_install, log.start.end, log.end.end) == (False, 0, 3)
-        assert await log.load_snapshot() is None
+        kept = again.logs[GroupId(1)]
+        assert (kept.needs_install, kept.start.end, kept.end.end) == (False, 0, 3)
+        assert await kept.load_snapshot() is None
         assert not again.damage.open
         await again.stop()
 
@@ -298,10 +294,7 @@ def test_a_rotten_header_is_not_taken_for_a_newer_format() -> None:
 
     async def work() -> None:
         disk = SimDisk(latency=NO_LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk)
         append_values(log, 1, 1, [[b"a"], [b"b"]])
         await log.settled()
         await store.stop()
@@ -324,22 +317,19 @@ def test_what_a_read_can_not_check_is_reported() -> None:
 
     async def work() -> None:
         disk = SimDisk(latency=NO_LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk)
         append_values(log, 1, 1, [[b"a"], [random.Random(1).randbytes(5_000)]])
         await log.settled()
         await store.stop()
         again = new_store(disk)
         await again.start(Recorder())
-        log = again.logs[GroupId(1)]
+        kept = again.logs[GroupId(1)]
         disk.flip_bits("groups/0000000000000001/00000001/00000000000000000000.segment", 3_000)
         told: list[None] = []
         again.damage.on_report(lambda: told.append(None))
         for _ in range(2):
             with pytest.raises(LogCorrupt):
-                await log.read(Offset(1), log.end.end, 1 << 20)
+                await kept.read(Offset(1), kept.end.end, 1 << 20)
         assert [each.start for each in again.damage.open.values()] == [0]
         assert len(told) == 1
         await again.stop()
@@ -354,21 +344,18 @@ def test_a_sound_batch_in_the_wrong_place_is_not_served(whose: str) -> None:
 
     async def work() -> None:
         disk = SimDisk(latency=NO_LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk)
         entries = append_values(log, 1, 2, [[b"a"], [b"b"], [b"c"]])
         await log.settled()
         await store.stop()
         again = new_store(disk)
         await again.start(Recorder())
-        log = again.logs[GroupId(1)]
-        assert await log.read(Offset(0), Offset(3), 1 << 20) == b"".join(e[3] for e in entries)
-        creation, base, term = {
-            "partition": (creation_of(2), 1, 2),
-            "offset": (log.creation, 2, 2),
-            "term": (log.creation, 1, 1),
+        kept = again.logs[GroupId(1)]
+        assert await kept.read(Offset(0), Offset(3), 1 << 20) == b"".join(e[3] for e in entries)
+        creation, base, term, told = {
+            "partition": (creation_of(2), 1, 2, "is of topic 7, partition 2"),
+            "offset": (kept.creation, 2, 2, "begins at offset 2, not 1"),
+            "term": (kept.creation, 1, 1, "is of term 1, not 2"),
         }[whose]
         _, frame = entry(BatchEntryCodec(), creation, base, term, [b"x"])
         assert len(frame) == len(entries[1][3])
@@ -376,10 +363,10 @@ def test_a_sound_batch_in_the_wrong_place_is_not_served(whose: str) -> None:
         for content_ in (segment.content, segment.durable):
             content_.write(SEGMENT_INFO_BYTES + len(entries[0][3]), frame)
         for start in (1, 0):
-            with pytest.raises(LogCorrupt, match=f"of {whose}|of topic|at offset"):
-                await log.read(Offset(start), Offset(3), 1 << 20)
+            with pytest.raises(LogCorrupt, match=told):
+                await kept.read(Offset(start), Offset(3), 1 << 20)
         assert [each.start for each in again.damage.open.values()] == [0]
-        assert await log.read(Offset(0), Offset(1), 1 << 20) == entries[0][3]
+        assert await kept.read(Offset(0), Offset(1), 1 << 20) == entries[0][3]
         await again.stop()
 
     run(work())
@@ -391,10 +378,7 @@ def test_a_batch_that_was_replaced_does_not_come_back() -> None:
 
     async def work() -> None:
         disk = SimDisk(latency=NO_LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk)
         first, replaced = append_values(log, 1, 1, [[b"a"], [b"b"]])
         await log.settled()
         log.truncate(WriteSequence(2), Offset(1))
@@ -450,10 +434,7 @@ def test_an_error_of_the_disk_on_a_read_is_damage(kind: str) -> None:
 
     async def work() -> None:
         disk = SimDisk(latency=NO_LATENCY)
-        store = new_store(disk)
-        await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        store, log = await with_a_log(disk)
         for number in range(8):
             append_values(log, number + 1, 1, [[random.Random(number).randbytes(5_000)]])
             await log.settled()

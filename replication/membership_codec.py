@@ -7,7 +7,6 @@ A 128-bit identity is two halves on the wire.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from replication.types import (
     DirectoryId,
@@ -17,19 +16,20 @@ from replication.types import (
     NodeId,
     Replica,
     ReplicaId,
+    halves,
+    whole,
 )
 from replication.v1 import membership_pb2
-
-_HALF: Final = (1 << 64) - 1
 
 
 def encode_replica(replica: Replica) -> membership_pb2.Replica:
     """To the message."""
+    high, low = halves(replica.directory_id)
     return membership_pb2.Replica(
         replica_id=replica.replica_id,
         node_id=replica.node_id,
-        directory_id_high=replica.directory_id >> 64,
-        directory_id_low=replica.directory_id & _HALF,
+        directory_id_high=high,
+        directory_id_low=low,
     )
 
 
@@ -38,7 +38,7 @@ def decode_replica(message: membership_pb2.Replica) -> Replica:
     return Replica(
         ReplicaId(message.replica_id),
         NodeId(message.node_id),
-        DirectoryId(message.directory_id_high << 64 | message.directory_id_low),
+        DirectoryId(whole(message.directory_id_high, message.directory_id_low)),
     )
 
 

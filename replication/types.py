@@ -136,3 +136,13 @@ class EntryMeta:
     control: bool = False
     membership: Membership | None = None
     log_start: Offset | None = None
+
+
+def halves(identity: int) -> tuple[int, int]:
+    """A 128-bit identity as high and low half: as messages and files have it."""
+    return identity >> 64, identity & (1 << 64) - 1
+
+
+def whole(high: int, low: int) -> int:
+    """The inverse of `halves`."""
+    return high << 64 | low

@@ -8,22 +8,23 @@ refused with the reason. A cluster id of 0 (a node that has not joined yet) fits
 from __future__ import annotations
 
 from replication.transport.identity import NodeIdentity
-from replication.types import DirectoryId, NodeId
+from replication.types import DirectoryId, NodeId, halves, whole
 from replication.v1 import peer_service_pb2 as pb
 
 PROTOCOL_VERSION = 1
-_HALF = (1 << 64) - 1
 
 
 def hello_of(identity: NodeIdentity) -> pb.Hello:
     """How this node introduces itself."""
+    cluster_high, cluster_low = halves(identity.cluster_id)
+    directory_high, directory_low = halves(identity.directory_id)
     return pb.Hello(
         protocol_version=PROTOCOL_VERSION,
-        cluster_id_high=identity.cluster_id >> 64,
-        cluster_id_low=identity.cluster_id & _HALF,
+        cluster_id_high=cluster_high,
+        cluster_id_low=cluster_low,
         node_id=identity.node_id,
-        directory_id_high=identity.directory_id >> 64,
-        directory_id_low=identity.directory_id & _HALF,
+        directory_id_high=directory_high,
+        directory_id_low=directory_low,
         boot_id=identity.boot_id,
     )
 
@@ -53,13 +54,13 @@ def refusal(
         return f"node id {hello.node_id} is this node's own: two nodes were given one id"
     if expected_node is not None and hello.node_id != expected_node:
         return f"node {expected_node} was called and node {hello.node_id} answered"
-    cluster_id = hello.cluster_id_high << 64 | hello.cluster_id_low
+    cluster_id = whole(hello.cluster_id_high, hello.cluster_id_low)
     if cluster_id and identity.cluster_id and cluster_id != identity.cluster_id:
         return (
             f"node {hello.node_id} belongs to cluster {cluster_id:032x}, "
             f"node {identity.node_id} to cluster {identity.cluster_id:032x}"
         )
-    directory_id = hello.directory_id_high << 64 | hello.directory_id_low
+    directory_id = whole(hello.directory_id_high, hello.directory_id_low)
     if known_directories and directory_id not in known_directories:
         known = ", ".join(f"{directory:032x}" for directory in known_directories)
         return (

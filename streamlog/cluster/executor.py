@@ -15,7 +15,7 @@ from replication.group import GroupHost
 from replication.ports import Service
 from replication.raft.effects import Role
 from replication.runtime.runtime import StateMachineRuntime
-from replication.types import METADATA_GROUP, NodeId, Offset
+from replication.types import METADATA_GROUP, NodeId, Offset, halves, whole
 from streamlog.cluster.calls import SERVICE, not_leader, to_call_failed, to_streamlog_error
 from streamlog.cluster.committed_members import serve_list_members
 from streamlog.cluster.formation import Identity, controllers_text
@@ -23,12 +23,10 @@ from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.codec import (
     founding_from_proto,
     founding_to_proto,
-    halves,
     node_from_proto,
     node_to_proto,
     topic_from_proto,
     topic_to_proto,
-    whole,
 )
 from streamlog.cluster.metadata.command_codec import command_from_proto
 from streamlog.cluster.metadata.machine import ProducerIdBlock

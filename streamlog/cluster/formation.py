@@ -29,10 +29,12 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from replication.ports import CallFailed, Random
-from replication.types import DirectoryId, Membership, NodeId, Replica, ReplicaId
+from replication.types import DirectoryId, Membership, NodeId, Replica, ReplicaId, whole
 from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.local_state import LocalStateFile
-from streamlog.cluster.metadata.codec import founding_from_proto, whole
+from streamlog.cluster.metadata.codec import (
+    founding_from_proto,
+)
 from streamlog.cluster.metadata.state import Founding
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.model.errors import Reason, StreamlogError

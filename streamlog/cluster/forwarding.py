@@ -16,10 +16,9 @@ from google.protobuf.message import DecodeError
 
 from replication.group import GroupHost
 from replication.ports import CallFailed, Clock, Random
-from replication.types import METADATA_GROUP
+from replication.types import METADATA_GROUP, halves
 from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.executor import Executed, Executor, decode_executed
-from streamlog.cluster.metadata.codec import halves
 from streamlog.cluster.metadata.command_codec import command_to_proto
 from streamlog.cluster.metadata.records import Command
 from streamlog.cluster.v1 import cluster_service_pb2 as pb

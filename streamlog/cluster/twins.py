@@ -27,10 +27,9 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from replication.ports import CallFailed
-from replication.types import DirectoryId, NodeId
+from replication.types import DirectoryId, NodeId, whole
 from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.formation import Identity
-from streamlog.cluster.metadata.codec import whole
 from streamlog.cluster.metadata.state import Node
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.model.errors import Reason, StreamlogError

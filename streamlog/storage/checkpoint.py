@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError
 
 from replication.errors import StorageFailed
 from replication.ports import Disk
-from replication.types import GroupId
+from replication.types import GroupId, halves, whole
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed, write_sealed
 from streamlog.storage.v1 import storage_pb2
 
@@ -33,7 +33,6 @@ GENERATIONS_KEPT: Final = 2
 FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"SLCHECK\0"
 _SUFFIX: Final = ".checkpoint"
-_HALF: Final = (1 << 64) - 1
 _GROUPS_TAG: Final = storage_pb2.Checkpoint.GROUPS_FIELD_NUMBER << 3 | 2
 
 
@@ -74,6 +73,7 @@ async def write(disk: Disk, head: CheckpointHead, groups: Mapping[GroupId, bytes
     `groups` holds serialized GroupCheckpoints; they are put into the message as they are (a
     field of bytes and one of a message are the same on the wire).
     """
+    high, low = halves(head.directory_id)
     message = storage_pb2.Checkpoint(
         generation=head.generation,
         begin_lsn=head.begin_lsn,
@@ -81,8 +81,8 @@ async def write(disk: Disk, head: CheckpointHead, groups: Mapping[GroupId, bytes
         first_file_lsn=head.first_file_lsn,
         clean_stop=head.clean_stop,
         deleted_groups=head.deleted_groups,
-        directory_id_high=head.directory_id >> 64,
-        directory_id_low=head.directory_id & _HALF,
+        directory_id_high=high,
+        directory_id_low=low,
     )
     parts = [message.SerializeToString(deterministic=True)]
     for group_id in sorted(groups):
@@ -123,7 +123,7 @@ async def load_newest(disk: Disk, directory_id: int | None) -> LoadedCheckpoint:
             if sealed is None:
                 raise DamagedFile(path, "the file is gone")
             message = storage_pb2.Checkpoint.FromString(sealed.content)
-            found = message.directory_id_high << 64 | message.directory_id_low
+            found = whole(message.directory_id_high, message.directory_id_low)
             if directory_id is not None and found not in {0, directory_id}:
                 raise DamagedFile(path, f"is of directory {found:032x}, not {directory_id:032x}")
         except UnknownVersion:

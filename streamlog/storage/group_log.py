@@ -349,7 +349,9 @@ class GroupLog:
         start = self._start.wanted.end
         loaded = None
         try:
-            loaded = await snapshot_file.load_below(disk, path, identity, self._creation, start)
+            loaded = await snapshot_file.load_below(
+                disk, path, identity, start, freed_by_snapshots=self._creation.freed_by_snapshots
+            )
         except LogCorrupt as error:
             if self._segments is segments:
                 if segments is not None:

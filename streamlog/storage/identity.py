@@ -20,7 +20,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from replication.ports import Disk, Random
-from replication.types import DirectoryId, NodeId
+from replication.types import DirectoryId, NodeId, halves, whole
 from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
 from streamlog.storage.v1 import storage_pb2
 
@@ -28,7 +28,6 @@ PATH: Final = "node.identity"
 RUNNING_PATH: Final = "running"
 FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"SLIDENT\0"
-_HALF: Final = (1 << 64) - 1
 
 
 class IdentityRefused(Exception):
@@ -99,13 +98,15 @@ async def adopt_cluster(disk: Disk, identity: NodeIdentity, cluster_id: int) -> 
 
 
 async def _write(disk: Disk, identity: NodeIdentity) -> None:
+    cluster_high, cluster_low = halves(identity.cluster_id)
+    directory_high, directory_low = halves(identity.directory_id)
     message = storage_pb2.NodeIdentity(
         format_version=FORMAT_VERSION,
-        cluster_id_high=identity.cluster_id >> 64,
-        cluster_id_low=identity.cluster_id & _HALF,
+        cluster_id_high=cluster_high,
+        cluster_id_low=cluster_low,
         node_id=identity.node_id,
-        directory_id_high=identity.directory_id >> 64,
-        directory_id_low=identity.directory_id & _HALF,
+        directory_id_high=directory_high,
+        directory_id_low=directory_low,
         formatted_at_ms=identity.formatted_at_ms,
     )
     await write_sealed(disk, PATH, _MAGIC, FORMAT_VERSION, message.SerializeToString())
@@ -130,9 +131,9 @@ async def load_identity(disk: Disk) -> NodeIdentity | None:
             f"{FORMAT_VERSION}",
         )
     return NodeIdentity(
-        cluster_id=message.cluster_id_high << 64 | message.cluster_id_low,
+        cluster_id=whole(message.cluster_id_high, message.cluster_id_low),
         node_id=NodeId(message.node_id),
-        directory_id=DirectoryId(message.directory_id_high << 64 | message.directory_id_low),
+        directory_id=DirectoryId(whole(message.directory_id_high, message.directory_id_low)),
         formatted_at_ms=message.formatted_at_ms,
     )
 

@@ -137,7 +137,7 @@ class LogContents:
         entries of one offset and term are the same, so that with this it is the one."""
         term = self.state.term_of(header.base_offset)
         if term not in {0, header.term}:
-            raise CorruptFrame(position, f"of term {header.term}, not {term}")
+            raise CorruptFrame(position, f"is of term {header.term}, not {term}")
 
     def place_of_end(self) -> SegmentCheckpoint:
         """What a checkpoint may report once all that is in memory is durable."""

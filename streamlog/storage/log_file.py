@@ -20,14 +20,13 @@ import struct
 from typing import Final
 
 from replication.ports import Disk
-from replication.types import GroupId
+from replication.types import GroupId, halves, whole
 from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
 from streamlog.storage.segment_file import SegmentIdentity
 
 LOG_FILE_VERSION: Final = 2
 _WITHOUT_IDENTITY: Final = 1
 _IDENTITY: Final = struct.Struct("<QQQIQ")
-_HALF: Final = (1 << 64) - 1
 
 
 async def write_log_file(
@@ -35,8 +34,7 @@ async def write_log_file(
 ) -> None:
     """Replace the file at `path`; durable when it returns. Raises OSError."""
     head = _IDENTITY.pack(
-        identity.cluster_id >> 64,
-        identity.cluster_id & _HALF,
+        *halves(identity.cluster_id),
         identity.topic_id,
         identity.partition,
         identity.group_id,
@@ -52,12 +50,14 @@ async def read_log_file(
     Raises DamagedFile, UnknownVersion, OSError.
     """
     sealed = await read_sealed(disk, path, magic, LOG_FILE_VERSION)
-    if sealed is None or sealed.version == _WITHOUT_IDENTITY:
-        return None if sealed is None else sealed.content
+    if sealed is None:
+        return None
+    if sealed.version == _WITHOUT_IDENTITY:
+        return sealed.content
     if len(sealed.content) < _IDENTITY.size:
         raise DamagedFile(path, f"{len(sealed.content)} bytes of content, too few")
     high, low, topic_id, partition, group_id = _IDENTITY.unpack_from(sealed.content)
-    found = SegmentIdentity(high << 64 | low, topic_id, partition, GroupId(group_id))
+    found = SegmentIdentity(whole(high, low), topic_id, partition, GroupId(group_id))
     if identity not in {None, found}:
         raise DamagedFile(path, f"belongs to {found}, not to {identity}")
     return sealed.content[_IDENTITY.size :]

@@ -268,8 +268,8 @@ class Recovery:
                     self._disk,
                     path,
                     self._logs.identity(replay.creation),
-                    replay.creation,
                     replay.start.end,
+                    freed_by_snapshots=replay.creation.freed_by_snapshots,
                 )
                 segments = await self._open(replay)
             except (LogCorrupt, FileNotFoundError) as error:

@@ -30,7 +30,7 @@ from typing import Final
 
 import google_crc32c
 
-from replication.types import GroupId
+from replication.types import GroupId, halves, whole
 from streamlog.model.batch import BatchHeader, CorruptFrame
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion
 
@@ -47,7 +47,6 @@ TEMPORARY: Final = "tmp"
 
 _SUFFIXES: Final = (SEGMENT, INDEX, TIME_INDEX, STATE)
 _CHECKED_FROM: Final = 7
-_HALF: Final = (1 << 64) - 1
 _HEAD = struct.Struct("<HBI")
 _REST = struct.Struct("<BIBQBQBQBIBQBQBq")
 _HEAD_TAGS: Final = (0x4512, 0x0D)
@@ -80,8 +79,7 @@ class SegmentInfo:
         identity = self.identity
         values = (
             SEGMENT_FORMAT_VERSION,
-            identity.cluster_id >> 64,
-            identity.cluster_id & _HALF,
+            *halves(identity.cluster_id),
             identity.topic_id,
             identity.partition,
             identity.group_id,
@@ -108,7 +106,7 @@ def decode_segment_info(path: str, data: bytes) -> SegmentInfo:
     version, high, low, topic_id, partition, group_id, base_offset, created = fields[1::2]
     if version > SEGMENT_FORMAT_VERSION:
         raise UnknownVersion(path, version, SEGMENT_FORMAT_VERSION)
-    identity = SegmentIdentity(high << 64 | low, topic_id, partition, GroupId(group_id))
+    identity = SegmentIdentity(whole(high, low), topic_id, partition, GroupId(group_id))
     return SegmentInfo(identity, base_offset, created)
 
 
@@ -126,9 +124,9 @@ def check_place(header: BatchHeader, identity: SegmentIdentity, base: int, posit
     A frame whose checksum is right may still be one that was meant for another place.
     """
     if (header.topic_id, header.partition) != (identity.topic_id, identity.partition):
-        raise CorruptFrame(position, f"of topic {header.topic_id}, partition {header.partition}")
+        raise CorruptFrame(position, f"is of topic {header.topic_id}, partition {header.partition}")
     if header.base_offset != base:
-        raise CorruptFrame(position, f"begins at offset {header.base_offset}, not {base}")
+        raise CorruptFrame(position, f"the batch begins at offset {header.base_offset}, not {base}")
 
 
 def file_name(offset: int, suffix: str) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from replication.errors import LogCorrupt, StorageFailed
 from replication.ports import Disk
-from replication.types import GroupCreation, LogPosition, Offset, Term
+from replication.types import LogPosition, Offset, Term
 from streamlog.storage.log_file import read_log_file, write_log_file
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion
 from streamlog.storage.segment_file import SegmentIdentity
@@ -30,7 +30,7 @@ async def save(
 
 
 async def load_below(
-    disk: Disk, path: str, identity: SegmentIdentity, creation: GroupCreation, start: Offset
+    disk: Disk, path: str, identity: SegmentIdentity, start: Offset, *, freed_by_snapshots: bool
 ) -> tuple[LogPosition, bytes] | None:
     """The snapshot that a log needs which begins at `start`; None when there is none, or none that
     can be read, and the log is whole.
@@ -43,12 +43,12 @@ async def load_below(
         if start == 0:
             return None
         raise
-    if loaded is None and start > 0 and creation.freed_by_snapshots:
+    if loaded is None and start > 0 and freed_by_snapshots:
         detail = f"is missing, and the log begins at offset {start}"
-        raise LogCorrupt(creation.group_id, path, detail)
+        raise LogCorrupt(identity.group_id, path, detail)
     if loaded is not None and loaded[0].end < start:
         detail = f"ends at offset {loaded[0].end}, and the log begins at {start}: an older one"
-        raise LogCorrupt(creation.group_id, path, detail)
+        raise LogCorrupt(identity.group_id, path, detail)
     return loaded
 
 

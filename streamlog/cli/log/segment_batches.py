@@ -31,6 +31,7 @@ from streamlog.storage.segment_file import (
     FOOTER_TAG,
     SEGMENT_INFO_BYTES,
     SegmentInfo,
+    check_place,
     decode_segment_info,
 )
 from streamlog.v1 import batch_pb2
@@ -123,10 +124,7 @@ class SegmentBatches:
         batch, identity = Batch(self.position, header, frame), self.info.identity
         if (version := header.format_and_flags & VERSION_MASK) > FORMAT_VERSION:
             raise CorruptFrame(0, f"format version {version}; this version knows {FORMAT_VERSION}")
-        if (header.topic_id, header.partition) != (identity.topic_id, identity.partition):
-            raise CorruptFrame(0, f"is of topic {header.topic_id}, partition {header.partition}")
-        if header.base_offset != self.end:
-            raise CorruptFrame(0, f"the batch begins at offset {header.base_offset}")
+        check_place(header, identity, self.end, 0)
         if header.term < self._term:
             raise CorruptFrame(0, f"term {header.term} comes after term {self._term}")
         if not header.control and not check_payload(header, batch.payload):

@@ -15,14 +15,23 @@ from replication.membership_codec import (
     encode_membership,
     encode_replica,
 )
-from replication.types import DirectoryId, GroupId, Membership, NodeId, Offset, Replica, ReplicaId
+from replication.types import (
+    DirectoryId,
+    GroupId,
+    Membership,
+    NodeId,
+    Offset,
+    Replica,
+    ReplicaId,
+    halves,
+    whole,
+)
 from replication.v1 import membership_pb2
 from streamlog.cluster.metadata.records import NodeRegistered, Overrides, Placed
 from streamlog.cluster.metadata.state import Founding, Node, NodeCondition, Partition, Topic
 from streamlog.cluster.v1 import metadata_pb2 as pb
 from streamlog.model.settings.topic import TopicConfig
 
-_HALF_MASK = 2**64 - 1
 CONDITIONS_TO_PROTO = {
     NodeCondition.ACTIVE: pb.NODE_CONDITION_UNSPECIFIED,
     NodeCondition.MAINTENANCE: pb.NODE_CONDITION_MAINTENANCE,
@@ -32,16 +41,6 @@ CONDITIONS_TO_PROTO = {
 
 class UnreadableMetadata(ValueError):
     """Bytes that were committed can not be read: a newer version wrote them, or a defect."""
-
-
-def halves(identity: int) -> tuple[int, int]:
-    """A 128-bit identity as high and low half."""
-    return identity >> 64, identity & _HALF_MASK
-
-
-def whole(high: int, low: int) -> int:
-    """The inverse of `halves`."""
-    return high << 64 | low
 
 
 # Founding.

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-from replication.types import DirectoryId, NodeId, ReplicaId
+from replication.types import DirectoryId, NodeId, ReplicaId, halves, whole
 from streamlog.cluster.metadata.codec import (
     CONDITIONS_TO_PROTO,
-    halves,
     overrides_from_proto,
     overrides_to_proto,
-    whole,
 )
 from streamlog.cluster.metadata.records import (
     AddPartitions,

@@ -7,7 +7,7 @@ from typing import assert_never
 from google.protobuf.message import DecodeError
 
 from replication.membership_codec import encode_replica
-from replication.types import DirectoryId, NodeId, ReplicaId
+from replication.types import DirectoryId, NodeId, ReplicaId, whole
 from streamlog.cluster.metadata.codec import (
     CONDITIONS_TO_PROTO,
     Replicas,
@@ -17,7 +17,6 @@ from streamlog.cluster.metadata.codec import (
     placed_from_proto,
     placed_to_proto,
     registration_to_proto,
-    whole,
 )
 from streamlog.cluster.metadata.records import (
     ControllersSet,

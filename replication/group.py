@@ -64,6 +64,15 @@ class GroupObserver(Protocol):
         ...
 
 
+class SnapshotSource(Protocol):
+    """The state machine that runs on a group."""
+
+    def save_snapshot_soon(self, through: Offset) -> bool:
+        """Keep the state as it is, also where it was kept before. False: not all that lies below
+        `through` is in it, or it runs no more."""
+        ...
+
+
 class ReplicatedGroup(Protocol):
     """One group with a replica on this node."""
 
@@ -137,6 +146,15 @@ class ReplicatedGroup(Protocol):
         """As follower: ask the leader for a whole copy of the log in the place of this one, part
         of which is damaged and was let go by the others. Whether it comes shows in `log_replaced`
         of the observers; nothing happens when there is no leader, or it is here."""
+        ...
+
+    def use_snapshots_of(self, source: SnapshotSource) -> None:
+        """This runs on the group from now on."""
+        ...
+
+    def ask_for_snapshot(self, through: Offset) -> bool:
+        """Have the state machine save a snapshot of its state soon: the one that is there, or part
+        of the log below `through`, is damaged. False: none runs here, or it is not past that."""
         ...
 
     async def move_log_start(self, start: Offset) -> None:

@@ -21,7 +21,7 @@ from replication.errors import (
     StorageFailed,
     invariant,
 )
-from replication.group import Proposal
+from replication.group import Proposal, SnapshotSource
 from replication.log import EntryDraft, ReplicaLog
 from replication.multiraft.context import NodeContext
 from replication.multiraft.following import Following
@@ -72,6 +72,7 @@ class Group(ReplicaDriver):
         self._requests = Requests()
         self._tokens = 0
         self._appended: Proposal | None = None
+        self._snapshots: SnapshotSource | None = None
         self.heard_commit: tuple[Term, Offset] | None = None
         """As follower: the commit that the leader of that term told last, taken or not."""
         self.installing = False
@@ -199,6 +200,14 @@ class Group(ReplicaDriver):
         """As follower: ask the leader for a whole copy; see ReplicatedGroup."""
         if self.failed is None:
             self.step(CopyWanted())
+
+    def use_snapshots_of(self, source: SnapshotSource) -> None:
+        """This runs on the group from now on."""
+        self._snapshots = source
+
+    def ask_for_snapshot(self, through: Offset) -> bool:
+        """Have the state machine save a snapshot soon; see ReplicatedGroup."""
+        return self._snapshots is not None and self._snapshots.save_snapshot_soon(through)
 
     async def change_membership(self, target: Membership) -> None:
         """Returns when the new configuration is committed; see ReplicatedGroup."""

@@ -73,6 +73,8 @@ class AppliedState(Generic[State, Record]):
         self._needs_copy = False
         """The snapshot is damaged: it goes on with that of a copy of the log."""
         self._snapshot_end = Offset(0)
+        self._snapshot_wanted = False
+        """The one that is kept, or the log behind it, is damaged; the state is not."""
         self._bytes_since_snapshot = 0
         self._records_since_snapshot = 0
         self._task: Task[None] | None = None
@@ -107,12 +109,25 @@ class AppliedState(Generic[State, Record]):
         self._replacements += 1
         self.wake()
 
+    def save_snapshot_soon(self, through: Offset) -> bool:
+        """See SnapshotSource."""
+        is_followed = self._task is not None and not self._task.done()
+        if not is_followed or self._needs_copy or self.end < through:
+            return False
+        self._snapshot_wanted = True
+        self.wake()
+        return True
+
     async def _run(self) -> None:
         try:
             while True:
                 if self._replaced:
                     await self._restore()
-                elif self.end < self._group.commit_end and not self._needs_copy:
+                elif self._needs_copy:
+                    await self._woken()
+                elif self._snapshot_wanted:
+                    await self._save_snapshot()
+                elif self.end < self._group.commit_end:
                     await self._apply_chunk()
                     await asyncio.sleep(0)
                 else:
@@ -201,13 +216,15 @@ class AppliedState(Generic[State, Record]):
             self._bytes_since_snapshot >= self._limits.snapshot_bytes
             or self._records_since_snapshot >= self._limits.snapshot_records
         ):
-            await self._save_snapshot(generation)
+            await self._save_snapshot()
 
-    async def _save_snapshot(self, generation: int) -> None:
+    async def _save_snapshot(self) -> None:
         """Keep the state, and let the log below it go. The state does not move meanwhile."""
         self._bytes_since_snapshot = self._records_since_snapshot = 0
+        is_wanted, self._snapshot_wanted = self._snapshot_wanted, False
         term = self._group.log.term_at(self.end)
-        if term is None or self.end <= self._snapshot_end or generation != self._replacements:
+        is_newer = self.end > self._snapshot_end
+        if term is None or self._replaced or not (is_newer or is_wanted):
             return
         position = LogPosition(term, self.end)
         try:

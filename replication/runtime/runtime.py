@@ -156,6 +156,7 @@ class StateMachineRuntime(Generic[State, Command, Record]):
     async def start(self) -> None:
         """Restore the newest snapshot and follow the log. Raises StateMachineFailed."""
         self._group.add_observer(self)
+        self._group.use_snapshots_of(self._applied)
         await self._applied.start()
         self._schedule_drain()
 

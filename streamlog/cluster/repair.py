@@ -6,10 +6,13 @@ of the replica changes: neither its log's end nor its vote. A range that nobody 
 damaged, is not served, and is tried again.
 
 What is damaged here may have been let go by all others. A state machine's log is let go on each
-replica for itself, where a snapshot covers it. Any other log begins at the same offset everywhere,
-but that may lie within a segment here, of which the rest is needed. The replica asks its leader for
-a whole copy of the log then, which comes with its snapshot; if it leads, it hands over first. It
-does so as well when it is its snapshot that is damaged.
+replica for itself, where a snapshot covers it: the machine that runs here, if it is past the damage,
+saves a snapshot, behind which the damaged segment goes, too. A damaged snapshot it saves anew. Any
+other log begins at the same offset everywhere, but that may lie within a segment here, of which the
+rest is needed.
+
+Where nothing of this helps the replica asks its leader for a whole copy of the log, which comes with
+its snapshot; if it leads, it hands over first.
 
 One range at a time: repair must not compete with the traffic of the healthy.
 """
@@ -128,6 +131,8 @@ class Repairer:
                 reason = str(error)
             else:
                 return False
+        if (damaged.of_snapshot or not waited) and group.ask_for_snapshot(damaged.end):
+            return False  # It takes the place of a damaged one, or lets the damaged segment go.
         if len(group.membership.replicas()) == 1:
             is_copied = False  # From whom?
         if is_copied:
@@ -146,12 +151,11 @@ class Repairer:
     async def _mend(self, group: ReplicatedGroup, damaged: DamagedRange) -> None:
         log = cast("RepairableLog", group.log)
         failures, let_go = [], False
-        for node_id, address in self._sources(group):
-            fetch = partial(self._fetch, address, group.creation)
+        for source, fetch in self._sources(group):
             try:
                 await log.repair(damaged.start, fetch)
             except (CallFailed, StreamlogError, LogCorrupt, DecodeError) as error:
-                failures.append(f"node {node_id}: {error}")
+                failures.append(f"{source}: {error}")
                 let_go = let_go or _is_let_go(error)
             else:
                 return
@@ -162,14 +166,21 @@ class Repairer:
             await self._hand_over(group.creation.group_id)
         group.ask_for_copy()
 
-    def _sources(self, group: ReplicatedGroup) -> Sequence[tuple[NodeId, str]]:
-        """Nodes with a replica and their addresses: the leader, then live ones, then others."""
+    def _sources(self, group: ReplicatedGroup) -> Sequence[tuple[str, FetchCopy]]:
+        """Nodes with a replica: the leader, then live ones, then others. Without any it is a source
+        that has nothing: the log still tells whether it let the range go, and begins another segment
+        behind an active one, so that it can."""
         live = self._host.live_nodes()
         nodes = dict.fromkeys(r.node_id for r in group.membership.replicas())
         nodes.pop(self._node_id, None)
         order = sorted(nodes, key=lambda n: (n != group.leader, n not in live, n))
         addresses = ((node_id, self._view.address_of(node_id)) for node_id in order)
-        return [(node_id, address) for node_id, address in addresses if address is not None]
+        sources: list[tuple[str, FetchCopy]] = [
+            (f"node {node_id}", partial(self._fetch, address, group.creation))
+            for node_id, address in addresses
+            if address is not None
+        ]
+        return sources or [("nobody", _fetch_from_nobody)]
 
     async def _fetch(
         self, address: str, creation: GroupCreation, start: Offset, end: Offset
@@ -183,6 +194,10 @@ class Repairer:
         frames = pb.ReadLogResponse.FromString(answer).frames
         entries, _ = self._codec.split(creation, frames)
         return entries, frames
+
+
+async def _fetch_from_nobody(start: Offset, end: Offset) -> Copy:
+    raise NoCopy([], let_go=False)
 
 
 def _needs_copy(group: ReplicatedGroup, damaged: DamagedRange, *, waited: bool) -> bool:

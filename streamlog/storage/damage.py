@@ -82,6 +82,10 @@ class DamageReports:
         self, group_id: GroupId, start: Offset, *, mended: bool, of_snapshot: bool = False
     ) -> None:
         """It was mended, or is not part of the log any more."""
-        if self.open.pop((group_id, start, of_snapshot), None) is not None and mended:
+        if self.open.pop((group_id, start, of_snapshot), None) is None:
+            return
+        if mended:
             self.mended += 1
             _LOG.warning("log_mended", extra={"group": group_id, "start": start})
+        else:
+            _LOG.warning("log_damage_gone", extra={"group": group_id, "start": start})

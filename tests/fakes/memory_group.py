@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from replication.errors import LeadershipLost, NotLeader
-from replication.group import GroupObserver, Proposal
+from replication.group import GroupObserver, Proposal, SnapshotSource
 from replication.log import EntryDraft
 from replication.raft.effects import Role
 from replication.types import (
@@ -42,6 +42,7 @@ class MemoryGroup:
         self.observers: list[GroupObserver] = []
         self.proposals: list[Proposal] = []
         self.copies_asked = 0
+        self.snapshots: SnapshotSource | None = None
         self.installing = False
         self.barriers: list[asyncio.Future[Offset]] = []
         self.confirm_reads = True
@@ -100,6 +101,12 @@ class MemoryGroup:
     def ask_for_copy(self) -> None:
         """Noted."""
         self.copies_asked += 1
+
+    def use_snapshots_of(self, source: SnapshotSource) -> None:
+        self.snapshots = source
+
+    def ask_for_snapshot(self, through: Offset) -> bool:
+        return self.snapshots is not None and self.snapshots.save_snapshot_soon(through)
 
     async def move_log_start(self, start: Offset) -> None:
         raise NotImplementedError

@@ -28,7 +28,12 @@ class NodeWorld:
     def __init__(self, *, nodes: int = 3, **settings: Any) -> None:
         """The first three are the configured controllers; `settings` of NodeConfig."""
         options = replace(
-            draw_options(1), nodes=nodes, controllers=3, faults=(), drift=0.0, sync_ms=0.5
+            draw_options(1),
+            nodes=nodes,
+            controllers=min(nodes, 3),
+            faults=(),
+            drift=0.0,
+            sync_ms=0.5,
         )
         self.scheduler = Scheduler(1)
         trace = Trace(self.scheduler)

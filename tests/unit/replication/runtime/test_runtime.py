@@ -427,6 +427,51 @@ async def test_snapshots_trim_the_log_and_restart_from_there() -> None:
     await again.runtime.stop()
 
 
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_damaged_snapshot_is_saved_anew(more: int) -> None:
+    """At once, also where nothing was applied since; once for each time that it is asked for."""
+    bench = await started(RuntimeLimits(snapshot_records=5))
+    assert not bench.group.ask_for_snapshot(Offset(bench.runtime.applied + 1))
+    for _ in range(5 + more):
+        tasks = bench.send("+a")
+        await settle()
+        bench.group.commit()
+        await asyncio.gather(*tasks)
+    await settle()
+    before = bench.group.log.snapshot
+    assert before is not None
+    bench.group.log.snapshot = None
+    assert bench.group.ask_for_snapshot(before[0].end)
+    await settle()
+    after = bench.group.log.snapshot
+    assert after is not None
+    assert after[0].end == before[0].end + more == bench.runtime.applied
+    bench.group.log.snapshot = None
+    await settle()
+    assert bench.group.log.snapshot is None
+    await bench.runtime.stop()
+    assert not bench.group.ask_for_snapshot(Offset(0))
+
+
+async def test_a_full_disk_takes_the_snapshot_when_it_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = await started(RuntimeLimits(snapshot_records=5))
+
+    async def is_full(through: LogPosition, data: bytes) -> None:
+        raise DiskFull(len(data), 0)
+
+    with monkeypatch.context() as full:
+        full.setattr(bench.group.log, "save_snapshot", is_full)
+        assert bench.group.ask_for_snapshot(Offset(0))
+        await settle()
+    assert bench.group.log.snapshot is None
+    assert bench.group.ask_for_snapshot(Offset(0))
+    await settle()
+    assert bench.group.log.snapshot is not None
+    await bench.runtime.stop()
+
+
 async def test_a_copied_log_replaces_the_state() -> None:
     """After an install the state is the snapshot's, and replay goes on behind it."""
     bench = Bench()
@@ -662,9 +707,11 @@ async def test_a_damaged_snapshot_is_waited_for_where_others_have_another(
         bench.group.commit()
         await settle()
         assert (bench.runtime.state, bench.runtime.applied, bench.failures) == ({}, 0, [])
+        assert not bench.group.ask_for_snapshot(Offset(0))
     bench.group.install(LogPosition(Term(4), Offset(100)), b"x=7")
     await settle()
     assert (bench.runtime.state, bench.runtime.applied) == ({"x": 7}, 100)
+    assert bench.group.ask_for_snapshot(Offset(100))
     await bench.runtime.stop()
 
 

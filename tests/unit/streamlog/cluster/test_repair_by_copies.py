@@ -66,12 +66,16 @@ class RepairedLog(MemoryLog):
         super().__init__(creation)
         self._damage = damage
         self.repairs = 0
+        self.has_let_go = False
 
     async def repair(self, start: Offset, fetch: FetchCopy) -> bool:
         """As GroupLog does, from one source."""
         self.repairs += 1
         at, end = DAMAGED
         assert start == at
+        if self.has_let_go:
+            self._damage.close(self.creation.group_id, start, mended=False)
+            return False
         while at < end:
             entries, _ = await fetch(at, end)
             at = entries[-1].end
@@ -159,6 +163,18 @@ class World:
     @property
     def is_open(self) -> bool:
         return bool(self.damage.open)
+
+
+class Source:
+    """Implements SnapshotSource: a state machine that has replayed so much."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.asked = 0
+
+    def save_snapshot_soon(self, through: Offset) -> bool:
+        self.asked += 1
+        return self.end >= through
 
 
 def has_let_go(world: World, node_id: NodeId) -> None:
@@ -349,17 +365,68 @@ def test_a_leader_hands_over_before_it_asks(*, can: bool) -> None:
 
 @pytest.mark.parametrize("leads", [False, True])
 def test_for_a_damaged_snapshot_a_copy_is_asked(*, leads: bool) -> None:
-    """No range of the log mends it; it is asked for again until a snapshot is there."""
+    """No range of the log mends it; it is asked for again until a snapshot is there. The state
+    machine waits for one, too."""
     world = World(OFFSETS)
     has_let_go_here(world)
+    source = Source(0)
+    world.group.use_snapshots_of(source)
     if leads:
         world.group.lead(TERM)
         world.group.commit()
     world.repair(1.5 * RETRY_PAUSE_MS / 1_000, of_snapshot=True)
     assert (world.log.repairs, world.group.copies_asked, world.is_open) == (0, 2, True)
     assert world.handed_over == ([(OFFSETS.group_id, 0)] if leads else [])
+    assert source.asked == 2
     world.damage.close(OFFSETS.group_id, Offset(0), mended=True, of_snapshot=True)
     assert (world.is_open, world.damage.mended) == (False, 1)
+
+
+def test_a_damaged_snapshot_is_written_anew_by_who_has_its_state() -> None:
+    """It is asked for again until it is there, and nobody else is asked: a disk may have room for it
+    later."""
+    world = World(OFFSETS)
+    has_let_go_here(world)
+    source = Source(world.log.start.end)
+    world.group.use_snapshots_of(source)
+    world.repair(4 * LET_GO_WITHIN_MS / 1_000, of_snapshot=True)
+    assert source.asked > 4
+    assert (world.group.copies_asked, world.log.repairs) == (0, 0)
+    assert world.is_open
+
+
+@pytest.mark.parametrize("past", [True, False])
+def test_a_snapshot_lets_go_of_what_nobody_has(*, past: bool) -> None:
+    """If the state has what was in the damaged range. When that did not help, a copy is asked for."""
+    world = World(OFFSETS)
+    for node_id in world.other:
+        has_let_go(world, node_id)
+    source = Source(DAMAGED[1] if past else DAMAGED[1] - 1)
+    world.group.use_snapshots_of(source)
+    world.repair(RETRY_PAUSE_MS * 1.5 / 1_000)
+    assert (source.asked, world.group.copies_asked) == (2, 0 if past else 2)
+    world.repair(4 * LET_GO_WITHIN_MS / 1_000)
+    assert world.group.copies_asked > 0
+
+
+@pytest.mark.parametrize("node_id", NODES[1:])
+def test_nothing_is_let_go_that_another_replica_has(node_id: NodeId) -> None:
+    world = World(OFFSETS)
+    has_let_go(world, node_id)
+    world.group.use_snapshots_of(source := Source(DAMAGED[1]))
+    world.repair()
+    assert (source.asked, world.is_open, world.damage.mended) == (0, False, 1)
+
+
+def test_damage_that_was_let_go_is_forgotten() -> None:
+    """Also where there is nobody to mend it from."""
+    alone = replace(PARTITION, membership=Membership(MEMBERS.voters[:1]))
+    world = World(alone)
+    world.repair(3 * RETRY_PAUSE_MS / 1_000)
+    assert world.is_open
+    world.log.has_let_go = True
+    world.repair()
+    assert (world.is_open, world.damage.mended) == (False, 0)
 
 
 def test_a_damaged_snapshot_of_a_log_that_awaits_a_copy_is_forgotten() -> None:

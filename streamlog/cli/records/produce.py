@@ -132,7 +132,8 @@ def produce(
     """Write each line of the input as a record.
 
     Lines are sent as they come. The command ends with its input, when a majority of the replicas
-    has every record on disk: that is what exit code 0 says.
+    has every record on disk: that is what exit code 0 says. Ctrl-C ends it, too, with exit code 130,
+    when what was sent until then is stored; it tells how many lines that are.
 
     With --report -o json a line of JSON tells of each record; -o json alone prints a summary.
     """
@@ -163,7 +164,12 @@ def produce(
             progress,
         ):
             production = Production(producer, topic, parse, progress, pacer=pacer, report=told)
-            await production.send_all(source)
+            try:
+                await production.send_all(source)
+            except asyncio.CancelledError:  # Ctrl-C
+                await production.store_the_rest()
+                typer.echo(f"interrupted: {_summary(progress)}", err=True)
+                raise
         if told is not None:
             told.finish(progress.size_bytes, progress.seconds)
         typer.echo(_summary(progress), err=True)

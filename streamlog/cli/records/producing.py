@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import typer
 
 from streamlog.cli.failure import CommandFailed
 from streamlog.cli.output import counted
@@ -15,11 +18,14 @@ if TYPE_CHECKING:
     from streamlog.cli.records.report import ProduceReport
     from streamlog.client import Producer
 
+QUIET_S: Final = 1.0
+"""After Ctrl-C; a command that goes on for longer says why."""
+
 
 class Production:
     """One writing to a topic.
 
-    Invariant: `progress` counts the records that the producer took.
+    Invariant: `progress` counts the records that the producer took, in the order of the lines.
     """
 
     def __init__(
@@ -60,18 +66,26 @@ class Production:
                 if self._pacer is not None:
                     await self._pacer.turn()
                 await self._send(record)
+                self._progress.records += 1
                 self._progress.size_bytes += len(line)
             if self._report is not None:
                 self._report.check()
         await self._producer.flush()
 
+    async def store_the_rest(self) -> None:
+        """After `send_all` was cancelled: wait for the acknowledgements of what went out. Raises
+        ClientError."""
+        flushing = asyncio.ensure_future(self._producer.flush())
+        if not (await asyncio.wait([flushing], timeout=QUIET_S))[0]:
+            typer.echo("waiting for what went out to be stored; Ctrl-C again gives up", err=True)
+        await flushing
+
     async def _send(self, record: ParsedRecord) -> None:
         from streamlog.client import NotReady
 
-        self._progress.records += 1
         delivery = None
         if self._report is not None:
-            delivery = self._report.delivery(self._progress.records)
+            delivery = self._report.delivery(self._progress.records + 1)
         while True:
             try:
                 self._producer.send_nowait(

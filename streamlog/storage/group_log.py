@@ -425,7 +425,7 @@ class GroupLog:
         async def begin() -> None:
             begun.append(await segments.begin_repair(start))
 
-        await self._files.run_alone(begin)
+        await self._files.run_alone(begin, before_cut=True)
         repair = begun[0]
         if repair is None or self._segments is not segments:
             damage.close(group_id, start, mended=False)
@@ -436,7 +436,7 @@ class GroupLog:
         async def swap() -> None:
             swapped.append(self._segments is segments and await repair.swap())
 
-        await self._files.run_alone(swap)
+        await self._files.run_alone(swap, before_cut=True)
         damage.close(group_id, start, mended=swapped[0])
         self._start.apply_soon()  # It may be this that it waited for.
         return swapped[0]
@@ -487,7 +487,12 @@ class GroupLog:
 
     async def close_alone(self) -> None:
         """Close the files when no work on them is under way: the group is being deleted."""
-        await self._files.run_alone(self.close)
+
+        async def job() -> None:
+            await self.close()
+            self._files.use(None)
+
+        await self._files.run_alone(job, before_cut=True)
 
     def fail(self, error: StorageFailed) -> None:
         """The disk failed: everything afterwards raises."""
@@ -568,7 +573,7 @@ class GroupLog:
             if old is not None:
                 await old.close()
 
-        await self._files.run_alone(job)
+        await self._files.run_alone(job, before_cut=True)
         await self._queue.settled(self._queue.last_index)
         try:
             await disk.remove_tree(log_directory(group_id, old_generation))

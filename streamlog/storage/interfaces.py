@@ -83,9 +83,15 @@ class SegmentLog(Protocol):
         from the newest snapshot below the cut. Files are cut by `cut_files`."""
         ...
 
+    @property
+    def needs_cut(self) -> bool:
+        """`cut_files` has something to do."""
+        ...
+
     async def cut_files(self) -> None:
         """Cut files back to what `truncate` left; called only after the truncation is durable
-        in the journal, and before newer bytes are written over."""
+        in the journal, and before newer bytes are written over. Raises LogCorrupt when the files
+        do not tell where, and can be called again when they are mended."""
         ...
 
     def read_nowait(self, start: Offset, end: Offset, max_bytes: int) -> bytes | None: ...

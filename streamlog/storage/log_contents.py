@@ -78,6 +78,8 @@ class LogContents:
         """By end offset: to be written as `.state` files."""
         self.state_files: dict[int, None] = {}
         """End offsets of the `.state` files there are."""
+        self.start_state: bytes | None = None
+        """A serialized LogStateSnapshot of what lies below `start`; None: not known."""
         self._clock = resources.clock
         self._indexes = resources.indexes
         self._bases: list[int] = []

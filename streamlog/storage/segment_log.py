@@ -44,7 +44,7 @@ class GroupSegmentLog:
         self._reader = SegmentReader(contents, resources)
         self._writer = SegmentWriter(contents, resources, self._reader, leftovers=leftovers)
         self._resources = resources
-        self._start_state = start_state
+        contents.start_state = start_state
         self._wanted_start = contents.start.end
 
     @classmethod
@@ -261,7 +261,7 @@ class GroupSegmentLog:
         assert frozen is not None
         start_state = frozen.serialize()
         await self._writer.save_state(boundary, start_state)
-        self._start_state = start_state
+        contents.start_state = start_state
         contents.start = contents.position_at(boundary)
         contents.truncations += 1
         contents.state.forget_terms_below(boundary)
@@ -270,23 +270,25 @@ class GroupSegmentLog:
     def log_state(self, end: Offset) -> bytes:
         """A serialized LogStateSnapshot of the prefix [0, end); `end` is `start.end`."""
         invariant(end == self.start.end, "the state is kept for the start", end=end)
-        if self._start_state is None:
+        state = self._contents.start_state
+        if state is None:
             raise LogCorrupt(
                 self._contents.identity.group_id, f"offset {end}", "no log state of the start"
             )
-        return self._start_state
+        return state
 
     async def begin_repair(self, start: Offset) -> SegmentRepair | None:
-        """To mend the segment that begins at `start`; None when there is none any more, or a cut
-        into it is not carried out yet. Called while nothing else works on the files."""
+        """To mend the segment that begins at `start`; None when there is none any more. Called while
+        nothing else works on the files, also when they are to be cut."""
         contents = self._contents
         segment = contents.segment_of(start)
         if segment.base != start or segment.end == start:
             return None
         if segment is contents.active:
             contents.roll()
-        await self._writer.write_pending()
-        if not segment.exact or segment not in contents.segments:
+        if not self._writer.needs_cut:
+            await self._writer.write_pending()
+        if not segment.sealed or segment not in contents.segments:
             return None
         return SegmentRepair(contents, self._resources, segment)
 

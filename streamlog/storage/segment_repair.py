@@ -6,7 +6,8 @@ of its own range, and every frame passes its check. It is written beside the old
 renamed over it: a crash leaves the one or the other.
 
 Where a whole file is missing, the one before it seems to reach up to the one after it; its copy
-then fills the gap, and is larger than what was there.
+then fills the gap, and is larger than what was there. Where the log was cut into the segment, and
+the damaged file does not tell at which byte, the copy ends at the cut.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ FetchCopy = Callable[[Offset, Offset], Awaitable[Copy]]
 
 
 class SegmentRepair:
-    """The repair of one sealed segment, whose bytes are all in its file or lost with it."""
+    """The repair of one sealed segment, whose bytes are all in its file or lost with it.
+
+    Whatever was copied is committed, so no truncation takes part of it away afterwards.
+    """
 
     def __init__(
         self, contents: LogContents, resources: SegmentResources, segment: Segment
     ) -> None:
-        invariant(segment.sealed and segment.exact, "a segment is repaired when it is complete")
+        invariant(segment.sealed, "a segment is repaired when it is complete")
         self._contents = contents
         self._resources = resources
         self._segment = segment
@@ -72,7 +76,7 @@ class SegmentRepair:
         """Put the copy in place; False when the segment left the log meanwhile. Called while
         nothing else works on the files. Raises OSError."""
         contents, resources = self._contents, self._resources
-        if self._segment not in contents.segments:
+        if self._segment not in contents.segments or not self._segment.sealed:
             await self._remove_staged()
             return False
         path = contents.path(self._segment.base)
@@ -81,6 +85,7 @@ class SegmentRepair:
         await resources.disk.sync_directory(contents.directory)
         segment = self._segment
         segment.size = segment.file_extent = self._size
+        segment.exact, segment.cut_to = True, None
         resources.indexes.forget(segment)
         segment.index, segment.index_saved = None, False  # made anew from the file when needed
         return True

@@ -177,6 +177,12 @@ class SegmentWriter:
                 if loaded is not None:
                     state, end = loaded
                     break
+        if (
+            end < contents.segments[0].base
+            and contents.start_state
+            and contents.start.end <= offset
+        ):
+            state, end = restore_log_state(contents.start_state, "the log state of the start")
         if end < contents.segments[0].base:
             raise LogCorrupt(
                 contents.identity.group_id,

@@ -53,7 +53,6 @@ def recycle_before_the_checkpoint_is_durable(patch: pytest.MonkeyPatch) -> None:
 
 def cut_before_the_truncation_is_durable(patch: pytest.MonkeyPatch) -> None:
     def truncated(self: GroupFiles) -> Callable[[], None]:
-        self._cut_needed = True
         self.kick()
         return lambda: None
 

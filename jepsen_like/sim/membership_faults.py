@@ -29,6 +29,7 @@ CONTROLLERS: Final = 3
 COORDINATORS_SHARE: Final = 0.5
 
 Request = Callable[[Operations], Awaitable[object]]
+OperatorsWork = Callable[[Operations, MetadataState, list[NodeId]], Awaitable[bool]]
 
 
 class MembershipFaults:
@@ -150,9 +151,19 @@ class MembershipFaults:
             if fault is not None:
                 self._fired(fault)
 
+    async def into_service(self, node: SimNode) -> bool:
+        """As a careful operator, through a node that serves: all nodes that are not down for good
+        back into service, which nobody may have heard when it was asked. True when they are."""
+        return await self._as_operator(node, self._into_service)
+
     async def bring_to_rest(self, node: SimNode) -> bool:
-        """As a careful operator, through a node that serves: everything back into service, nothing
-        on its way to nodes that are down for good. True when nothing moves any more."""
+        """As `into_service`, and nothing on its way to nodes that are down for good. True when
+        nothing moves any more."""
+        if self._unanswered():
+            return False
+        return await self._as_operator(node, self._bring_to_rest)
+
+    async def _as_operator(self, node: SimNode, work: OperatorsWork) -> bool:
         operations = _operations(node)
         if operations is None or node.life is None:
             return False
@@ -160,22 +171,27 @@ class MembershipFaults:
         state = None if member is None else member.cluster.view.state
         if state is None:
             return False
-        if self._unanswered():
-            return False
         retired = [each.node_id for each in self._cluster.nodes.values() if each.retired]
         try:
-            return await self._bring_to_rest(operations, state, retired)
+            return await work(operations, state, retired)
         except StreamlogError as error:
             self._trace.add("operator", f"tries again: {error}")
             return False
 
-    async def _bring_to_rest(
+    async def _into_service(
         self, operations: Operations, state: MetadataState, retired: list[NodeId]
     ) -> bool:
         for node in state.nodes.values():
             if node.condition is not NodeCondition.ACTIVE and node.node_id not in retired:
                 await operations.set_condition(node.node_id, NodeCondition.ACTIVE)
                 return False
+        return True
+
+    async def _bring_to_rest(
+        self, operations: Operations, state: MetadataState, retired: list[NodeId]
+    ) -> bool:
+        if not await self._into_service(operations, state, retired):
+            return False
         stuck = [
             partition
             for partition in state.moving.values()

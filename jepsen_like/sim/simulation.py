@@ -22,7 +22,7 @@ import gc
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -180,6 +180,7 @@ class Simulation:
         healed_s = scheduler.now
         settling = self._begin_to_settle()
         self._complete("heal", self.workload.probe(), HEALED_WITHIN_S)
+        self._have_operator("nodes are not in service", self.nemesis.membership.into_service)
         self._own(healed_s, settling)
         for task in producers:
             self._complete("finish", task, FINISH_WITHIN_S)
@@ -194,7 +195,7 @@ class Simulation:
         if contended is not None:
             self._complete("drain", contended, DRAIN_WITHIN_S)
         self._mend()
-        self._rest()
+        self._have_operator("partitions move still", self.nemesis.membership.bring_to_rest)
         self._settle()
         record_replicas(scheduler, self.cluster, self.recorder)
         self.invariants.settle()
@@ -302,21 +303,23 @@ class Simulation:
         life = node.life
         self.scheduler.run(deadline, lambda: task.done() or node.life is not life)
 
-    def _rest(self) -> None:
-        """Nothing moves between nodes any more."""
-        scheduler, membership = self.scheduler, self.nemesis.membership
+    def _have_operator(
+        self, failure: str, work: Callable[[SimNode], Coroutine[None, None, bool]]
+    ) -> None:
+        """Have an operator do it, through whichever node serves, until it is done."""
+        scheduler = self.scheduler
         deadline = scheduler.now + REST_WITHIN_S
         while True:
             serving = [node for node in self.cluster.members() if node.is_serving]
             for node in serving[:1]:
                 life = node.life
                 assert life is not None
-                task = life.loop.create_task(membership.bring_to_rest(node))
+                task = life.loop.create_task(work(node))
                 self._run_until_done(task, node, deadline)
                 if task.done() and task.result():
                     return
             if scheduler.now >= deadline:
-                raise StepFailed(f"partitions move still after {REST_WITHIN_S:.0f} s")
+                raise StepFailed(f"{failure} after {REST_WITHIN_S:.0f} s")
             scheduler.run(scheduler.now + SETTLE_POLL_S)
 
     def _settle(self) -> None:

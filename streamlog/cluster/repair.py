@@ -119,7 +119,7 @@ class Repairer:
             return False
         if group.installing:
             return True
-        if damaged.end > group.commit_end:
+        if min(damaged.end, group.log.end.end) > group.commit_end:
             return False  # Only what is committed is the same everywhere.
         reason, is_copied = "the snapshot needs a copy of the log", damaged.of_snapshot
         if not damaged.of_snapshot:

@@ -114,6 +114,7 @@ class GroupFiles:
 
     def _truncation_durable(self) -> None:
         self._truncations -= 1
+        self._wake()
         self.kick()
 
     def kick(self) -> None:
@@ -153,10 +154,10 @@ class GroupFiles:
             return True
         if self._segments is None:
             return False
-        if self._segments.needs_cut:
-            return True
         pending = self._segments.pending_bytes
-        return pending >= self._write_bytes or (self._write_wanted and pending > 0)
+        if pending >= self._write_bytes or (self._write_wanted and pending > 0):
+            return True
+        return self._segments.needs_cut
 
     async def _work(self) -> None:
         try:
@@ -210,10 +211,10 @@ class GroupFiles:
     async def _job_before_cut(self, deadline_s: float) -> _Waiting | None:
         """One that may come before a cut; None when there was none by then, or the disk failed."""
         while self._failure is None:
-            for waiting in self._jobs:
-                if waiting.before_cut:
-                    self._jobs.remove(waiting)
-                    return waiting
+            able = [] if self._truncations else [each for each in self._jobs if each.before_cut]
+            if able:
+                self._jobs.remove(able[0])
+                return able[0]
             self._job_came = asyncio.get_running_loop().create_future()
             try:
                 async with asyncio.timeout_at(deadline_s):

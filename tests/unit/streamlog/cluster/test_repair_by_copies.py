@@ -448,6 +448,15 @@ def test_what_is_not_known_to_be_committed_is_left_alone() -> None:
     assert (world.log.repairs, world.group.copies_asked, world.is_open) == (0, 0, True)
 
 
+def test_what_was_cut_away_is_not_waited_for() -> None:
+    """The log ends within what was reported, and is committed as far as it goes."""
+    world = World(PARTITION)
+    world.log.truncate(WriteSequence(0), Offset(DAMAGED[1] - 1))
+    world.group.commit_end = world.log.end.end
+    world.repair()
+    assert (world.is_open, world.damage.mended) == (False, 1)
+
+
 @pytest.mark.parametrize("removed", [True, False])
 def test_damage_of_a_log_that_is_not_there_any_more_is_forgotten(*, removed: bool) -> None:
     """The replica was removed, or waits for a copy already."""

@@ -135,7 +135,6 @@ def test_another_truncation_comes_while_the_cut_waits() -> None:
         world.cut(Offset(CUT - 1))
         for number in (CUT - 1, CUT):
             world.append(2, b"%d" % number)
-        await world.log.settled()
         assert await world.log.repair(Offset(0), world.fetch)
         await world.store.checkpoint_now()
         found = await content(world.log)

@@ -8,7 +8,7 @@ from jepsen_like.sim.cluster import SimCluster, SimNode
 from jepsen_like.sim.recorder import Recorder
 from jepsen_like.sim.scheduler import Scheduler
 from replication.group import ReplicatedGroup
-from replication.types import GroupId, Replica
+from replication.types import GroupId, Offset, Replica
 from streamlog.model.batch import iterate_frames
 
 READ_BYTES_MAX = 1 << 22
@@ -64,19 +64,27 @@ def _is_there(node: SimNode, group_id: GroupId, replica: Replica) -> bool:
     return group is not None and group.log.creation.local_replica_id == replica.replica_id
 
 
-def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorder) -> None:
-    """Read the log of every partition of the clients' topic on every node into the history."""
+def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorder) -> bool:
+    """Read the log of every partition of the clients' topic on every node into the history. False:
+    nothing was recorded, because some log grew meanwhile (retention moves its start by an entry),
+    and others may have been read before."""
     topic_id = min(_topic_ids(cluster))
+    found: list[tuple[SimNode, ReplicatedGroup, Offset, tuple[tuple[int, str], ...]]] = []
     for node in cluster.members():
         life = node.life
         assert life is not None
         for group in life.node.groups.values():
             if group.creation.kind != "partition" or group.creation.topic_id != topic_id:
                 continue
-            invoked = recorder.invoke(f"node{node.node_id}", "replica", group.creation.partition)
+            end = group.log.end.end
             task = life.loop.create_task(_read_all(group))
-            records = scheduler.complete(task, READ_WITHIN_S)
-            recorder.ok(invoked, records=records, node=node.node_id, end=int(group.log.end.end))
+            found.append((node, group, end, scheduler.complete(task, READ_WITHIN_S)))
+    if any(group.log.end.end != end for _, group, end, _ in found):
+        return False
+    for node, group, end, records in found:
+        invoked = recorder.invoke(f"node{node.node_id}", "replica", group.creation.partition)
+        recorder.ok(invoked, records=records, node=node.node_id, end=int(end))
+    return True
 
 
 def _topic_ids(cluster: SimCluster) -> list[int]:

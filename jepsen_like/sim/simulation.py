@@ -197,7 +197,8 @@ class Simulation:
         self._mend()
         self._have_operator("partitions move still", self.nemesis.membership.bring_to_rest)
         self._settle()
-        record_replicas(scheduler, self.cluster, self.recorder)
+        while not record_replicas(scheduler, self.cluster, self.recorder):
+            self._settle()
         self.invariants.settle()
 
     def _start(self, node: SimNode) -> None:

@@ -37,12 +37,10 @@ class GroupSegmentLog:
         contents: LogContents,
         resources: SegmentResources,
         start_state: bytes | None,
-        *,
-        leftovers: bool,
     ) -> None:
         self._contents = contents
         self._reader = SegmentReader(contents, resources)
-        self._writer = SegmentWriter(contents, resources, self._reader, leftovers=leftovers)
+        self._writer = SegmentWriter(contents, resources, self._reader)
         self._resources = resources
         contents.start_state = start_state
         self._wanted_start = contents.start.end
@@ -87,7 +85,7 @@ class GroupSegmentLog:
         assert frozen is not None
         if start.end > 0:
             contents.unsaved_states[start.end] = frozen
-        return cls(contents, resources, frozen.serialize(), leftovers=True)
+        return cls(contents, resources, frozen.serialize())
 
     @classmethod
     async def open(
@@ -108,7 +106,7 @@ class GroupSegmentLog:
         """
         place = LogPlace(directory, identity, settings)
         recovered = await recover(resources, place, start, checkpoint)
-        return cls(recovered.contents, resources, recovered.start_state, leftovers=True)
+        return cls(recovered.contents, resources, recovered.start_state)
 
     @property
     def start(self) -> LogPosition:

@@ -69,7 +69,7 @@ class _Recovery:
         self._checkpoint = checkpoint
         self._contents = LogContents(place, resources, start, LogState())
         reader = SegmentReader(self._contents, resources)
-        self._writer = SegmentWriter(self._contents, resources, reader, leftovers=True)
+        self._writer = SegmentWriter(self._contents, resources, reader)
 
     async def run(self) -> RecoveredLog:
         contents, checkpoint = self._contents, self._checkpoint

@@ -55,14 +55,12 @@ class SegmentWriter:
         contents: LogContents,
         resources: SegmentResources,
         reader: SegmentReader,
-        *,
-        leftovers: bool,
     ) -> None:
         self._contents = contents
         self._resources = resources
         self._reader = reader
-        self._cut_at_will = leftovers
-        """What must be cut is what recovery left over: no truncation has to be waited for."""
+        self._cut_at_will = True
+        """What must be cut is what was there before: no truncation has to be waited for."""
         self._directory_dirty = False
         self._dirty: dict[int, Segment] = {}
         """Segments that were written since their last fsync, by base."""

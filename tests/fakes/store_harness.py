@@ -246,6 +246,13 @@ def append_values(
     return [(m.base, m.end, m.term, f) for m, f in zip(metas, frames, strict=True)]
 
 
+def log_of(store: NodeStore, group: int = 1) -> GroupLog:
+    """The log of a group that the store has."""
+    log = store.logs[GroupId(group)]
+    assert isinstance(log, GroupLog)
+    return log
+
+
 async def content(log: GroupLog) -> tuple[Entry, ...]:
     """All entries of a log, read through its public face."""
     codec = BatchEntryCodec()

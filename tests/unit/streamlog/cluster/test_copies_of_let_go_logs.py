@@ -28,7 +28,7 @@ SEGMENTS = "groups/0000000000000000/00000001/"
 class World(NodeWorld):
     """Nodes that save snapshots of the metadata often."""
 
-    def __init__(self, nodes: int = len(ALL)) -> None:
+    def __init__(self, nodes: int) -> None:
         super().__init__(nodes=nodes, snapshot_records=10, snapshot_bytes=4096)
         self.numbers = ALL[:nodes]
         self.rotten = self.numbers[-1]
@@ -90,8 +90,9 @@ class World(NodeWorld):
             if end and all(self.log(n).start.end >= end for n in self.numbers if n != self.rotten):
                 break
         assert log.start.end == 0
-        assert self.first_segment_end > 0
-        assert all(self.log(n).start.end > 0 for n in self.numbers if n != self.rotten)
+        end = self.first_segment_end
+        assert end > 0
+        assert all(self.log(n).start.end >= end for n in self.numbers if n != self.rotten)
 
     def has_room(self) -> None:
         """For snapshots, again."""
@@ -116,6 +117,14 @@ class World(NodeWorld):
     def alive(self) -> list[int]:
         return [number for number in self.numbers if self.node(number).life is not None]
 
+    def scrub(self) -> None:
+        self.do(self.rotten, self.parts(self.rotten).cluster.scrubber.round())
+
+    def find_damage(self) -> None:
+        """There is one, and scrubbing finds it."""
+        self.scrub()
+        assert self.parts(self.rotten).store.damage.found == 1
+
     def until_mended(self, damaged_end: int) -> None:
         """No damage is open, the log begins behind it, and the node knows what the others know."""
 
@@ -138,7 +147,7 @@ class World(NodeWorld):
         self.let_lead(self.rotten)
         self.create_topic("led-again")
         self.wait(lambda: all(self.view_has(number, "led-again") for number in self.alive()))
-        self.do(self.rotten, self.parts(self.rotten).cluster.scrubber.round())
+        self.scrub()
         assert self.parts(self.rotten).store.damage.found == 0
 
     def view_has(self, number: int, name: str) -> bool:
@@ -163,9 +172,10 @@ def is_segment(path: str) -> bool:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Of three nodes, or as many as the test says."""
     with silence():
-        made = World()
+        made = World(getattr(request, "param", len(ALL)))
         yield made
         made.dispose()
 
@@ -185,8 +195,7 @@ def test_the_node_is_given_a_copy_of_what_it_can_not_mend(
     if gone is not None:
         world.cluster.kill(world.node(gone), power_cut=True)
     world.rot()
-    world.do(world.rotten, world.parts(world.rotten).cluster.scrubber.round())
-    assert world.parts(world.rotten).store.damage.found == 1
+    world.find_damage()
     world.until_mended(damaged_end)
     replaced = recorder.heard.index(("replaced",))
     roles = [heard[1] for heard in recorder.heard[:replaced] if heard[0] == "role"]
@@ -195,76 +204,68 @@ def test_the_node_is_given_a_copy_of_what_it_can_not_mend(
 
 
 ALONE_OR_NOT = pytest.mark.parametrize(
-    ("nodes", "leads"), [(1, True), (3, False), (3, True)], ids=["alone", "follower", "leader"]
+    ("world", "leads"),
+    [(1, True), (3, False), (3, True)],
+    indirect=["world"],
+    ids=["alone", "follower", "leader"],
 )
 
 
 @pytest.mark.parametrize("how", ["rots", "is gone"])
 @ALONE_OR_NOT
 def test_a_snapshot_that_can_not_be_read_is_written_anew(
-    nodes: int, how: str, *, leads: bool
+    world: World, how: str, *, leads: bool
 ) -> None:
     """Scrubbing finds it, long before it is needed. The state machine, which has what was in it,
     goes on, and writes another at once: alone it would not get through the next start."""
-    with silence():
-        world = World(nodes)
-        world.let_lead(world.rotten if leads else 1)
-        for number in range(TOPICS_MAX):
-            world.create_topic(f"topic-{number}")
-            if world.log(world.rotten).start.end:
-                break
-        log, disk = world.log(world.rotten), world.node(world.rotten).disk
-        assert log.start.end > 0
-        path = snapshot_path(METADATA_GROUP, log.generation)
-        if how == "rots":
-            disk.flip_bits(path, len(disk.content(path)) // 2)
-        else:
-            world.do(world.rotten, disk.remove(path))
-        store = world.parts(world.rotten).store
-        world.do(world.rotten, world.parts(world.rotten).cluster.scrubber.round())
-        assert store.damage.found == 1
-        world.until_mended(log.start.end)
-        assert (store.damage.mended, log.generation) == (1, 1)
-        world.check_in_use()
-        world.dispose()
+    world.let_lead(world.rotten if leads else 1)
+    for number in range(TOPICS_MAX):
+        world.create_topic(f"topic-{number}")
+        if world.log(world.rotten).start.end:
+            break
+    log, disk = world.log(world.rotten), world.node(world.rotten).disk
+    assert log.start.end > 0
+    path = snapshot_path(METADATA_GROUP, log.generation)
+    if how == "rots":
+        disk.flip_bits(path, len(disk.content(path)) // 2)
+    else:
+        world.do(world.rotten, disk.remove(path))
+    store = world.parts(world.rotten).store
+    world.find_damage()
+    world.until_mended(log.start.end)
+    assert (store.damage.mended, log.generation) == (1, 1)
+    world.check_in_use()
 
 
 @ALONE_OR_NOT
-def test_a_snapshot_takes_the_place_of_what_nobody_has(nodes: int, *, leads: bool) -> None:
+def test_a_snapshot_takes_the_place_of_what_nobody_has(world: World, *, leads: bool) -> None:
     """The state machine is past the damage: with its state kept, the damaged segment is not needed."""
-    with silence():
-        world = World(nodes)
-        world.let_lead(world.rotten if leads else 1)
-        world.let_go_elsewhere()
-        damaged_end = world.first_segment_end
-        world.rot()
-        world.has_room()
-        log, store = world.log(world.rotten), world.parts(world.rotten).store
-        world.do(world.rotten, world.parts(world.rotten).cluster.scrubber.round())
-        assert store.damage.found == 1
-        world.until_mended(damaged_end)
-        assert (store.damage.mended, log.generation) == (0, 1)
-        world.check_in_use()
-        world.dispose()
+    world.let_lead(world.rotten if leads else 1)
+    world.let_go_elsewhere()
+    damaged_end = world.first_segment_end
+    world.rot()
+    world.has_room()
+    log, store = world.log(world.rotten), world.parts(world.rotten).store
+    world.find_damage()
+    world.until_mended(damaged_end)
+    assert (store.damage.mended, log.generation) == (0, 1)
+    world.check_in_use()
 
 
-def test_alone_a_snapshot_takes_the_place_of_the_newest_segment() -> None:
+@pytest.mark.parametrize("world", [1], indirect=True)
+def test_alone_a_snapshot_takes_the_place_of_the_newest_segment(world: World) -> None:
     """Behind which another is begun, so that it can be let go."""
-    with silence():
-        world = World(nodes=1)
-        world.let_lead(world.rotten)
-        world.create_topic("before")
-        log, store = world.log(world.rotten), world.parts(world.rotten).store
-        world.do(world.rotten, store.checkpoint_now())
-        assert (log.segment_count, log.start.end) == (1, 0)
-        damaged_end = log.end.end
-        world.rot()
-        world.do(world.rotten, world.parts(world.rotten).cluster.scrubber.round())
-        assert store.damage.found == 1
-        world.until_mended(damaged_end)
-        world.check_in_use()
-        assert world.view_has(world.rotten, "before")
-        world.dispose()
+    world.let_lead(world.rotten)
+    world.create_topic("before")
+    log, store = world.log(world.rotten), world.parts(world.rotten).store
+    world.do(world.rotten, store.checkpoint_now())
+    assert (log.segment_count, log.start.end) == (1, 0)
+    damaged_end = log.end.end
+    world.rot()
+    world.find_damage()
+    world.until_mended(damaged_end)
+    world.check_in_use()
+    assert world.view_has(world.rotten, "before")
 
 
 def test_a_node_whose_state_machine_can_not_get_past_the_damage_is_given_a_copy(

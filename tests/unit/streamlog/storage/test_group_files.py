@@ -25,10 +25,8 @@ class DamagedSegments:
 
     def __init__(self) -> None:
         self.needs_cut = self.damaged = True
-        self.tries = 0
 
     async def cut_files(self) -> None:
-        self.tries += 1
         await asyncio.sleep(0.001)
         if self.damaged:
             raise LogCorrupt(GROUP, "a file", "rot")

@@ -24,6 +24,7 @@ from tests.fakes.store_harness import (
     append_values,
     content,
     creation_of,
+    log_of,
     new_store,
     run,
 )
@@ -50,12 +51,6 @@ async def filled(*groups: int) -> tuple[SimDisk, NodeStore]:
     again = new_store(disk)
     await again.start(Recorder())
     return disk, again
-
-
-def log_of(store: NodeStore) -> GroupLog:
-    log = store.logs[ONE]
-    assert isinstance(log, GroupLog)
-    return log
 
 
 def scrubber_of(store: NodeStore, bytes_per_second: int) -> tuple[Scrubber, dict[GroupId, object]]:

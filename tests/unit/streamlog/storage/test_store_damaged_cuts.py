@@ -30,6 +30,7 @@ from tests.fakes.store_harness import (
     append_values,
     content,
     creation_of,
+    log_of,
     new_store,
     run,
 )
@@ -55,9 +56,7 @@ class World:
 
     @property
     def log(self) -> GroupLog:
-        log = self.store.logs[GroupId(1)]
-        assert isinstance(log, GroupLog)
-        return log
+        return log_of(self.store)
 
     async def begin(self) -> None:
         """A start, rot, a truncation above it, and an entry in the place of what was cut away."""
@@ -188,8 +187,8 @@ def test_the_state_of_the_start_is_remembered() -> None:
         disk = SimDisk(latency=LATENCY)
         store = new_store(disk)
         await store.start(Recorder())
-        log = await store.create(creation_of(1))
-        assert isinstance(log, GroupLog)
+        await store.create(creation_of(1))
+        log = log_of(store)
         for write in range(1, 30):
             append_values(log, write, 1, [[random.Random(write).randbytes(2_000)]])
         log.log_start_committed(Offset(12))
@@ -204,8 +203,7 @@ def test_the_state_of_the_start_is_remembered() -> None:
         assert states
         for path in states:
             disk.flip_bits(path, len(disk.content(path)) - 1)
-        again = store.logs[GroupId(1)]
-        assert isinstance(again, GroupLog)
+        again = log_of(store)
         again.truncate(WriteSequence(1), Offset(14))
         append_values(again, 2, 2, [[b"in its place"]])
         await again.settled()

@@ -20,6 +20,7 @@ from tests.fakes.store_harness import (
     append_values,
     content,
     creation_of,
+    log_of,
     new_store,
     run,
 )
@@ -50,12 +51,6 @@ async def started(disk: SimDisk) -> NodeStore:
     store = new_store(disk)
     await store.start(ForgivingRecorder())
     return store
-
-
-def log_of(store: NodeStore) -> GroupLog:
-    log = store.logs[GROUP]
-    assert isinstance(log, GroupLog)
-    return log
 
 
 async def lived_twice(disk: SimDisk, *, checkpoints: bool) -> list[Entry]:

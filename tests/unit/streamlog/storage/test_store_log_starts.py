@@ -15,7 +15,7 @@ import pytest
 
 from jepsen_like.sim.disk import SimDisk
 from replication.raft.effects import LogStartMoved
-from replication.types import GroupId, Offset, Term, WriteSequence
+from replication.types import Offset, Term, WriteSequence
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.group_log import GroupLog
 from streamlog.storage.segment_repair import Copy
@@ -27,6 +27,7 @@ from tests.fakes.store_harness import (
     content,
     creation_of,
     entry,
+    log_of,
     new_store,
     run,
 )
@@ -47,12 +48,6 @@ async def created(disk: SimDisk) -> tuple[NodeStore, GroupLog]:
     assert isinstance(log, GroupLog)
     append_values(log, 1, 1, [[b"one"], [b"two"], [b"three"]])
     return store, log
-
-
-def log_of(store: NodeStore, group: int = 1) -> GroupLog:
-    log = store.logs[GroupId(group)]
-    assert isinstance(log, GroupLog)
-    return log
 
 
 def move_start(log: GroupLog, write: int, start: int, *, large: bytes = b"") -> None:

@@ -19,7 +19,6 @@ from replication.types import (
     Term,
     WriteSequence,
 )
-from streamlog.storage.group_log import GroupLog
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     IDENTITY,
@@ -31,6 +30,7 @@ from tests.fakes.store_harness import (
     append_values,
     content,
     creation_of,
+    log_of,
     new_store,
     run,
 )
@@ -42,12 +42,6 @@ async def started(disk: SimDisk) -> NodeStore:
     store = new_store(disk)
     await store.start(Recorder())
     return store
-
-
-def log_of(store: NodeStore, group: int = 1) -> GroupLog:
-    log = store.logs[GroupId(group)]
-    assert isinstance(log, GroupLog)
-    return log
 
 
 async def written(disk: SimDisk, groups: int = 1, appends: int = 6) -> dict[int, list[Entry]]:

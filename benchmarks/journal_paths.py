@@ -40,9 +40,9 @@ from replication.types import (
 from streamlog.host.clock import RealClock
 from streamlog.host.disk import RealDisk
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.identity import NodeIdentity
-from streamlog.storage.segment_resources import SegmentSettings
+from streamlog.storage.segments.segment_resources import SegmentSettings
 from streamlog.storage.store import NodeStore, StoreCounters
 from streamlog.storage.store_settings import StoreSettings
 

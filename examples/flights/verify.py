@@ -13,7 +13,7 @@ from zlib import crc32
 
 from examples.flights.dataset import Flight
 from streamlog.model.batch import check_frame, iterate_frames
-from streamlog.storage.segment_file import SEGMENT_INFO_BYTES
+from streamlog.storage.segments.segment_file import SEGMENT_INFO_BYTES
 
 SEGMENT_GLOB = "groups/{group_id:016x}/*/*.segment"
 """Below a data directory; the middle folder counts the copies a log was replaced by."""

@@ -16,7 +16,7 @@ from jepsen_like.crash_states.losses import Atom, rules_at_begin, rules_at_end, 
 from jepsen_like.crash_states.pending import Playback
 from jepsen_like.crash_states.promise import Promise, between
 from jepsen_like.crash_states.record import Event
-from jepsen_like.sim.volume import Volume
+from jepsen_like.sim.ports.volume import Volume
 
 OTHERS_MAX: Final = 6
 """Pending operations that are dropped or kept one by one at one point."""

@@ -30,11 +30,11 @@ from jepsen_like.crash_states.record import Record
 from jepsen_like.crash_states.recording_disk import LATENCY, InstantDisk, RecordingDisk
 from jepsen_like.crash_states.stored_node import PRODUCERS, NodeSettings, StoredNode, entries_of
 from jepsen_like.crash_states.virtual_time import VirtualLoop, run
-from jepsen_like.sim.volume import Volume
+from jepsen_like.sim.ports.volume import Volume
 from replication.types import GroupCreation, GroupId, HardState, Membership
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.identity import load_identity
-from streamlog.storage.log_state import LogState, restore_log_state
+from streamlog.storage.segments.log_state import LogState, restore_log_state
 from streamlog.storage.store import NodeStore
 
 LATER_S: Final = 1_000.0

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from jepsen_like.sim.content import Content
-from jepsen_like.sim.volume import SECTOR_BYTES, DirectoryChange, Inode, PendingChange
+from jepsen_like.sim.ports.content import Content
+from jepsen_like.sim.ports.volume import SECTOR_BYTES, DirectoryChange, Inode, PendingChange
 
 PIECE_BYTES: Final = 4096
 """What the page cache writes back at a time."""

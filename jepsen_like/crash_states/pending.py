@@ -12,8 +12,8 @@ from typing import Final
 
 from jepsen_like.crash_states.losses import Atom, AtomKind, Kept, atoms_of_change
 from jepsen_like.crash_states.record import Event, Operation
-from jepsen_like.sim.content import Content
-from jepsen_like.sim.volume import Directory, DirectoryChange, Inode, Volume, split_path
+from jepsen_like.sim.ports.content import Content
+from jepsen_like.sim.ports.volume import Directory, DirectoryChange, Inode, Volume, split_path
 
 _DIGEST_BYTES: Final = 8
 

@@ -1,6 +1,6 @@
 """Disks that a store runs on here: one that records, and one that takes no time.
 
-Both are the simulator's disk (`jepsen_like.sim.disk`), which knows how the port behaves.
+Both are the simulator's disk (`jepsen_like.sim.ports.disk`), which knows how the port behaves.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from jepsen_like.crash_states.record import Operation, Record
-from jepsen_like.sim.disk import DiskLatency, SimDisk, SimFile
-from jepsen_like.sim.volume import Inode, Volume
+from jepsen_like.sim.ports.disk import DiskLatency, SimDisk, SimFile
+from jepsen_like.sim.ports.volume import Inode, Volume
 
 LATENCY: Final = DiskLatency((0.0, 0.3), (0.0, 0.3), (0.2, 2.0), (0.0, 0.3))
 """Of recorded operations: syncs take long enough for others to begin meanwhile."""

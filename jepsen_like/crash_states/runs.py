@@ -26,7 +26,7 @@ from jepsen_like.crash_states.judge import (
 from jepsen_like.crash_states.pending import copied
 from jepsen_like.crash_states.record import Record
 from jepsen_like.crash_states.workloads import WORKLOADS, Workload, record_workload
-from jepsen_like.sim.volume import Volume
+from jepsen_like.sim.ports.volume import Volume
 
 RECORDS_MAX: Final = 24
 """Seeds that one workload is recorded with."""

@@ -20,7 +20,7 @@ from jepsen_like.crash_states.promise import (
 )
 from jepsen_like.crash_states.record import Record
 from jepsen_like.crash_states.virtual_time import LoopClock
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.log import LogInstaller
 from replication.raft.effects import LeaderNoOp, LogStartMoved
 from replication.types import (
@@ -40,7 +40,7 @@ from replication.types import (
 )
 from streamlog.model.batch import HAS_PRODUCER, BatchDraft, draft_of_payload, payload_crc32c
 from streamlog.storage.entry_codec import BatchEntryCodec, topic_identity
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.identity import (
     NodeIdentity,
     adopt_cluster,
@@ -48,7 +48,7 @@ from streamlog.storage.identity import (
     load_identity,
 )
 from streamlog.storage.journal.journal import JournalSettings
-from streamlog.storage.segment_resources import SegmentSettings
+from streamlog.storage.segments.segment_resources import SegmentSettings
 from streamlog.storage.store import NodeStore
 from streamlog.storage.store_settings import StoreSettings
 

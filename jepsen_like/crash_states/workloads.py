@@ -23,7 +23,7 @@ from jepsen_like.crash_states.stored_node import (
     creation_of,
 )
 from jepsen_like.crash_states.virtual_time import VirtualLoop
-from jepsen_like.sim.volume import Volume
+from jepsen_like.sim.ports.volume import Volume
 from replication.types import GroupId, Membership
 from streamlog.storage.journal.journal import JournalSettings
 

@@ -4,8 +4,8 @@
     Seeds-from: 6
     Seeds-at-most: 200
 
-    --- a/streamlog/storage/group_files.py
-    +++ b/streamlog/storage/group_files.py
+    --- a/streamlog/storage/group/group_files.py
+    +++ b/streamlog/storage/group/group_files.py
     ...
 
 Above the diff are lines `Key: value`. Besides `Breaks` there are the keys of one way to look for

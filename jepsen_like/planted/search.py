@@ -27,7 +27,7 @@ def look_for(bug: PlantedBug, *, shrink_s: float) -> bool:
 
 def _by_seeds(bug: PlantedBug, way: BySeeds, shrink_s: float) -> bool:
     from jepsen_like.sim.options import draw_options
-    from jepsen_like.sim.runner import print_shrunk
+    from jepsen_like.sim.runs.runner import print_shrunk
     from jepsen_like.sim.simulation import simulate
 
     for tried, seed in enumerate(way.seeds, 1):

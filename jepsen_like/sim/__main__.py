@@ -6,10 +6,10 @@ import argparse
 import os
 import sys
 
-from jepsen_like.sim.narrowing import Narrowing, faults_named, strikes_named
 from jepsen_like.sim.options import draw_options
-from jepsen_like.sim.runner import print_shrunk, run_for, run_many, run_twice
-from jepsen_like.sim.shrink import WITHIN_S
+from jepsen_like.sim.runs.narrowing import Narrowing, faults_named, strikes_named
+from jepsen_like.sim.runs.runner import print_shrunk, run_for, run_many, run_twice
+from jepsen_like.sim.runs.shrink import WITHIN_S
 from jepsen_like.sim.simulation import simulate
 
 

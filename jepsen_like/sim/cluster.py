@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.disk import DiskFaults, SimDisk
-from jepsen_like.sim.fabric import Fabric
-from jepsen_like.sim.invariants import Invariants, WatchedProcess
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.network import SimNetwork
+from jepsen_like.sim.checks.invariants import Invariants, WatchedProcess
 from jepsen_like.sim.options import SimOptions
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.disk import DiskFaults, SimDisk
+from jepsen_like.sim.ports.fabric import Fabric
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.network import SimNetwork
+from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
 from replication.errors import ReplicationError
 from replication.group import ReplicatedGroup

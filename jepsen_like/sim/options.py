@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, TypeVar
 
-from jepsen_like.sim.disk import DiskLatency
-from jepsen_like.sim.fabric import NetworkConditions
+from jepsen_like.sim.ports.disk import DiskLatency
+from jepsen_like.sim.ports.fabric import NetworkConditions
 
 T = TypeVar("T")
 

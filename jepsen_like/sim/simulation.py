@@ -29,22 +29,22 @@ from typing import Final, TypeVar
 
 from jepsen_like.checkers import check
 from jepsen_like.checkers.history import Operation, to_json_lines
+from jepsen_like.sim.checks.coordinator_replay import CoordinatorReplay
+from jepsen_like.sim.checks.group_rest import behind, unsettled
+from jepsen_like.sim.checks.invariants import InvariantBroken, Invariants
+from jepsen_like.sim.checks.replicas import record_replicas, settled
+from jepsen_like.sim.clients.contention import Contention, Judgement
+from jepsen_like.sim.clients.group_load import GroupLoad
+from jepsen_like.sim.clients.group_operator import GroupOperator
+from jepsen_like.sim.clients.recorder import Recorder
+from jepsen_like.sim.clients.workload import ADMIN_PATIENCE_MS, Workload
 from jepsen_like.sim.cluster import BuildNode, SimCluster, SimNode
-from jepsen_like.sim.contention import Contention, Judgement
-from jepsen_like.sim.coordinator_replay import CoordinatorReplay
-from jepsen_like.sim.fabric import Fabric
-from jepsen_like.sim.group_faults import GroupFaults
-from jepsen_like.sim.group_load import GroupLoad
-from jepsen_like.sim.group_operator import GroupOperator
-from jepsen_like.sim.group_rest import behind, unsettled
-from jepsen_like.sim.invariants import InvariantBroken, Invariants
-from jepsen_like.sim.nemesis import Nemesis
+from jepsen_like.sim.faults.group_faults import GroupFaults
+from jepsen_like.sim.faults.nemesis import Nemesis
 from jepsen_like.sim.options import ROT, SimOptions, draw_options
-from jepsen_like.sim.recorder import Recorder
-from jepsen_like.sim.replicas import record_replicas, settled
-from jepsen_like.sim.scheduler import Livelock, Scheduler, silence
+from jepsen_like.sim.ports.fabric import Fabric
+from jepsen_like.sim.ports.scheduler import Livelock, Scheduler, silence
 from jepsen_like.sim.trace import EXPLAINED_BY_ROT, Trace, TraceLog
-from jepsen_like.sim.workload import ADMIN_PATIENCE_MS, Workload
 from streamlog.storage.damage import DamagedRange
 
 T = TypeVar("T")

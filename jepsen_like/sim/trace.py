@@ -7,8 +7,8 @@ import hashlib
 import logging
 from typing import Final
 
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.scheduler import Scheduler
 
 LINES_MAX: Final = 200_000
 """Beyond it lines only go into the digest."""

@@ -10,7 +10,7 @@ Invariants:
   is a success, not a failed condition.
 - At most `UNCOMMITTED_BATCHES_PER_PRODUCER` batches of an idempotent producer are uncommitted:
   the window by which a retry is recognised holds as many, so none can fall out of it untold.
-- Producer state is a function of the log's prefix and lives with the log (`storage/log_state.py`);
+- Producer state is a function of the log's prefix and lives with the log (`storage/segments/log_state.py`);
   nothing of it is kept here, so truncation needs no undo in the broker.
 """
 
@@ -30,8 +30,8 @@ from replication.raft.effects import Role
 from replication.types import Membership, NodeId, Offset, Term
 from streamlog.model.batch import BatchDraft
 from streamlog.model.errors import Reason, StreamlogError
-from streamlog.storage.log_state import Duplicate, Fresh
-from streamlog.storage.retention import RetentionPolicy
+from streamlog.storage.segments.log_state import Duplicate, Fresh
+from streamlog.storage.segments.retention import RetentionPolicy
 
 UNCOMMITTED_BATCHES_PER_PRODUCER = 5
 

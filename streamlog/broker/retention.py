@@ -17,7 +17,7 @@ from replication.ports import Clock
 from replication.raft.effects import Role
 from streamlog.broker.partition import PartitionLog
 from streamlog.cluster.view import ClusterView
-from streamlog.storage.retention import RetentionPolicy
+from streamlog.storage.segments.retention import RetentionPolicy
 
 GROUPS_AT_ONCE: Final = 100
 """After so many the loop does other work first."""

@@ -1,7 +1,7 @@
 """Mends damaged ranges of this node's logs with copies from their other replicas.
 
 Committed bytes are the same everywhere, so a range is fetched from whichever replica has it sound,
-the leader first, and put in the place of the damaged one (`storage/segment_repair`). Nothing else
+the leader first, and put in the place of the damaged one (`storage/segments/segment_repair`). Nothing else
 of the replica changes: neither its log's end nor its vote. A range that nobody has sound stays
 damaged, is not served, and is tried again.
 
@@ -39,7 +39,7 @@ from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.storage.damage import DamagedRange, DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.segment_repair import Copy, FetchCopy
+from streamlog.storage.segments.segment_repair import Copy, FetchCopy
 
 READ_BYTES: Final = 1 << 20
 """Of one call; one entry always fits."""

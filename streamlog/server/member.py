@@ -27,7 +27,7 @@ from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.topic import TopicConfig
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.identity import NodeIdentity
-from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.segments.segment_resources import SegmentResources, SegmentSettings
 from streamlog.storage.store import NodeStore
 from streamlog.storage.store_settings import StoreSettings
 

@@ -22,8 +22,8 @@ from replication.ports import Disk
 from replication.types import GroupId
 from streamlog.storage import checkpoint
 from streamlog.storage.checkpoint import CheckpointHead
-from streamlog.storage.group_capture import CapturedGroup
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_capture import CapturedGroup
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.journal.journal import Journal
 from streamlog.storage.store_settings import StoreSettings
 

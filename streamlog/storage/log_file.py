@@ -22,7 +22,7 @@ from typing import Final
 from replication.ports import Disk
 from replication.types import GroupId, halves, whole
 from streamlog.storage.sealed_file import DamagedFile, read_sealed, write_sealed
-from streamlog.storage.segment_file import SegmentIdentity
+from streamlog.storage.segments.segment_file import SegmentIdentity
 
 LOG_FILE_VERSION: Final = 2
 _WITHOUT_IDENTITY: Final = 1

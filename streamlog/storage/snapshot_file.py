@@ -15,7 +15,7 @@ from replication.ports import Disk
 from replication.types import LogPosition, Offset, Term
 from streamlog.storage.log_file import read_log_file, write_log_file
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion
-from streamlog.storage.segment_file import SegmentIdentity
+from streamlog.storage.segments.segment_file import SegmentIdentity
 
 _MAGIC: Final = b"SLSNAPS\0"
 _HEAD: Final = struct.Struct("<QQ")

@@ -23,21 +23,21 @@ from streamlog.storage.admission import Admission
 from streamlog.storage.checkpointer import Checkpointer
 from streamlog.storage.damage import DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_log import NOTHING, GroupLog
+from streamlog.storage.group.group_log import NOTHING, GroupLog
+from streamlog.storage.group.install import remove_file
+from streamlog.storage.group.write_queue import GroupState
 from streamlog.storage.identity import NodeIdentity, mark_running, mark_stopped
-from streamlog.storage.install import remove_file
 from streamlog.storage.journal.journal import Journal
-from streamlog.storage.recovery import Recovered, Recovery
-from streamlog.storage.recovery_report import report
-from streamlog.storage.segment_logs import (
+from streamlog.storage.recovery.recovery import Recovered, Recovery
+from streamlog.storage.recovery.recovery_report import report
+from streamlog.storage.segments.segment_logs import (
     SegmentLogs,
     copies_beside,
     group_directory,
     log_directory,
 )
-from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.segments.segment_resources import SegmentResources, SegmentSettings
 from streamlog.storage.store_settings import StoreSettings
-from streamlog.storage.write_queue import GroupState
 
 
 @dataclass(frozen=True, slots=True)

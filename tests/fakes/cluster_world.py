@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.disk import SimDisk
-from jepsen_like.sim.fabric import Fabric, NetworkConditions
-from jepsen_like.sim.network import SimNetwork
-from jepsen_like.sim.scheduler import Scheduler, silence
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.disk import SimDisk
+from jepsen_like.sim.ports.fabric import Fabric, NetworkConditions
+from jepsen_like.sim.ports.network import SimNetwork
+from jepsen_like.sim.ports.scheduler import Scheduler, silence
 from replication.multiraft.host import MultiRaft
 from replication.raft.effects import Role
 from replication.transport.identity import NodeIdentity as TransportIdentity

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+from jepsen_like.sim.checks.invariants import Invariants
 from jepsen_like.sim.cluster import SimCluster
-from jepsen_like.sim.fabric import Fabric
-from jepsen_like.sim.invariants import Invariants
-from jepsen_like.sim.nemesis import Nemesis
+from jepsen_like.sim.faults.nemesis import Nemesis
 from jepsen_like.sim.options import SimOptions
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.fabric import Fabric
+from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
 from replication.errors import StorageFailed
 from replication.group import ReplicatedGroup

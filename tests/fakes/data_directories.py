@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.types import (
     METADATA_GROUP,
     GroupCreation,
@@ -21,7 +21,7 @@ from replication.types import (
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.state import Founding
 from streamlog.storage import identity
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.identity import NodeIdentity
 from tests.fakes.store_harness import (
     IDENTITY,

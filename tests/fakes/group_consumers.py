@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jepsen_like.sim.client_adapter import client_environment
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.network import SimNetwork
+from jepsen_like.sim.clients.client_adapter import client_environment
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.network import SimNetwork
 from streamlog.client import Admin, ClientClosed, Consumer, ConsumerRecord, Producer, TopicPartition
 from streamlog.client.transport import Environment
 from tests.fakes.group_world import GROUP, SESSION_MS, GroupWorld, new_world

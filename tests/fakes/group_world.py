@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from jepsen_like.sim.scheduler import silence
+from jepsen_like.sim.ports.scheduler import silence
 from replication.ports import CallFailed, ClientStream
 from streamlog.groups.offsets_topic import partition_of
 from streamlog.model import status_details

@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.errors import RecoveryRefused
 from replication.group import ForcedRecovery, KnownLeader
 from replication.ports import Service

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeVar
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.fabric import Fabric, NetworkConditions
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.network import SimNetwork
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.fabric import Fabric, NetworkConditions
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.network import SimNetwork
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.log import EntryDraft
 from replication.multiraft import MultiRaft, NodeIdentity, ReplicationSettings
 from replication.multiraft.group import Group

@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from jepsen_like.sim.checks.invariants import Invariants
 from jepsen_like.sim.cluster import SimCluster, SimNode, node_config
-from jepsen_like.sim.fabric import Fabric
-from jepsen_like.sim.invariants import Invariants
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.network import SimChannel, SimNetwork
 from jepsen_like.sim.options import draw_options
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.fabric import Fabric
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.network import SimChannel, SimNetwork
+from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
 from replication.types import NodeId
 from streamlog.server.member import Member

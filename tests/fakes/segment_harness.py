@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from jepsen_like.sim.disk import DiskLatency, SimDisk
+from jepsen_like.sim.ports.disk import DiskLatency, SimDisk
 from replication.types import EntryMeta, GroupId, LogPosition, Offset, Term
 from streamlog.model.batch import (
     CONTROL,
@@ -19,10 +19,10 @@ from streamlog.model.batch import (
 )
 from streamlog.storage.entry_codec import read_entry
 from streamlog.storage.interfaces import SegmentCheckpoint
-from streamlog.storage.log_state import LogState
-from streamlog.storage.segment_file import SegmentIdentity
-from streamlog.storage.segment_log import EMPTY_LOG, GroupSegmentLog
-from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.segments.log_state import LogState
+from streamlog.storage.segments.segment_file import SegmentIdentity
+from streamlog.storage.segments.segment_log import EMPTY_LOG, GroupSegmentLog
+from streamlog.storage.segments.segment_resources import SegmentResources, SegmentSettings
 from streamlog.v1 import batch_pb2, record_pb2
 from tests.fakes.store_harness import VirtualLoop, abandon
 

@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from jepsen_like.sim.disk import DiskLatency, SimDisk
+from jepsen_like.sim.ports.disk import DiskLatency, SimDisk
 from replication.errors import DiskFull, Overloaded
 from replication.types import (
     DirectoryId,
@@ -31,10 +31,10 @@ from replication.types import (
     WriteSequence,
 )
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.identity import NodeIdentity
 from streamlog.storage.journal.journal import JournalSettings
-from streamlog.storage.segment_resources import SegmentSettings
+from streamlog.storage.segments.segment_resources import SegmentSettings
 from streamlog.storage.store import NodeStore
 from streamlog.storage.store_settings import StoreSettings
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jepsen_like.sim.narrowing import Narrowing
 from jepsen_like.sim.options import draw_options
-from jepsen_like.sim.runner import Summary, digest_elsewhere, failure_of
+from jepsen_like.sim.runs.narrowing import Narrowing
+from jepsen_like.sim.runs.runner import Summary, digest_elsewhere, failure_of
+from jepsen_like.sim.runs.struck import add_struck, never_struck, struck_shown
 from jepsen_like.sim.simulation import Outcome, simulate
-from jepsen_like.sim.struck import add_struck, never_struck, struck_shown
 
 SEEDS = 300
 CHUNK = 10

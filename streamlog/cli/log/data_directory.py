@@ -40,10 +40,10 @@ from streamlog.storage import checkpoint, identity, snapshot_file
 from streamlog.storage.entry_codec import topic_identity
 from streamlog.storage.identity import NodeIdentity
 from streamlog.storage.journal import journal_file
-from streamlog.storage.recovery import Recovered, RecoveredGroup
-from streamlog.storage.replay import GroupReplay
-from streamlog.storage.segment_file import SegmentIdentity
-from streamlog.storage.segment_logs import (
+from streamlog.storage.recovery.recovery import Recovered, RecoveredGroup
+from streamlog.storage.recovery.replay import GroupReplay
+from streamlog.storage.segments.segment_file import SegmentIdentity
+from streamlog.storage.segments.segment_logs import (
     GROUPS_DIRECTORY,
     copies_beside,
     group_directory,

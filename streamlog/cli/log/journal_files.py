@@ -28,7 +28,7 @@ from streamlog.storage.journal.frame import (
     decode_file_header,
 )
 from streamlog.storage.journal.scan import Gap, JournalFiles, JournalScan
-from streamlog.storage.recovery import Recovered
+from streamlog.storage.recovery.recovery import Recovered
 from streamlog.storage.v1 import storage_pb2
 
 _LSN_BYTES: Final = slice(16, 24)

@@ -36,9 +36,9 @@ from streamlog.cli.log.segment_batches import (
     TornSegment,
 )
 from streamlog.storage.log_file import read_log_file
-from streamlog.storage.log_state import STATE_MAGIC, LogState, restore_log_state
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, read_sealed
-from streamlog.storage.segment_file import (
+from streamlog.storage.segments.log_state import STATE_MAGIC, LogState, restore_log_state
+from streamlog.storage.segments.segment_file import (
     INDEX,
     SEGMENT,
     STATE,
@@ -48,7 +48,7 @@ from streamlog.storage.segment_file import (
     file_name,
     parse_file_name,
 )
-from streamlog.storage.segment_index import (
+from streamlog.storage.segments.segment_index import (
     INDEX_VERSION,
     NO_TIMESTAMP,
     OFFSET_INDEX_MAGIC,

@@ -13,9 +13,9 @@ from streamlog.cli.log.paper_disk import PaperDisk
 from streamlog.host.clock import RealClock
 from streamlog.storage.entry_codec import BatchEntryCodec
 from streamlog.storage.identity import NodeIdentity
-from streamlog.storage.recovery import Recovered, Recovery
-from streamlog.storage.segment_logs import SegmentLogs
-from streamlog.storage.segment_resources import SegmentResources, SegmentSettings
+from streamlog.storage.recovery.recovery import Recovered, Recovery
+from streamlog.storage.segments.segment_logs import SegmentLogs
+from streamlog.storage.segments.segment_resources import SegmentResources, SegmentSettings
 
 
 @dataclass(frozen=True, slots=True)

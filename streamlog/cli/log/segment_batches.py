@@ -27,7 +27,7 @@ from streamlog.model.batch import (
     read_header,
 )
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion
-from streamlog.storage.segment_file import (
+from streamlog.storage.segments.segment_file import (
     FOOTER_TAG,
     SEGMENT_INFO_BYTES,
     SegmentInfo,

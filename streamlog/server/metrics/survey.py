@@ -21,7 +21,7 @@ from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, NodeId
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.membership_steps import LAG_MAX
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 
 GROUPS_AT_ONCE: Final = 200
 """After so many the loop does other work first."""

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 
 from replication.types import Offset
 from streamlog.storage.interfaces import SegmentCheckpoint
-from streamlog.storage.retention import UNLIMITED, RetentionPolicy
+from streamlog.storage.segments.retention import UNLIMITED, RetentionPolicy
 from tests.fakes.segment_harness import Batch, ModelLog, SegmentHarness, turns
 
 TIMES = st.integers(min_value=900, max_value=1_100)

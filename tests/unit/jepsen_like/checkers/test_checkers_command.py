@@ -13,8 +13,8 @@ from jepsen_like.checkers import CHECKERS
 from jepsen_like.checkers.__main__ import EPILOG, main
 from jepsen_like.checkers.history import to_json_lines
 from jepsen_like.checkers.history_file import from_json_lines
-from jepsen_like.sim.recorder import Recorder
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.clients.recorder import Recorder
+from jepsen_like.sim.ports.scheduler import Scheduler
 
 GOOD = """\
 {"process":"p1","kind":"invoke","what":"send","op":1,"partition":0,"value":"a","idempotent":true}

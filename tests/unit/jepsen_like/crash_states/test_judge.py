@@ -28,8 +28,8 @@ from jepsen_like.crash_states.runs import (
 )
 from jepsen_like.crash_states.stored_node import NodeSettings, creation_of
 from jepsen_like.crash_states.workloads import record_workload
-from jepsen_like.sim.disk import SimDisk
-from jepsen_like.sim.volume import Volume
+from jepsen_like.sim.ports.disk import SimDisk
+from jepsen_like.sim.ports.volume import Volume
 from replication.types import GroupId, HardState, ReplicaId, Term
 
 DIGEST = "0000000000000001"

@@ -14,8 +14,8 @@ from jepsen_like.crash_states.losses import (
     rules_at_end,
     survivors,
 )
-from jepsen_like.sim.content import Content
-from jepsen_like.sim.volume import Inode
+from jepsen_like.sim.ports.content import Content
+from jepsen_like.sim.ports.volume import Inode
 
 
 def atoms_of(inode: Inode) -> list[Atom]:

@@ -13,8 +13,8 @@ from jepsen_like.crash_states.record import Record
 from jepsen_like.crash_states.recording_disk import LATENCY, InstantDisk, RecordingDisk
 from jepsen_like.crash_states.virtual_time import run
 from jepsen_like.crash_states.workloads import WORKLOADS, Workload, record_workload
-from jepsen_like.sim.disk import SimDisk
-from jepsen_like.sim.volume import Volume
+from jepsen_like.sim.ports.disk import SimDisk
+from jepsen_like.sim.ports.volume import Volume
 
 
 def played(record: Record) -> Playback:

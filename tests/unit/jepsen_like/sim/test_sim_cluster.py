@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.network import SimNetwork
 from jepsen_like.sim.options import COUNTED, EIO, FAULTS, ROT, SimOptions, draw_options
+from jepsen_like.sim.ports.network import SimNetwork
 from replication.types import NodeId
 from tests.fakes.counting_node import World
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.multiraft.copy_rate import CopyRate
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.multiraft.elections import ElectionSchedule
 from replication.multiraft.held_messages import HeldMessages
 from replication.multiraft.outstanding_writes import OutstandingWrites

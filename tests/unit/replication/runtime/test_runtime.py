@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.errors import (
     CommitTimedOut,
     DiskFull,

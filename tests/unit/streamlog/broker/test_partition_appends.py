@@ -18,7 +18,7 @@ from replication.types import (
 from streamlog.broker.partition import Append, Partition
 from streamlog.model.batch import HAS_PRODUCER, BatchDraft
 from streamlog.model.record_set import draft_of_values
-from streamlog.storage.log_state import Duplicate, Fresh
+from streamlog.storage.segments.log_state import Duplicate, Fresh
 from tests.fakes.memory_group import MemoryGroup
 
 TOPIC = 7

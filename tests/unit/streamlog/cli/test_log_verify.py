@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.log.finding import (
     COPY_ADVICE,

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.scheduler import Scheduler
 from streamlog.client import Producer
 from streamlog.client.errors import DeliveryTimedOut, NotReady, RecordRejected, RecordsLost
 from streamlog.client.partition_queue import RecordMetadata

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import pytest
 
-from jepsen_like.sim.client_adapter import client_environment
-from jepsen_like.sim.clock import SimClock
+from jepsen_like.sim.clients.client_adapter import client_environment
+from jepsen_like.sim.ports.clock import SimClock
 from streamlog.broker import group_codec
 from streamlog.client import (
     Admin,

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.disk import SimDisk
-from jepsen_like.sim.fabric import Fabric, NetworkConditions
-from jepsen_like.sim.network import SimNetwork
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.disk import SimDisk
+from jepsen_like.sim.ports.fabric import Fabric, NetworkConditions
+from jepsen_like.sim.ports.network import SimNetwork
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.errors import DiskFull
 from replication.types import METADATA_GROUP, DirectoryId, GroupId, NodeId
 from streamlog.cluster.calls import PeerChannels

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from jepsen_like.sim.scheduler import silence
+from jepsen_like.sim.ports.scheduler import silence
 from replication.errors import DiskFull, LeadershipTransferFailed
 from replication.raft.effects import Role
 from replication.types import METADATA_GROUP, LogPosition, NodeId
 from streamlog.cluster.metadata.state import MetadataState
-from streamlog.storage.group_log import GroupLog
-from streamlog.storage.segment_logs import snapshot_path
+from streamlog.storage.group.group_log import GroupLog
+from streamlog.storage.segments.segment_logs import snapshot_path
 from tests.fakes.multiraft_cluster import Recorder
 from tests.fakes.node_world import PATIENCE_S, NodeWorld
 

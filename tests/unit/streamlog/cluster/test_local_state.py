@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.errors import StorageFailed
 from replication.types import Offset
 from streamlog.cluster.local_state import PATH, LocalStateFile

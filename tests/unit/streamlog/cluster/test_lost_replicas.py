@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jepsen_like.sim.journal_proof import proven_flushes
+from jepsen_like.sim.faults.journal_proof import proven_flushes
 from replication.errors import RecoveryRefused
 from replication.group import ReplicatedGroup
 from replication.multiraft.group import Group

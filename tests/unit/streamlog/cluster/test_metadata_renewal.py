@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.types import METADATA_GROUP, DirectoryId, GroupId, Membership, NodeId, ReplicaId
 from replication.types import Replica as Place
 from streamlog.cluster.local_state import LocalStateFile

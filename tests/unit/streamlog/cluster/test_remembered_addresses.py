@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.scheduler import silence
+from jepsen_like.sim.ports.scheduler import silence
 from replication.errors import LogCorrupt
 from replication.types import DirectoryId, Membership, NodeId, Offset, Replica, ReplicaId
 from streamlog.cluster.metadata.record_codec import encode_record

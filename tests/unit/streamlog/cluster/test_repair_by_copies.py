@@ -42,7 +42,7 @@ from streamlog.model.errors import Reason
 from streamlog.model.settings.node import NodeConfig
 from streamlog.storage.damage import DamagedRange, DamageReports
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.segment_repair import FetchCopy
+from streamlog.storage.segments.segment_repair import FetchCopy
 from tests.fakes.memory_group import MemoryGroup
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.store_harness import run

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jepsen_like.sim.client_adapter import client_environment
-from jepsen_like.sim.clock import SimClock
+from jepsen_like.sim.clients.client_adapter import client_environment
+from jepsen_like.sim.ports.clock import SimClock
 from streamlog.client import Producer
 from streamlog.groups import survey as survey_module
 from streamlog.groups.survey import take_group_survey

@@ -17,7 +17,7 @@ from streamlog.model import record_set
 from streamlog.model.errors import Reason
 from streamlog.model.settings.node import NODE_SETTINGS
 from streamlog.model.settings.topic import BATCH_BYTES_MAX, TopicConfig
-from streamlog.storage import log_state
+from streamlog.storage.segments import log_state
 from streamlog.storage.validation import BatchValidator
 from streamlog.v1 import (
     admin_service_pb2,

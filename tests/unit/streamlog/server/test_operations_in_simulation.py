@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jepsen_like.sim.client_adapter import client_environment
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.scheduler import silence
+from jepsen_like.sim.clients.client_adapter import client_environment
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.scheduler import silence
 from replication.types import NodeId
 from streamlog.client.consumer import Consumer
 from streamlog.client.errors import NotReady

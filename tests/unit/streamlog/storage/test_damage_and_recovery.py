@@ -10,17 +10,17 @@ from typing import cast
 
 import pytest
 
-from jepsen_like.sim.disk import NO_LATENCY, DiskOperation, SimDisk
-from jepsen_like.sim.journal_proof import journal_files, proven_flushes
-from jepsen_like.sim.volume import Inode
+from jepsen_like.sim.faults.journal_proof import journal_files, proven_flushes
+from jepsen_like.sim.ports.disk import NO_LATENCY, DiskOperation, SimDisk
+from jepsen_like.sim.ports.volume import Inode
 from replication.errors import LogCorrupt, StorageFailed
 from replication.log import LogInstaller
 from replication.types import GroupId, LogPosition, Offset, Term, WriteSequence
 from streamlog.model.batch import iterate_frames
 from streamlog.storage import snapshot_file
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_log import GroupLog
-from streamlog.storage.segment_file import SEGMENT_INFO_BYTES, SegmentIdentity
+from streamlog.storage.group.group_log import GroupLog
+from streamlog.storage.segments.segment_file import SEGMENT_INFO_BYTES, SegmentIdentity
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     LATENCY,

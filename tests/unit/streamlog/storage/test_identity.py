@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.types import NodeId
 from streamlog.storage.identity import (
     PATH,

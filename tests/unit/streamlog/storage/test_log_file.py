@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.disk import NO_LATENCY, SimDisk
+from jepsen_like.sim.ports.disk import NO_LATENCY, SimDisk
 from replication.types import GroupId
 from streamlog.storage.log_file import LOG_FILE_VERSION, read_log_file, write_log_file
 from streamlog.storage.sealed_file import DamagedFile, UnknownVersion, write_sealed
-from streamlog.storage.segment_file import SegmentIdentity
+from streamlog.storage.segments.segment_file import SegmentIdentity
 from tests.fakes.store_harness import run
 
 PATH = "groups/file"

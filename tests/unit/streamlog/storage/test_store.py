@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.disk import DiskLatency, DiskOperation, SimDisk
+from jepsen_like.sim.ports.disk import DiskLatency, DiskOperation, SimDisk
 from replication.errors import DiskFull, LogCorrupt, OffsetOutOfRange, Overloaded, StorageFailed
 from replication.types import (
     GroupId,
@@ -21,7 +21,7 @@ from replication.types import (
     WriteSequence,
 )
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from tests.fakes.store_harness import (
     LATENCY,
     SMALL,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from tests.fakes.store_harness import (
     LATENCY,
     WEIGHTS,

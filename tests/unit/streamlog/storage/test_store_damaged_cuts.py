@@ -13,14 +13,14 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.errors import StorageFailed
 from replication.types import GroupId, LogPosition, Offset, Term, WriteSequence
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_files import MENDED_WITHIN_S
-from streamlog.storage.group_log import GroupLog
-from streamlog.storage.segment_repair import Copy
-from streamlog.storage.segment_resources import SegmentSettings
+from streamlog.storage.group.group_files import MENDED_WITHIN_S
+from streamlog.storage.group.group_log import GroupLog
+from streamlog.storage.segments.segment_repair import Copy
+from streamlog.storage.segments.segment_resources import SegmentSettings
 from streamlog.storage.store_settings import StoreSettings
 from tests.fakes.store_harness import (
     LATENCY,

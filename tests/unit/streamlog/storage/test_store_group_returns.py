@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.types import GroupCreation, GroupId, Membership, Replica, ReplicaId, WriteSequence
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     Entry,

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.raft.effects import LogStartMoved
 from replication.types import Offset, Term, WriteSequence
 from streamlog.storage.entry_codec import BatchEntryCodec
-from streamlog.storage.group_log import GroupLog
-from streamlog.storage.segment_repair import Copy
+from streamlog.storage.group.group_log import GroupLog
+from streamlog.storage.segments.segment_repair import Copy
 from streamlog.storage.store import NodeStore
 from tests.fakes.store_harness import (
     LATENCY,

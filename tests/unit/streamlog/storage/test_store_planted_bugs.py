@@ -14,13 +14,13 @@ from replication.types import Offset
 from streamlog.storage import checkpoint, sealed_file
 from streamlog.storage.checkpoint import LoadedCheckpoint
 from streamlog.storage.checkpointer import Checkpointer
-from streamlog.storage.group_files import GroupFiles
+from streamlog.storage.group.group_files import GroupFiles
+from streamlog.storage.group.write_queue import WriteQueue
 from streamlog.storage.journal.journal import Journal
 from streamlog.storage.journal.scan import JournalScan
-from streamlog.storage.recovery import Recovery
-from streamlog.storage.replay import GroupReplay
-from streamlog.storage.segment_writer import SegmentWriter
-from streamlog.storage.write_queue import WriteQueue
+from streamlog.storage.recovery.recovery import Recovery
+from streamlog.storage.recovery.replay import GroupReplay
+from streamlog.storage.segments.segment_writer import SegmentWriter
 
 SEEDS_MAX = 150
 CONVICTIONS = (AssertionError, LogCorrupt, OffsetOutOfRange, StorageFailed)

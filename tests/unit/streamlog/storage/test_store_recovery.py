@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.disk import DiskLatency, SimDisk
+from jepsen_like.sim.ports.disk import DiskLatency, SimDisk
 from replication.errors import LogCorrupt, StorageFailed
 from replication.types import (
     DirectoryId,

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from jepsen_like.sim.disk import SimDisk
+from jepsen_like.sim.ports.disk import SimDisk
 from replication.errors import LogCorrupt, StorageFailed
-from streamlog.storage.group_log import GroupLog
+from streamlog.storage.group.group_log import GroupLog
 from tests.fakes.store_harness import (
     LATENCY,
     ModelGroup,

@@ -8,10 +8,10 @@ import random
 
 import pytest
 
-from jepsen_like.sim.clock import SimClock
-from jepsen_like.sim.disk import SimDisk
-from jepsen_like.sim.loop import SimLoop
-from jepsen_like.sim.scheduler import Scheduler
+from jepsen_like.sim.ports.clock import SimClock
+from jepsen_like.sim.ports.disk import SimDisk
+from jepsen_like.sim.ports.loop import SimLoop
+from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.ports import CallFailed, File, ServerStream, Service, StatusCode
 from streamlog.model import status_details
 from streamlog.model.errors import Reason

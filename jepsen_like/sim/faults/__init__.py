@@ -1,0 +1,1 @@
+"""What goes wrong in a simulation, and the nemesis that lets it."""

@@ -1,0 +1,60 @@
+"""Faults of machines that say so: disks that are slow or full, clocks that jump."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+from jepsen_like.sim.cluster import SimCluster
+from jepsen_like.sim.faults.fault import Heal, Strike
+from jepsen_like.sim.ports.disk import UNLIMITED_BYTES
+from jepsen_like.sim.trace import Trace
+
+CLOCK_JUMP_MS_MAX: Final = 3_600_000.0
+FULL_DISK_FREE_BYTES: Final = 64 << 20
+"""Below the reserve that a node keeps."""
+
+
+class MachineFaults:
+    """Strikes at disks and clocks."""
+
+    def __init__(self, cluster: SimCluster, trace: Trace) -> None:
+        self._cluster, self._trace = cluster, trace
+
+    def faults(self) -> dict[str, Strike]:
+        """By name."""
+        return {
+            "slow disk": self._slow_disk,
+            "full disk": self._full_disk,
+            "clock jump": self._jump,
+        }
+
+    def _slow_disk(self, rng: random.Random) -> Heal:
+        node = rng.choice(list(self._cluster.nodes.values()))
+        faults = node.disk.faults  # survives the node's lives
+        faults.extra_ms = rng.choice([10.0, 100.0, 1_000.0])
+        self._trace.add(f"node {node.node_id}", f"disk is {faults.extra_ms:.0f} ms slower")
+
+        def heal() -> None:
+            faults.extra_ms = 0.0
+            self._trace.add(f"node {node.node_id}", "disk is as fast as before")
+
+        return heal
+
+    def _full_disk(self, rng: random.Random) -> Heal | None:
+        """So full that what is kept for votes and deletions is all that is left."""
+        node = rng.choice(list(self._cluster.nodes.values()))
+        faults = node.disk.faults
+        faults.capacity_bytes = node.disk.volume.used_bytes() + FULL_DISK_FREE_BYTES
+        self._trace.add(f"node {node.node_id}", "disk is full")
+
+        def heal() -> None:
+            faults.capacity_bytes = UNLIMITED_BYTES
+            self._trace.add(f"node {node.node_id}", "disk has room again")
+
+        return heal
+
+    def _jump(self, rng: random.Random) -> Heal:
+        node = rng.choice(list(self._cluster.nodes.values()))
+        self._cluster.jump_clock(node, CLOCK_JUMP_MS_MAX * (2 * rng.random() - 1))
+        return lambda: self._cluster.jump_clock(node, 0.0)

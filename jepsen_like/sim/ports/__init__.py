@@ -1,0 +1,1 @@
+"""The simulated ports: virtual time, event loops, disks, a network."""

@@ -43,13 +43,27 @@ async def load_below(
         if start == 0:
             return None
         raise
-    if loaded is None and start > 0 and freed_by_snapshots:
+    end = loaded[0].end if loaded is not None else None
+    check_reach(end, path, identity, start, freed_by_snapshots=freed_by_snapshots)
+    return loaded
+
+
+def check_reach(
+    end: Offset | None,
+    path: str,
+    identity: SegmentIdentity,
+    start: Offset,
+    *,
+    freed_by_snapshots: bool,
+) -> None:
+    """Raises LogCorrupt unless a snapshot up to `end` (None: there is none) and a log that begins
+    at `start` have everything between them."""
+    if end is None and start > 0 and freed_by_snapshots:
         detail = f"is missing, and the log begins at offset {start}"
         raise LogCorrupt(identity.group_id, path, detail)
-    if loaded is not None and loaded[0].end < start:
-        detail = f"ends at offset {loaded[0].end}, and the log begins at {start}: an older one"
+    if end is not None and end < start:
+        detail = f"ends at offset {end}, and the log begins at {start}: an older one"
         raise LogCorrupt(identity.group_id, path, detail)
-    return loaded
 
 
 async def load(

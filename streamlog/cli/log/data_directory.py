@@ -201,29 +201,24 @@ class DataDirectory:
         self, replay: GroupReplay, identity: SegmentIdentity, advice: str
     ) -> None:
         path = snapshot_path(replay.group_id, replay.generation)
+        start = replay.start.end
         try:
             loaded = await snapshot_file.load(self._disk, path, identity)
+            end = loaded[0].end if loaded is not None else None
+            freed = replay.creation.freed_by_snapshots
+            snapshot_file.check_reach(end, path, identity, start, freed_by_snapshots=freed)
         except OSError as error:
             self._note(path, readable(error), advice)
-            return
         except LogCorrupt as error:
-            if replay.start.end > 0:
+            if start > 0:
                 self._note(path, error.detail, advice)
             else:  # The log is whole, and the state machine begins with that.
                 self._findings.append(Finding(path, error.detail, Verdict.REBUILT))
-            return
         except StorageFailed as error:
             self._note(path, error.cause, NEWER_ADVICE)
-            return
-        start = replay.start.end
-        if loaded is None:
-            if start > 0 and replay.creation.freed_by_snapshots:
-                self._note(path, f"is missing, and the log begins at {start} only", advice)
-        elif loaded[0].end >= start:
-            self._findings.append(Finding(path, f"state up to offset {loaded[0].end}"))
         else:
-            what = f"ends at offset {loaded[0].end}, the log begins at {start}"
-            self._note(path, what, advice)
+            if end is not None:
+                self._findings.append(Finding(path, f"state up to offset {end}"))
 
     # Logs of which nothing is known.
 

@@ -1,9 +1,10 @@
 """One group's log on this node: what replication sees of it.
 
 Bytes and log state are the segment log's business, order and durability the write queue's, file
-work that of `group_files`, the moving of the start that of `log_start`, and what checkpoints keep
-that of `group_capture`; this class holds what is left (hard state, memberships, start) and ties
-them together. Every call that writes returns at once: durability is told to the store's listener.
+work that of `group_files`, the moving of the start that of `log_start`, what checkpoints keep that
+of `group_capture`, snapshots that of `group_snapshot`; this class holds what is left (hard state,
+memberships, start) and ties them together. Every call that writes returns at once: durability is
+told to the store's listener.
 
 Invariants:
 - `start <= end`; `memberships[0]` is the one in force at `start`, and the offsets ascend.
@@ -17,7 +18,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from replication.errors import DiskFull, LogCorrupt, StorageFailed, invariant
+from replication.errors import LogCorrupt, StorageFailed, invariant
 from replication.log import LogInstaller
 from replication.membership_codec import encode_creation
 from replication.types import (
@@ -31,10 +32,11 @@ from replication.types import (
     Term,
     WriteSequence,
 )
-from streamlog.storage import snapshot_file, storage_codec
-from streamlog.storage.damage import DamagedRange, DamageReports
+from streamlog.storage import storage_codec
+from streamlog.storage.damage import DamageReports
 from streamlog.storage.group.group_capture import CapturedGroup, GroupCapture
 from streamlog.storage.group.group_files import FileHost, GroupFiles
+from streamlog.storage.group.group_snapshot import GroupSnapshot, SnapshotHost
 from streamlog.storage.group.install import StagedInstall, remove_file
 from streamlog.storage.group.log_start import LogStart
 from streamlog.storage.group.write_queue import (
@@ -49,7 +51,7 @@ from streamlog.storage.journal.journal import Journal, PendingFrame
 from streamlog.storage.segments.log_state import Duplicate, Fresh
 from streamlog.storage.segments.retention import RetentionPolicy
 from streamlog.storage.segments.segment_log import GroupSegmentLog
-from streamlog.storage.segments.segment_logs import SegmentLogs, log_directory, snapshot_path
+from streamlog.storage.segments.segment_logs import log_directory, snapshot_path
 from streamlog.storage.segments.segment_repair import FetchCopy, SegmentRepair
 from streamlog.storage.storage_codec import (
     LogStartsAt,
@@ -64,7 +66,7 @@ from streamlog.storage.v1 import storage_pb2
 NOTHING = LogPosition(Term(0), Offset(0))
 
 
-class LogHost(FileHost, Protocol):
+class LogHost(FileHost, SnapshotHost, Protocol):
     """What the store does for its logs."""
 
     @property
@@ -72,9 +74,6 @@ class LogHost(FileHost, Protocol):
 
     @property
     def settings(self) -> StoreSettings: ...
-
-    @property
-    def segment_logs(self) -> SegmentLogs: ...
 
     def admit(self, size_bytes: int) -> None:
         """Raises DiskFull or Overloaded when so much data can not be taken."""
@@ -123,6 +122,7 @@ class GroupLog:
         self._queue = WriteQueue(
             creation.group_id, host.journal, self._frame_bytes_max, host.completed
         )
+        self._snapshot = GroupSnapshot(creation, host)
         self._files = GroupFiles(
             creation.group_id,
             self._queue,
@@ -321,20 +321,11 @@ class GroupLog:
             self._want_start(start)
 
     async def save_snapshot(self, through: LogPosition, data: bytes) -> None:
-        segments, logs = self.segment_log, self._host.segment_logs
-        disk, identity = logs.disk, logs.identity(self._creation)
-        path = snapshot_path(self._creation.group_id, self._generation)
-        try:
-            if await disk.free_bytes() < len(data):
-                raise DiskFull(len(data), await disk.free_bytes())
-            await snapshot_file.save(disk, path, identity, through, data)
-        except OSError as error:
-            failure = StorageFailed("saving a snapshot", str(error))
-            self._host.fail(failure)
-            raise failure from error
+        segments = self.segment_log
+        await self._snapshot.save(self._generation, through, data)
         if self._segments is not segments:
             return  # A copy took the log's place meanwhile, and came with a newer snapshot.
-        self._snapshot_replaced()
+        self._snapshot.replaced()
         start = max((b for b in segments.segment_bases if b <= through.end), default=Offset(0))
         if start > self._start.wanted.end:
             self._want_start(start)
@@ -343,27 +334,19 @@ class GroupLog:
 
     async def load_snapshot(self) -> tuple[LogPosition, bytes] | None:
         """As the log needs it; see `snapshot_file.load_below`."""
-        logs, segments = self._host.segment_logs, self._segments
-        disk, identity = logs.disk, logs.identity(self._creation)
-        path = snapshot_path(self._creation.group_id, self._generation)
-        start = self._start.wanted.end
-        loaded = None
-        try:
-            loaded = await snapshot_file.load_below(
-                disk, path, identity, start, freed_by_snapshots=self._creation.freed_by_snapshots
-            )
-        except LogCorrupt as error:
-            if self._segments is segments:
-                if segments is not None:
-                    self._report_snapshot(start, error)
-                raise
-        except OSError as error:
-            failure = StorageFailed("reading a snapshot", str(error))
-            self._host.fail(failure)
-            raise failure from error
-        if self._segments is not segments:  # A copy took the place of both.
-            return await self.load_snapshot()
-        return loaded
+        while True:
+            segments, start = self._segments, self._start.wanted.end
+            try:
+                loaded = await self._snapshot.load(self._generation, start)
+            except LogCorrupt as error:
+                if self._segments is segments:
+                    if segments is not None:
+                        self._snapshot.damaged(start, error)
+                    raise
+            else:
+                if self._segments is segments:
+                    return loaded
+            # A copy took the place of both meanwhile: read its own.
 
     async def begin_install(
         self,
@@ -539,16 +522,6 @@ class GroupLog:
     def _damage(self) -> DamageReports:
         return self._host.segment_logs.resources.damage
 
-    def _report_snapshot(self, start: Offset, error: LogCorrupt) -> None:
-        """What lies below `start` is not here."""
-        group_id = self._creation.group_id
-        self._damage.report(
-            DamagedRange(group_id, Offset(0), start, error.where, error.detail, of_snapshot=True)
-        )
-
-    def _snapshot_replaced(self) -> None:
-        self._damage.close(self._creation.group_id, Offset(0), mended=True, of_snapshot=True)
-
     def _start_moved(self) -> None:
         self._memberships = rebase_memberships(self._memberships, self.start.end)
 
@@ -566,7 +539,7 @@ class GroupLog:
             self._memberships = storage_codec.decode_memberships(message.memberships)
             self._log_starts = storage_codec.decode_log_starts(message.log_starts)
             self._files.use(segments)
-            self._snapshot_replaced()
+            self._snapshot.replaced()
             self._submit(
                 Write(None, (self._frame(FrameKind.INSTALLED, message.SerializeToString()),))
             )

@@ -327,7 +327,7 @@ CASES: dict[str, tuple[Damage, str, str, str, str | None]] = {
     "snapshot gone": (
         lambda d: (d / METADATA / "00000001.snapshot").unlink(),
         f"{METADATA}/00000001.snapshot",
-        "is missing, and the log begins at 42 only",
+        "is missing, and the log begins at offset 42",
         DAMAGED,
         COPY_ADVICE,
     ),

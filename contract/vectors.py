@@ -20,9 +20,9 @@ from zlib import crc32
 import google_crc32c
 
 from consumer_groups.types import GroupName
-from streamlog.client.partition_queue import SEQUENCE_MODULUS
-from streamlog.client.record_encoder import OFFSET_FIELDS, encode_record, headers_fields
-from streamlog.client.topic_writer import default_partitioner
+from streamlog.client.produce.partition_queue import SEQUENCE_MODULUS
+from streamlog.client.produce.record_encoder import OFFSET_FIELDS, encode_record, headers_fields
+from streamlog.client.produce.topic_writer import default_partitioner
 from streamlog.groups.offsets_topic import partition_of
 from streamlog.model.batch import (
     APPEND_TIME,

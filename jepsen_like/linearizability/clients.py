@@ -17,8 +17,8 @@ from google.protobuf.message import Message
 from jepsen_like.checkers.recording import Recording
 from jepsen_like.linearizability.operations import Outcome, Timed
 from streamlog.client import Admin, ClientError, ConditionFailed, Producer
-from streamlog.client.connection import ADMIN_SERVICE, Connection, Connections
-from streamlog.client.real_environment import real_environment
+from streamlog.client.connections.connection import ADMIN_SERVICE, Connection, Connections
+from streamlog.client.connections.real_environment import real_environment
 from streamlog.model.errors import Reason
 from streamlog.v1 import admin_service_pb2 as pb
 

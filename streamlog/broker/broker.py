@@ -29,9 +29,9 @@ from streamlog.broker.compression import BatchRecoder
 from streamlog.broker.counters import BrokerCounters
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
 from streamlog.broker.fetch import FetchService
-from streamlog.broker.group_lag import GroupLagReader
-from streamlog.broker.group_service import GroupService
-from streamlog.broker.group_watch import GroupWatch
+from streamlog.broker.groups.group_lag import GroupLagReader
+from streamlog.broker.groups.group_service import GroupService
+from streamlog.broker.groups.group_watch import GroupWatch
 from streamlog.broker.metadata import MetadataService
 from streamlog.broker.offsets import list_offsets
 from streamlog.broker.operations import OperationsService

@@ -18,7 +18,7 @@ from streamlog.cli.topics.names import SUGGESTION_TIMEOUT_S, hint, names_of
 
 if TYPE_CHECKING:
     from streamlog.client import Admin
-    from streamlog.client.cluster_metadata import CallPolicy
+    from streamlog.client.connections.cluster_metadata import CallPolicy
 
 ResultT = TypeVar("ResultT")
 
@@ -78,7 +78,7 @@ def on_cluster(command: Callable[..., None]) -> Callable[..., None]:
 
 def policy() -> CallPolicy:
     """How long a command tries."""
-    from streamlog.client.cluster_metadata import CallPolicy
+    from streamlog.client.connections.cluster_metadata import CallPolicy
 
     return CallPolicy(request_timeout_ms=PATIENCE_MS, total_timeout_ms=PATIENCE_MS)
 

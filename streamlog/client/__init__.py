@@ -1,20 +1,9 @@
 """The Python client: producer, consumer, consumer groups, administration."""
 
-from streamlog.client.admin import (
-    Admin,
-    ClusterDescription,
-    ConfigValue,
-    NodeDescription,
-    NodeReplicas,
-    PartitionDescription,
-    Recovery,
-    RecoveryMember,
-    ReplicaDescription,
-    TopicDescription,
-    TopicListing,
-)
-from streamlog.client.cluster_metadata import CallPolicy
-from streamlog.client.consumer import Consumer
+from streamlog.client.connections.cluster_metadata import CallPolicy
+from streamlog.client.connections.offset_lookup import OffsetAtTime
+from streamlog.client.consume.consumer import Consumer
+from streamlog.client.consume.starting import PositionReset
 from streamlog.client.errors import (
     BufferFull,
     ClientClosed,
@@ -41,7 +30,22 @@ from streamlog.client.errors import (
     VersionNotSupported,
     WrongUse,
 )
-from streamlog.client.group_views import (
+from streamlog.client.groups.options import MembershipView, OffsetAndMetadata
+from streamlog.client.groups.worker import Worker
+from streamlog.client.operate.admin import (
+    Admin,
+    ClusterDescription,
+    ConfigValue,
+    NodeDescription,
+    NodeReplicas,
+    PartitionDescription,
+    Recovery,
+    RecoveryMember,
+    ReplicaDescription,
+    TopicDescription,
+    TopicListing,
+)
+from streamlog.client.operate.group_views import (
     CommittedOffset,
     GroupDescription,
     GroupFinding,
@@ -52,19 +56,15 @@ from streamlog.client.group_views import (
     GroupRebalance,
     MemberPhase,
 )
-from streamlog.client.groups.options import MembershipView, OffsetAndMetadata
-from streamlog.client.groups.worker import Worker
-from streamlog.client.offset_lookup import OffsetAtTime
-from streamlog.client.operations import (
+from streamlog.client.operate.operations import (
     NodeCondition,
     PartitionAssignment,
     PartitionMove,
     ReplicaCopy,
 )
-from streamlog.client.partition_queue import RecordMetadata
-from streamlog.client.producer import Producer
+from streamlog.client.produce.partition_queue import RecordMetadata
+from streamlog.client.produce.producer import Producer
 from streamlog.client.records import ConsumerBatch, ConsumerRecord, TopicPartition
-from streamlog.client.starting import PositionReset
 
 __all__ = [
     "Admin",

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
+from streamlog.client.records import TopicPartition
 from streamlog.client.transport import TransportError
 from streamlog.model import status_details
 from streamlog.model.errors import (
@@ -26,9 +26,6 @@ from streamlog.model.errors import (
     Reason,
 )
 from streamlog.v1.error_pb2 import Error
-
-if TYPE_CHECKING:
-    from streamlog.client.records import TopicPartition
 
 _RETRIABLE_CODES = frozenset({UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED, DEADLINE_EXCEEDED})
 CANCELLED, UNKNOWN = 1, 2

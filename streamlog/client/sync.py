@@ -29,13 +29,13 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar
 
-from streamlog.client import admin as aio_admin
-from streamlog.client import consumer as aio_consumer
-from streamlog.client import producer as aio_producer
+from streamlog.client.consume import consumer as aio_consumer
 from streamlog.client.errors import BufferFull, ClientError, NotReady, RecordsLost, WrongUse, closed
 from streamlog.client.groups.options import MembershipView
-from streamlog.client.partition_queue import Delivery
-from streamlog.client.record_encoder import Headers
+from streamlog.client.operate import admin as aio_admin
+from streamlog.client.produce import producer as aio_producer
+from streamlog.client.produce.partition_queue import Delivery
+from streamlog.client.produce.record_encoder import Headers
 from streamlog.client.records import ConsumerRecord, TopicPartition
 from streamlog.client.sync_worker import Worker
 from streamlog.model.errors import RESOURCE_EXHAUSTED

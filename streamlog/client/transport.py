@@ -1,9 +1,9 @@
 """What the client needs of the world, as protocols: a transport, a clock, randomness.
 
-The shapes are those of a gRPC client with messages as bytes. `grpc_transport.py` is the real
-one and the only module of the client that touches sockets; a simulator adapts its own network.
-Nothing else of the client starts a thread, reads a clock or draws a random number except
-through an `Environment`, so that it runs unchanged on a simulated event loop.
+The shapes are those of a gRPC client with messages as bytes. `connections/grpc_transport.py` is the
+real one and the only module of the client that touches sockets; a simulator adapts its own network.
+Nothing else of the client starts a thread, reads a clock or draws a random number except through an
+`Environment`, so that it runs unchanged on a simulated event loop.
 """
 
 from __future__ import annotations

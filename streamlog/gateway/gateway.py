@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 
 from replication.ports import Ports, ServerStream, Service, StreamHandler, UnaryHandler
 from streamlog.broker.error_mapping import parse, to_call_failed, to_streamlog_error
-from streamlog.client.cluster_metadata import CallPolicy
-from streamlog.client.consumer import Consumer
-from streamlog.client.producer import Producer
+from streamlog.client.connections.cluster_metadata import CallPolicy
+from streamlog.client.consume.consumer import Consumer
+from streamlog.client.produce.producer import Producer
 from streamlog.client.tasks import Tasks
 from streamlog.client.transport import Environment
 from streamlog.cluster.view import ClusterView

@@ -22,8 +22,8 @@ from streamlog.broker.budget import ByteBudget
 from streamlog.broker.duplex import run_duplex
 from streamlog.broker.error_mapping import parse
 from streamlog.client.errors import ClientError, NotReady, TopicNotLoaded
-from streamlog.client.partition_queue import RecordMetadata
-from streamlog.client.producer import Producer
+from streamlog.client.produce.partition_queue import RecordMetadata
+from streamlog.client.produce.producer import Producer
 from streamlog.gateway.errors import from_value_error, to_proto
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.v1.record_service_pb2 import (

@@ -19,9 +19,10 @@ from zstandard import ZstdDecompressor as Decompressor
 from replication.ports import ServerStream
 from streamlog.broker.duplex import run_duplex
 from streamlog.broker.error_mapping import parse
-from streamlog.client.consumer import Consumer, StoredBatch
+from streamlog.client.consume.consumer import Consumer, StoredBatch
+from streamlog.client.consume.decoding import stored_records
 from streamlog.client.errors import ClientError
-from streamlog.client.records import TopicPartition, stored_records
+from streamlog.client.records import TopicPartition
 from streamlog.cluster.view import ClusterView
 from streamlog.gateway.errors import to_streamlog_error
 from streamlog.model.batch import APPEND_TIME, CONTROL

@@ -7,7 +7,12 @@ import random
 import time
 from collections.abc import Callable
 
-from streamlog.client.transport import Channel, ClientStream, Environment, TransportError
+from streamlog.client.transport import (
+    Channel,
+    ClientStream,
+    Environment,
+    TransportError,
+)
 from streamlog.v1 import log_service_pb2 as pb
 
 UNAVAILABLE = 14

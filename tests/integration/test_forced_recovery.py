@@ -13,14 +13,7 @@ import pytest
 
 from streamlog.cli.node.health import serves
 from streamlog.cli.node.local_cluster import LocalCluster
-from streamlog.client import (
-    Admin,
-    ClientError,
-    Consumer,
-    Producer,
-    TopicPartition,
-    TopicUnknown,
-)
+from streamlog.client import Admin, ClientError, Consumer, Producer, TopicPartition, TopicUnknown
 from streamlog.host.network import GrpcNetwork
 from tests.fakes.patience import PATIENT
 

@@ -31,7 +31,7 @@ from streamlog.client import (
     TopicExists,
     TopicPartition,
 )
-from streamlog.client.records import decode_records
+from streamlog.client.consume.decoding import decode_records
 from streamlog.model.batch import payload_crc32c
 from streamlog.v1.batch_pb2 import RecordBatch
 from streamlog.v1.log_service_pb2 import OFFSET_SPEC_EARLIEST, FetchResponse

@@ -25,10 +25,10 @@ from jepsen_like.sim.ports.fabric import Fabric
 from jepsen_like.sim.ports.loop import SimLoop
 from jepsen_like.sim.ports.network import SimNetwork
 from jepsen_like.sim.ports.scheduler import Scheduler
-from streamlog.client.admin import Admin
-from streamlog.client.consumer import Consumer
+from streamlog.client.consume.consumer import Consumer
 from streamlog.client.errors import ClientError, ConditionFailed
-from streamlog.client.producer import Producer
+from streamlog.client.operate.admin import Admin
+from streamlog.client.produce.producer import Producer
 from streamlog.client.transport import Environment
 from streamlog.model.errors import Reason
 

@@ -14,8 +14,8 @@ from typing import Final
 from jepsen_like.checkers.history import Operation
 from jepsen_like.sim.clients.group_load import GroupLoad
 from jepsen_like.sim.clients.group_member import TOPIC
-from streamlog.client.admin import Admin
 from streamlog.client.errors import ClientError
+from streamlog.client.operate.admin import Admin
 from streamlog.model.errors import Reason
 from streamlog.v1 import group_service_pb2 as pb
 

@@ -20,7 +20,7 @@ from typing import Final
 from jepsen_like.sim.clients.group_member import PATTERN, TOPIC, Temper
 from jepsen_like.sim.clients.group_tap import GroupTap, Part
 from jepsen_like.sim.clients.recorder import name_of
-from streamlog.client.consumer import Consumer
+from streamlog.client.consume.consumer import Consumer
 from streamlog.client.errors import ClientDefect, ClientError
 from streamlog.client.records import ConsumerRecord
 from streamlog.client.transport import Environment

@@ -21,11 +21,11 @@ from jepsen_like.sim.ports.loop import SimLoop
 from jepsen_like.sim.ports.network import SimNetwork
 from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
-from streamlog.client.admin import Admin
-from streamlog.client.consumer import Consumer
+from streamlog.client.consume.consumer import Consumer
 from streamlog.client.errors import ClientError, NotReady
-from streamlog.client.partition_queue import RecordMetadata
-from streamlog.client.producer import Producer
+from streamlog.client.operate.admin import Admin
+from streamlog.client.produce.partition_queue import RecordMetadata
+from streamlog.client.produce.producer import Producer
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Environment
 from streamlog.model.errors import Reason

@@ -31,7 +31,7 @@ from streamlog.cli.remote import admin_of, on_cluster, policy, run
 from streamlog.cli.target import Target
 
 if TYPE_CHECKING:
-    from streamlog.client.starting import Policy
+    from streamlog.client.consume.starting import Policy
 
 OFFSET_MAX = 2**31 - 1
 DEFAULT_TEMPLATE = r"%v\n"

@@ -22,7 +22,7 @@ from streamlog.cli.records.positions import Range
 if TYPE_CHECKING:
     from streamlog.cli.records.printer import Printer
     from streamlog.client import Consumer, TopicPartition
-    from streamlog.client.starting import Policy
+    from streamlog.client.consume.starting import Policy
 
 NOTHING_ASSIGNED_S: Final = 10.0
 """A member that shall stop at the end, and is given nothing for so long, has nothing to read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from streamlog.client.consume.position_calls import PositionCalls
 from streamlog.client.errors import WrongUse
 from streamlog.client.groups.consumer_group import ConsumerGroup
 from streamlog.client.groups.member import Lease
@@ -14,7 +15,6 @@ from streamlog.client.groups.options import (
     subscription,
 )
 from streamlog.client.groups.rebalance import Listener
-from streamlog.client.position_calls import PositionCalls
 from streamlog.client.records import ConsumerRecord, TopicPartition
 
 OffsetsToCommit = (

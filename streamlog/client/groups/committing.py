@@ -12,7 +12,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from streamlog.client.cluster_metadata import ClusterMetadata
+from streamlog.client.connections.cluster_metadata import ClusterMetadata
+from streamlog.client.consume.placement import Placement
 from streamlog.client.errors import ClientError, CommitRefused, ConnectionLost, TopicUnknown
 from streamlog.client.groups.commits import Commit, Commits, Told
 from streamlog.client.groups.coordinator_calls import may_help
@@ -20,7 +21,6 @@ from streamlog.client.groups.member import Hold, Member, PartitionId
 from streamlog.client.groups.options import OffsetAndMetadata, OnCommit
 from streamlog.client.groups.positions import GroupPositions
 from streamlog.client.groups.progress import Progress
-from streamlog.client.placement import Placement
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Clock
 from streamlog.model.errors import DEADLINE_EXCEEDED, Reason

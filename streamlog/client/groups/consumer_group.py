@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from streamlog.client.cluster_metadata import ClusterMetadata
-from streamlog.client.connection import Connections
+from streamlog.client.connections.cluster_metadata import ClusterMetadata
+from streamlog.client.connections.connection import Connections
+from streamlog.client.consume.fetcher import Fetcher
+from streamlog.client.consume.placement import Placement
+from streamlog.client.consume.record_source import RecordSource
 from streamlog.client.errors import ClientError, WrongUse
-from streamlog.client.fetcher import Fetcher
 from streamlog.client.groups.commits import Commits
 from streamlog.client.groups.committing import Committing, pairs_of
 from streamlog.client.groups.coordinator_calls import CoordinatorCalls
@@ -26,8 +28,6 @@ from streamlog.client.groups.placer import Placer
 from streamlog.client.groups.positions import GroupPositions
 from streamlog.client.groups.progress import Progress
 from streamlog.client.groups.rebalance import Listener, Rebalancer
-from streamlog.client.placement import Placement
-from streamlog.client.record_source import RecordSource
 from streamlog.client.records import ConsumerRecord, TopicPartition
 from streamlog.client.tasks import Tasks
 from streamlog.client.transport import Environment, Random

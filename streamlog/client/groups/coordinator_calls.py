@@ -10,9 +10,9 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from streamlog.client.backoff import Patience
-from streamlog.client.cluster_metadata import ClusterMetadata
-from streamlog.client.connection import Connection, Connections, ResponseT
+from streamlog.client.connections.backoff import Patience
+from streamlog.client.connections.cluster_metadata import ClusterMetadata
+from streamlog.client.connections.connection import Connection, Connections, ResponseT
 from streamlog.client.errors import ClientError, ConnectionLost
 from streamlog.client.transport import Environment
 from streamlog.model.errors import DEADLINE_EXCEEDED, UNAVAILABLE, Reason

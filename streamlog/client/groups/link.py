@@ -18,8 +18,8 @@ from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
-from streamlog.client.backoff import Backoff
-from streamlog.client.connection import Connection
+from streamlog.client.connections.backoff import Backoff
+from streamlog.client.connections.connection import Connection
 from streamlog.client.errors import (
     ClientError,
     ConnectionLost,

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from streamlog.client.backoff import Backoff
-from streamlog.client.cluster_metadata import ClusterMetadata
+from streamlog.client.connections.backoff import Backoff
+from streamlog.client.connections.cluster_metadata import ClusterMetadata
+from streamlog.client.consume.placement import Placement
 from streamlog.client.errors import ClientError, TopicUnknown
-from streamlog.client.placement import Placement
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Random
 

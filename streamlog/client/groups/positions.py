@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from streamlog.client.cluster_metadata import ClusterMetadata
+from streamlog.client.connections.cluster_metadata import ClusterMetadata
 from streamlog.client.groups.commits import Commit
 from streamlog.client.groups.coordinator_calls import CoordinatorCalls
 from streamlog.client.groups.options import OffsetAndMetadata

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from streamlog.client.record_source import RecordSource
+from streamlog.client.consume.record_source import RecordSource
 from streamlog.client.records import TopicPartition
 
 TAKEN_BEFORE_MAX: Final = 100_000

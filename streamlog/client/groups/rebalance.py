@@ -19,12 +19,12 @@ import inspect
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
+from streamlog.client.consume.placement import Placement
+from streamlog.client.consume.record_source import RecordSource
 from streamlog.client.errors import ClientError, PositionUnknown, WrongUse
 from streamlog.client.groups.member import Change, Hold, Member, PartitionId
 from streamlog.client.groups.options import GroupOptions, OnPartitions
 from streamlog.client.groups.progress import Progress
-from streamlog.client.placement import Placement
-from streamlog.client.record_source import RecordSource
 from streamlog.client.records import TopicPartition
 from streamlog.client.transport import Clock
 

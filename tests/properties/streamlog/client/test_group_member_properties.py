@@ -40,7 +40,7 @@ from consumer_groups.types import (
     TopicPartition,
     TopicView,
 )
-from streamlog.broker.group_codec import to_assignment
+from streamlog.broker.groups.group_codec import to_assignment
 from streamlog.client.groups.member import Change, Hold, Member
 from streamlog.v1 import group_service_pb2 as pb
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from streamlog.client import ClientError, Consumer, Producer
-from streamlog.client import connection as connection_module
+from streamlog.client.connections import connection as connection_module
 from streamlog.client.errors import ClientDefect
 from tests.fakes.fake_nodes import TOPIC, FakeCluster
 

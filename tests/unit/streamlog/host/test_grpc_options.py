@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from streamlog.client.grpc_transport import CHANNEL_OPTIONS
+from streamlog.client.connections.grpc_transport import CHANNEL_OPTIONS
 from streamlog.host.grpc_options import channel_options, server_options
 
 NAMES = sorted({name for name, _ in (*CHANNEL_OPTIONS, *channel_options(1), *server_options(1))})

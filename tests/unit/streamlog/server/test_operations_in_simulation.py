@@ -16,9 +16,9 @@ from jepsen_like.sim.clients.client_adapter import client_environment
 from jepsen_like.sim.ports.clock import SimClock
 from jepsen_like.sim.ports.scheduler import silence
 from replication.types import NodeId
-from streamlog.client.consumer import Consumer
+from streamlog.client.consume.consumer import Consumer
 from streamlog.client.errors import NotReady
-from streamlog.client.producer import Producer
+from streamlog.client.produce.producer import Producer
 from streamlog.cluster.metadata.state import NodeCondition
 from streamlog.cluster.operations import Operations as ClusterOperations
 from streamlog.server.metrics import survey

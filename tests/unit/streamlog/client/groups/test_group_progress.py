@@ -9,9 +9,9 @@ from typing import cast
 import pytest
 
 from streamlog.client import TopicPartition
+from streamlog.client.consume.record_source import RecordSource
 from streamlog.client.groups import progress as module
 from streamlog.client.groups.progress import Progress
-from streamlog.client.record_source import RecordSource
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 

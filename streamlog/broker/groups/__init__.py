@@ -1,0 +1,1 @@
+"""Consumer groups for clients: GroupService, the members' streams, and what is watched."""

@@ -1,0 +1,1 @@
+"""Reaching a cluster: connections, who leads what, calls to leaders, over any transport."""

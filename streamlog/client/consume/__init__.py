@@ -1,0 +1,1 @@
+"""The consumer: what leaders send, in order, as records."""

@@ -1,0 +1,1 @@
+"""Administration: topics, consumer groups, nodes, and what operators are told of them."""

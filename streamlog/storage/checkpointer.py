@@ -126,7 +126,8 @@ class Checkpointer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        begin_lsn = journal.last_lsn
+        # Recovery takes frames that are missing up to here for lost ones, so they are durable.
+        begin_lsn = journal.durable_lsn
         first_file = journal.file_holding(begin_lsn + 1)
         changed, self._changed = self._changed, {}
         captured = await self._capture([g for g in sorted(changed) if g in self._logs])

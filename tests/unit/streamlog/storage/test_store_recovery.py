@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.ports.disk import DiskLatency, SimDisk
+from jepsen_like.sim.ports.disk import DiskLatency, SimDisk, SimFile
 from replication.errors import LogCorrupt, StorageFailed
 from replication.types import (
     DirectoryId,
@@ -153,6 +154,37 @@ def test_a_removed_state_does_not_come_back_after_a_kill_and_a_power_cut() -> No
     run(check(killed))
     for seed in range(40):
         run(check(killed.crash_image(random.Random(seed))))
+
+
+def test_a_mark_that_a_power_cut_took_was_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint is taken while an idle journal writes its last mark, which the power cut takes:
+    nothing was promised by it, so nothing, not even a creation, may have been forgotten."""
+    write = SimFile.write_durable
+
+    async def hold_the_journal(file: SimFile, offset: int, buffers: Sequence[bytes]) -> None:
+        if file._path.startswith("journal/"):
+            await asyncio.Event().wait()
+        await write(file, offset, buffers)
+
+    async def checkpoint_beside_a_mark(disk: SimDisk) -> None:
+        store = await started(disk)
+        await store.create(creation_of(1))
+        append_values(log_of(store), 1, 1, [[b"kept"]])
+        await log_of(store).settled()
+        monkeypatch.setattr(SimFile, "write_durable", hold_the_journal)
+        while store.journal.last_lsn == store.journal.durable_lsn:
+            await asyncio.sleep(0.001)
+        await store.checkpoint_now()
+        monkeypatch.undo()
+
+    async def check(disk: SimDisk) -> None:
+        store = await started(disk)
+        assert not store.damage.journal_has_gaps
+        assert len(await content(log_of(store))) == 1
+
+    disk = SimDisk(latency=LATENCY)
+    run(checkpoint_beside_a_mark(disk))
+    run(check(disk.crash(random.Random(1))))
 
 
 def test_rot_in_the_journal_takes_groups_out_of_service_not_data() -> None:

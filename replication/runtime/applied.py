@@ -189,6 +189,9 @@ class AppliedState(Generic[State, Record]):
     async def _apply_chunk(self) -> None:
         group, generation = self._group, self._replacements
         begin, end = self.end, group.commit_end
+        if begin < group.log.start.end:
+            await self._woken()  # A copy took the log's place; it is told when that is durable.
+            return
         try:
             frames = group.log.read_nowait(begin, end, self._limits.chunk_bytes)
             if frames is None:

@@ -399,7 +399,13 @@ class StateMachineRuntime(Generic[State, Command, Record]):
             self._confirmed(speculation.term, speculation.end, outcomes)
         )
         self._confirmations[task] = None
-        task.add_done_callback(lambda done: self._confirmations.pop(done, None))
+        task.add_done_callback(lambda done: self._confirmation_ended(outcomes, done))
+
+    def _confirmation_ended(self, outcomes: list[_Outcome[Command]], task: Task[None]) -> None:
+        del self._confirmations[task]
+        if task.cancelled():  # before it told anybody: the runtime stops
+            for outcome in outcomes:
+                _Outcome(outcome.pending, None, self._not_leader()).tell()
 
     async def _confirmed(self, term: Term, seen: Offset, outcomes: list[_Outcome[Command]]) -> None:
         failure: Exception | None = None

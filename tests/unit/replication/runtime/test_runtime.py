@@ -488,6 +488,43 @@ async def test_a_copied_log_replaces_the_state() -> None:
     await bench.runtime.stop()
 
 
+async def test_a_copy_is_waited_for_that_is_not_told_of_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A damaged entry is asked for again while a copy takes the log's place: what the log holds is
+    the copy's already, and is told of once that is durable."""
+    monkeypatch.setattr(applied, "MEND_PAUSE_MS", 1)
+    bench = Bench()
+    await bench.runtime.start()
+    log = bench.group.log
+    sound, reads = log._read, 0
+
+    def read(start: Offset, end: Offset, max_bytes: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        if log.start.end == 0:
+            raise LogCorrupt(GroupId(0), "a file", "CRC32C")
+        return sound(start, end, max_bytes)
+
+    monkeypatch.setattr(log, "_read", read)
+    bench.group.receive(1, [b"a"], [b"b"], [b"c"])
+    bench.group.commit()
+    await until(lambda: reads > 2)
+    through = LogPosition(Term(1), Offset(2))
+    log.entries[:] = log.entries[2:]
+    log.start, log.snapshot = through, (through, b"x=7")
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+        bench.runtime.committed(log.end.end)
+    assert (bench.runtime.applied, bench.failures) == (0, [])
+    for observer in bench.group.observers:
+        observer.log_replaced()
+    await until(lambda: bench.runtime.applied == 3)
+    assert bench.runtime.state == {"x": 7, "c": 1, "last": 2}
+    assert not bench.failures
+    await bench.runtime.stop()
+
+
 @pytest.mark.parametrize("same", [True, False])
 async def test_a_copy_that_has_what_was_applied_leaves_the_state(same: bool) -> None:
     """Its snapshot is of the past: nobody sees that again. Of a log that has another entry there
@@ -554,6 +591,24 @@ async def test_stop_fails_what_waits() -> None:
     assert await outcomes(tasks) == [LeadershipLost, NotLeader]
     with pytest.raises(ReplicationError):
         await bench.runtime.execute("+a", LONG_MS)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_stop_fails_what_waits_for_a_majority(*, asked: bool) -> None:
+    """Commands that append nothing wait for a majority to confirm what they saw; whether they asked
+    for that already or not, nobody waits for a runtime that is gone."""
+    bench = await started()
+    bench.group.confirm_reads = False
+    tasks = bench.send("?a", "!a")
+    confirming = bench.runtime._confirmations
+    while not confirming:
+        await asyncio.sleep(0)
+    if asked:
+        await settle()
+    await bench.runtime.stop()
+    assert not confirming
+    async with asyncio.timeout(1):
+        assert await outcomes(tasks) == [NotLeader, NotLeader]
 
 
 @pytest.mark.parametrize("cold", [False, True])

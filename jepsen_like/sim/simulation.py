@@ -282,15 +282,17 @@ class Simulation:
         ]
 
     def _scrub(self, node: SimNode, deadline: float) -> None:
-        """Read everything on the node that rots."""
+        """Read everything on the node that rots, as soon as it knows that all of it is committed."""
         scheduler = self.scheduler
         while not node.retired:
             life = node.life
             member = life.node.member if life is not None and node.is_serving else None
             if life is not None and member is not None:
+                groups = life.node.groups.values()
+                everything = all(group.commit_end == group.log.end.end for group in groups)
                 task = life.loop.create_task(member.cluster.scrubber.round())
                 self._run_until_done(task, node, deadline)
-                if task.done() and not member.store.damage.open:
+                if task.done() and everything and not member.store.damage.open:
                     task.result()
                     self.trace.add("simulation", "scrub done")
                     return

@@ -22,7 +22,7 @@ SHRINK_S = 30.0
 FOUND_SEEDS = (
     313, 324, 332, 397, 523, 493, 561, 590, 773, 1_039, 1_045, 1_084, 1_189, 1_228, 1_364,
     1_392, 1_547, 1_559, 1_916, 1_977, 2_370, 3_466, 5_071, 5_406, 5_990, 5_997, 10_825, 12_265,
-    18_268, 20_395, 24_179, 30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 100_100, 500_050,
+    18_268, 20_395, 24_179, 25_308, 25_378, 27_030, 27_505, 30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 100_100, 500_050,
 )  # fmt: skip
 """Seeds that showed a defect at some commit, those below SEEDS left out (the table of
 `jepsen_like/README.md`). Seeds shift: whatever changes the order of events changes what a seed does,

@@ -51,7 +51,8 @@ class ClusterView:
         self._state: MetadataState | None = None
         self._metadata_offset = Offset(0)
         self._others: tuple[NodeId, ...] = ()
-        self._changed: Future[None] | None = None
+        self._waiting: dict[Future[None], None] = {}
+        """For the next change."""
         self.addresses = NodeAddresses(self)
         self._list_others()
 
@@ -118,14 +119,12 @@ class ClusterView:
 
     async def changed(self) -> None:
         """Returns after the next change; callers check what they wait for in a loop."""
-        if self._changed is None or self._changed.done():
-            self._changed = get_running_loop().create_future()
-        # Several may wait for one future; none of them may cancel it for the others.
         waiter: Future[None] = get_running_loop().create_future()
-        self._changed.add_done_callback(
-            lambda _: waiter.set_result(None) if not waiter.done() else None
-        )
-        await waiter
+        self._waiting[waiter] = None
+        try:
+            await waiter
+        finally:
+            self._waiting.pop(waiter, None)
 
     def joined(self, cluster_id: int) -> None:
         """The node belongs to this cluster; called by the owner."""
@@ -143,8 +142,10 @@ class ClusterView:
         self._state, self._metadata_offset = state, offset
         if self._forget_remembered() or nodes_changed:
             self._list_others()
-        if self._changed is not None and not self._changed.done():
-            self._changed.set_result(None)
+        waiting, self._waiting = self._waiting, {}
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _forget_remembered(self) -> bool:
         known = [n for n, at in self._remembered.items() if at.known_at <= self._metadata_offset]

@@ -82,7 +82,7 @@ class FileCache:
         entry.dirty = False
         try:
             await entry.file.sync()
-        except OSError:
+        except BaseException:  # also when only its caller was cancelled: nobody heard how it ended
             entry.dirty = True
             raise
         finally:
@@ -186,10 +186,10 @@ class FileCache:
         self._waiters[key] = waiter
         try:
             await waiter
-        finally:
+        except asyncio.CancelledError:
             self._waiters.pop(key, None)
-            if waiter.cancelled():
-                self._wake()
+            self._wake()  # It may have been woken already: then it is somebody else's turn.
+            raise
 
     def _wake(self) -> None:
         while self._waiters:

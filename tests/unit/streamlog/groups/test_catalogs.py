@@ -43,6 +43,21 @@ def test_the_version_moves_and_the_topics_stay() -> None:
     assert list(catalogs.current().by_name) == ["orders", "returns"]
 
 
+async def test_who_gave_up_waiting_is_forgotten() -> None:
+    """Streams come and go for weeks while the metadata stays as it is."""
+    view = ClusterView(NodeConfig())
+    for _ in range(3):
+        waiting = asyncio.create_task(view.changed())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert not view._waiting
+    others = [asyncio.create_task(view.changed()) for _ in range(2)]
+    await asyncio.sleep(0)
+    view.update(blank(), Offset(1))
+    await asyncio.gather(*others)
+
+
 async def test_who_waits_hears_of_topics_only() -> None:
     """A waiting coordinator sleeps through other changes."""
     view = ClusterView(NodeConfig())

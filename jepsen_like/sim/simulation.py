@@ -196,9 +196,7 @@ class Simulation:
             self._complete("drain", contended, DRAIN_WITHIN_S)
         self._mend()
         self._have_operator("partitions move still", self.nemesis.membership.bring_to_rest)
-        self._settle()
-        while not record_replicas(scheduler, self.cluster, self.recorder):
-            self._settle()
+        self._compare()
         self.invariants.settle()
 
     def _start(self, node: SimNode) -> None:
@@ -324,6 +322,18 @@ class Simulation:
             if scheduler.now >= deadline:
                 raise StepFailed(f"{failure} after {REST_WITHIN_S:.0f} s")
             scheduler.run(scheduler.now + SETTLE_POLL_S)
+
+    def _compare(self) -> None:
+        """Have what the replicas hold in the history, all as of one moment."""
+        scheduler = self.scheduler
+        deadline = scheduler.now + MENDED_WITHIN_S
+        self._settle()
+        while not record_replicas(scheduler, self.cluster, self.recorder):
+            if scheduler.now >= deadline:
+                raise StepFailed(f"no moment to compare replicas within {MENDED_WITHIN_S:.0f} s")
+            scheduler.run(scheduler.now + SETTLE_POLL_S)
+            self._mend()
+            self._settle()
 
     def _settle(self) -> None:
         deadline = self.scheduler.now + SETTLE_WITHIN_S

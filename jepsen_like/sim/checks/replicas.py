@@ -7,6 +7,7 @@ import zlib
 from jepsen_like.sim.clients.recorder import Recorder
 from jepsen_like.sim.cluster import SimCluster, SimNode
 from jepsen_like.sim.ports.scheduler import Scheduler
+from replication.errors import LogCorrupt
 from replication.group import ReplicatedGroup
 from replication.types import GroupId, Offset, Replica
 from streamlog.model.batch import iterate_frames
@@ -66,8 +67,9 @@ def _is_there(node: SimNode, group_id: GroupId, replica: Replica) -> bool:
 
 def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorder) -> bool:
     """Read the log of every partition of the clients' topic on every node into the history. False:
-    nothing was recorded, because some log grew meanwhile (retention moves its start by an entry),
-    and others may have been read before."""
+    nothing was recorded. Some log grew meanwhile (retention moves its start by an entry), and others
+    may have been read before; or damage was met, which scrubbing had passed over because its round
+    was cut short there."""
     topic_id = min(_topic_ids(cluster))
     found: list[tuple[SimNode, ReplicatedGroup, Offset, tuple[tuple[int, str], ...]]] = []
     for node in cluster.members():
@@ -78,7 +80,10 @@ def record_replicas(scheduler: Scheduler, cluster: SimCluster, recorder: Recorde
                 continue
             end = group.log.end.end
             task = life.loop.create_task(_read_all(group))
-            found.append((node, group, end, scheduler.complete(task, READ_WITHIN_S)))
+            try:
+                found.append((node, group, end, scheduler.complete(task, READ_WITHIN_S)))
+            except LogCorrupt:
+                return False
     if any(group.log.end.end != end for _, group, end, _ in found):
         return False
     for node, group, end, records in found:

@@ -102,6 +102,17 @@ class Evidence:
         """The partition's final log, None when nobody read it."""
         return self._logs.get(partition)
 
+    def known_offsets(self, partition: int) -> list[int]:
+        """Where records are, or were before the log's start moved: as far as anybody was told."""
+        sent = (s.offset for s in self.acknowledged if s.invoked.partition == partition)
+        read = (
+            offset
+            for operation in self.reads
+            if operation.partition == partition
+            for offset, _ in operation.records
+        )
+        return sorted({*sent, *read} - {-1})
+
     def position(self, send: Send) -> int:
         """Where a send's record is: as acknowledged, else as the final log shows it; -1: unknown.
 

@@ -10,7 +10,7 @@ everything.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jepsen_like.checkers.history import Attempt, Operation
@@ -41,7 +41,9 @@ class FinalLog:
         start: int,
         records: Sequence[tuple[int, str]],
         drain: Operation | None,
+        told: Iterable[int] = (),
     ) -> None:
+        """`told`: offsets of records that somebody was told of, wherever they lie."""
         self.partition = partition
         self.start = start
         """The log begins here, or what is known of it does."""
@@ -52,6 +54,7 @@ class FinalLog:
         self.end = last if drain is None else max(last, drain.end)
         """Exclusive; what lies beyond was not looked at."""
         self.offsets = sorted({offset for offset, _ in self.records})
+        self._let_go = sorted({offset for offset in told if offset < start})
         self._at: dict[int, str] = {}
         self._first: dict[str, int] = {}
         for offset, value in self.records:
@@ -70,6 +73,12 @@ class FinalLog:
         """The first record's offset at or after one, None when there is none."""
         place = bisect_left(self.offsets, offset)
         return self.offsets[place] if place < len(self.offsets) else None
+
+    def next_let_go(self, offset: int) -> int | None:
+        """The first offset at or after one, below the start, of which somebody was told that a
+        record is there; None when there is none."""
+        place = bisect_left(self._let_go, offset)
+        return self._let_go[place] if place < len(self._let_go) else None
 
 
 class Evidence:
@@ -102,17 +111,6 @@ class Evidence:
         """The partition's final log, None when nobody read it."""
         return self._logs.get(partition)
 
-    def known_offsets(self, partition: int) -> list[int]:
-        """Where records are, or were before the log's start moved: as far as anybody was told."""
-        sent = (s.offset for s in self.acknowledged if s.invoked.partition == partition)
-        read = (
-            offset
-            for operation in self.reads
-            if operation.partition == partition
-            for offset, _ in operation.records
-        )
-        return sorted({*sent, *read} - {-1})
-
     def position(self, send: Send) -> int:
         """Where a send's record is: as acknowledged, else as the final log shows it; -1: unknown.
 
@@ -125,11 +123,21 @@ class Evidence:
             return -1
         return log.offset_of(send.invoked.value)
 
+    def _told_of(self, partition: int) -> Iterator[int]:
+        """Where records are known to be, or to have been: by acknowledgements and reads."""
+        for send in self.acknowledged:
+            if send.invoked.partition == partition and send.offset >= 0:
+                yield send.offset
+        for poll in self.polls:
+            if poll.partition == partition:
+                yield from (offset for offset, _ in poll.records)
+
     def _final_logs(self) -> dict[int, FinalLog]:
         logs: dict[int, FinalLog] = {}
         for drain in self.drains:
             number = drain.partition
-            logs[number] = FinalLog(number, max(0, drain.offset), drain.records, drain)
+            told = self._told_of(number) if drain.offset > 0 else ()
+            logs[number] = FinalLog(number, max(0, drain.offset), drain.records, drain, told)
         starts: dict[int, int] = {}
         seen: dict[int, dict[int, str]] = {}
         for operation in sorted([*self.assignments, *self.polls], key=lambda o: o.index):

@@ -6,8 +6,6 @@ grant. The first is ordered by the clock, the second by its epoch (see `shares`)
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 from jepsen_like.checkers.evidence import Evidence, FinalLog, lines
 from jepsen_like.checkers.history import Operation, Violation
 from jepsen_like.checkers.shares import NEVER, NO_POSITION, Share, Write
@@ -77,13 +75,11 @@ def unhandled_positions(evidence: Evidence) -> list[Violation]:
     return [
         found
         for share in evidence.shares
-        for found in _unhandled(
-            share, evidence.log(share.partition), evidence.known_offsets(share.partition)
-        )
+        for found in _unhandled(share, evidence.log(share.partition))
     ]
 
 
-def _unhandled(share: Share, log: FinalLog | None, known: list[int]) -> list[Violation]:
+def _unhandled(share: Share, log: FinalLog | None) -> list[Violation]:
     events = [
         *((done.index, done, done.offset, done.end) for done in share.done),
         *(
@@ -100,7 +96,7 @@ def _unhandled(share: Share, log: FinalLog | None, known: list[int]) -> list[Vio
     ]
     events.sort(key=lambda event: event[0])
     violations = []
-    covered = _Covered(log, known)
+    covered = _Covered(log)
     for _, operation, start, end in events:
         if start != NO_POSITION:
             covered.add(start, end)
@@ -122,9 +118,8 @@ class _Covered:
     records need nobody: they are covered with what lies before them. So are those below the log's
     start of which nobody was told that there was a record."""
 
-    def __init__(self, log: FinalLog | None, known: list[int]) -> None:
-        """`known`: offsets at which there is or was a record, ascending."""
-        self._log, self._known = log, known
+    def __init__(self, log: FinalLog | None) -> None:
+        self._log = log
         self.end = self._reach(0)
         self._beyond: list[tuple[int, int]] = []
 
@@ -140,15 +135,12 @@ class _Covered:
                 self.add(*each)
 
     def _reach(self, end: int) -> int:
-        if self._log is None:
+        if self._log is None or (end < self._log.start and self._log.drain is None):
             return end
-        if end < self._log.start:
-            if self._log.drain is None:
-                return end
-            place = bisect_left(self._known, end)
-            end = min([self._log.start, *self._known[place : place + 1]])
-            if end < self._log.start:
-                return end
+        let_go = self._log.next_let_go(end)
+        if let_go is not None:
+            return let_go
+        end = max(end, self._log.start)
         following = self._log.next_from(end)
         if following is None and self._log.drain is not None:
             return NEVER  # whoever read everything in the end found nothing more

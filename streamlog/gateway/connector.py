@@ -36,7 +36,7 @@ class NodeConnector:
         """A channel to host:port; nothing is sent yet."""
         if self._is_local(address):
             return _LocalChannel(self._methods)
-        return _RemoteChannel(self._network.connect(address))
+        return RemoteChannel(self._network.connect(address))
 
 
 def _transport_error(failure: CallFailed) -> TransportError:
@@ -69,7 +69,9 @@ class _RemoteStream:
         self._stream.cancel()
 
 
-class _RemoteChannel:
+class RemoteChannel:
+    """`streamlog.client.transport.Channel` over one of the node's network."""
+
     def __init__(self, channel: ports.Channel) -> None:
         self._channel = channel
 

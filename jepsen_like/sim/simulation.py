@@ -280,7 +280,7 @@ class Simulation:
         ]
 
     def _scrub(self, node: SimNode, deadline: float) -> None:
-        """Read everything on the node that rots, as soon as it knows that all of it is committed."""
+        """Read everything on the node that rots, once it knows that all of it is committed."""
         scheduler = self.scheduler
         while not node.retired:
             life = node.life

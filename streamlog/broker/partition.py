@@ -10,8 +10,9 @@ Invariants:
   is a success, not a failed condition.
 - At most `UNCOMMITTED_BATCHES_PER_PRODUCER` batches of an idempotent producer are uncommitted:
   the window by which a retry is recognised holds as many, so none can fall out of it untold.
-- Producer state is a function of the log's prefix and lives with the log (`storage/segments/log_state.py`);
-  nothing of it is kept here, so truncation needs no undo in the broker.
+- Producer state is a function of the log's prefix and lives with the log
+  (`storage/segments/log_state.py`); nothing of it is kept here, so truncation needs no undo in the
+  broker.
 """
 
 from __future__ import annotations

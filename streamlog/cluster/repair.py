@@ -1,9 +1,9 @@
 """Mends damaged ranges of this node's logs with copies from their other replicas.
 
 Committed bytes are the same everywhere, so a range is fetched from whichever replica has it sound,
-the leader first, and put in the place of the damaged one (`storage/segments/segment_repair`). Nothing else
-of the replica changes: neither its log's end nor its vote. A range that nobody has sound stays
-damaged, is not served, and is tried again.
+the leader first, and put in the place of the damaged one (`storage/segments/segment_repair`).
+Nothing else of the replica changes: neither its log's end nor its vote. A range that nobody has
+sound stays damaged, is not served, and is tried again.
 
 What is damaged here may have been let go by all others. A state machine's log is let go on each
 replica for itself, where a snapshot covers it: the machine that runs here, if it is past the damage,

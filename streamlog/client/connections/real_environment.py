@@ -23,8 +23,7 @@ class SystemClock:
 
 def real_environment() -> Environment:
     """A gRPC transport, the system's clock and a generator seeded by the system."""
-    from streamlog.client.connections.grpc_transport import (
-        GrpcConnector,  # the simulator needs no gRPC
-    )
+    # Here, because the simulator needs no gRPC.
+    from streamlog.client.connections.grpc_transport import GrpcConnector
 
     return Environment(GrpcConnector(), SystemClock(), random.Random())

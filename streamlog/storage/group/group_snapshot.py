@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from replication.errors import DiskFull, LogCorrupt, StorageFailed
+from replication.ports import Disk
 from replication.types import GroupCreation, LogPosition, Offset
 from streamlog.storage import snapshot_file
 from streamlog.storage.damage import DamagedRange
+from streamlog.storage.segments.segment_file import SegmentIdentity
 from streamlog.storage.segments.segment_logs import SegmentLogs, snapshot_path
 
 
@@ -35,9 +37,7 @@ class GroupSnapshot:
 
     async def save(self, generation: int, through: LogPosition, data: bytes) -> None:
         """Replace it; durable when it returns. Raises DiskFull, StorageFailed."""
-        disk = self._host.segment_logs.disk
-        path = snapshot_path(self._creation.group_id, generation)
-        identity = self._host.segment_logs.identity(self._creation)
+        disk, path, identity = self._place(generation)
         try:
             if await disk.free_bytes() < len(data):
                 raise DiskFull(len(data), await disk.free_bytes())
@@ -48,9 +48,7 @@ class GroupSnapshot:
     async def load(self, generation: int, start: Offset) -> tuple[LogPosition, bytes] | None:
         """As a log needs it that begins at `start`; see `snapshot_file.load_below`. Raises
         LogCorrupt, StorageFailed."""
-        disk = self._host.segment_logs.disk
-        path = snapshot_path(self._creation.group_id, generation)
-        identity = self._host.segment_logs.identity(self._creation)
+        disk, path, identity = self._place(generation)
         freed = self._creation.freed_by_snapshots
         try:
             return await snapshot_file.load_below(
@@ -77,6 +75,11 @@ class GroupSnapshot:
         self._host.segment_logs.resources.damage.close(
             self._creation.group_id, Offset(0), mended=True, of_snapshot=True
         )
+
+    def _place(self, generation: int) -> tuple[Disk, str, SegmentIdentity]:
+        logs = self._host.segment_logs
+        path = snapshot_path(self._creation.group_id, generation)
+        return logs.disk, path, logs.identity(self._creation)
 
     def _failed(self, doing: str, error: OSError) -> StorageFailed:
         failure = StorageFailed(doing, str(error))

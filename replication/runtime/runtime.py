@@ -392,6 +392,8 @@ class StateMachineRuntime(Generic[State, Command, Record]):
             self._parked.popleft()
             for outcome in batch.outcomes:
                 outcome.tell()
+            if self._queue:
+                self._schedule_drain()
 
     def _confirm(self, speculation: _Speculation[State], outcomes: list[_Outcome[Command]]) -> None:
         """Answer commands that appended nothing, once what they saw is certain."""

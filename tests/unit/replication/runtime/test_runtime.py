@@ -405,6 +405,29 @@ async def test_a_batch_is_bounded() -> None:
     await bench.runtime.stop()
 
 
+async def test_commands_wait_while_enough_entries_do() -> None:
+    """While the allowed number of entries is on its way, commands gather for one entry; also when
+    the state follows before the proposal is told that it is committed."""
+    bench = await started(RuntimeLimits(parked_batches=1))
+    first = bench.send("+a")
+    await settle()
+    gathered = [*bench.send("+a"), *bench.send("+b", "+a")]
+    await settle()
+    assert [m.end - m.base for m, _ in bench.group.log.entries] == [1, 1]
+    told_later, bench.group.proposals = bench.group.proposals, []
+    bench.group.commit()
+    await settle()
+    assert bench.runtime.applied == 2
+    assert not first[0].done()
+    for proposal in told_later:
+        proposal.committed.set_result(None)
+    await settle()
+    assert [m.end - m.base for m, _ in bench.group.log.entries] == [1, 1, 3]
+    bench.group.commit()
+    assert await outcomes([*first, *gathered]) == [1, 2, 1, 3]
+    await bench.runtime.stop()
+
+
 async def test_snapshots_trim_the_log_and_restart_from_there() -> None:
     """After enough records the log is replaced by a snapshot; a restart gives the same state."""
     bench = await started(RuntimeLimits(snapshot_records=5))

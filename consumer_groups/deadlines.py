@@ -113,22 +113,24 @@ class Deadlines:
         if watched is not None:
             watched.progressed_ms = now_ms
 
-    def follow(self, name: GroupName, group: Group | None, now_ms: float) -> None:
-        """The group is this now; None: it was deleted."""
+    def follow(self, name: GroupName, group: Group | None, now_ms: float) -> bool:
+        """The group is this now; None: it was deleted. False: its members are what they were."""
         before = self._groups.get(name)
         if group is None:
             for member_id in before.members if before is not None else ():
                 self._members.pop((name, member_id), None)
             self._groups.pop(name, None)
-            return
+            return True
         if before is None:
             before = self._groups[name] = _WatchedGroup()
-        if group.members is not before.members:
+        members_changed = group.members is not before.members
+        if members_changed:
             self._follow_members(name, group, before.members, now_ms)
         if group.owners is not before.owners or group.topics is not before.topics:
             known = before.unowned_ms
             before.unowned_ms = {p: known.get(p, now_ms) for p in unowned(group)}
         before.members, before.owners, before.topics = group.members, group.owners, group.topics
+        return members_changed
 
     def due(self, now_ms: float, wall_ms: int) -> list[ExpireMember]:
         """Members to expire now. One that is still there is named again after RETRY_MS."""

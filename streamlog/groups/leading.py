@@ -83,7 +83,8 @@ class Leading:
         now_ms = self._clock.monotonic_ms()
         for name in names:
             group = state.groups.get(name)
-            self._deadlines.follow(name, group, now_ms)
+            if not self._deadlines.follow(name, group, now_ms):
+                continue  # A commit, say: it concerns no other member.
             for session in list(self._sessions.get(name, {}).values()):
                 self._follow_member(session, group)
         next_ms = self._deadlines.next_ms()

@@ -67,6 +67,18 @@ def test_who_is_still_there_is_named_again() -> None:
     assert deadlines.due(SESSION_MS + 2 * RETRY_MS, WALL_MS) == []
 
 
+def test_commits_change_no_member() -> None:
+    """Whoever follows is told so: a commit costs it nothing for each member."""
+    bench = GroupBench().settled(A, B)
+    deadlines = following(bench)
+    bench.commit(A, positions(tuple(bench.group.members[A].owned)))
+    assert bench.group.commit_count > 0
+    assert not deadlines.follow(NAME, bench.group, 0.0)
+    bench.leave(B)
+    assert deadlines.follow(NAME, bench.group, 0.0)
+    assert deadlines.follow(NAME, None, 0.0)
+
+
 def test_each_revocation_has_its_own_time() -> None:
     """Giving up one partition does not give more time for another."""
     bench = GroupBench().settled(A)

@@ -86,7 +86,15 @@ FAULTS: Final = (
 COUNTED: Final = (*FAULTS, *EIO, "index rot")
 """Names of what a run counts: a seed draws of the faults, and some of them have several effects."""
 
-COUNTED_LATER: Final = ("failing disk", *OPERATORS)
+COUNTED_LATER: Final = (
+    "failing disk",
+    "full disk",
+    "hand over",
+    "reset offsets",
+    "delete group",
+    "add partitions",
+    *OPERATORS,
+)
 """Faults that a strike only prepares or asks for: they count themselves when they take effect."""
 
 

@@ -4,7 +4,7 @@
 |---|---|
 | found | the topic is created |
 | load | its time is over; meanwhile the nemesis strikes |
-| heal | every partition took a record; that must be within 10 s |
+| heal | the metadata decided something, and every partition took a record; within 10 s |
 | own | every partition of every consumer group has an owner, and every member knows what it owns |
 | finish | producers have heard of everything they sent |
 | commit | groups have committed everything that was acknowledged; then their members leave |
@@ -154,7 +154,9 @@ class Simulation:
             self.invariants,
             trace=self.trace,
             options=options,
-            groups=GroupFaults(self.groups, self.operator, self.trace).faults(),
+            groups=lambda fired: GroupFaults(
+                self.groups, self.operator, self.trace, fired
+            ).faults(),
         )
 
     def run(self) -> None:

@@ -3,8 +3,9 @@
 Asked before an entry gets its place in a log, because afterwards it can not be refused. Votes,
 truncations, control entries and deletions are never asked about: the reserves are theirs.
 
-The free space of the disk is asked for in the background, every few megabytes; between two
-answers what was appended is subtracted.
+The free space of the disk is asked for in the background, every few megabytes and every second in
+which something is appended, since others may fill the disk too; between two answers what was
+appended is subtracted.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ class Admission:
     def appended(self, size_bytes: int) -> None:
         """So many bytes will be written to segments."""
         self._appended_since += size_bytes
-        if self._appended_since >= _ASK_AGAIN_BYTES:
-            self._ask(unless_before_ms=0.0)
+        is_much = self._appended_since >= _ASK_AGAIN_BYTES
+        self._ask(unless_before_ms=0.0 if is_much else _ASK_AGAIN_MS)
 
     def _ask(self, *, unless_before_ms: float) -> None:
         now = self._clock.monotonic_ms()

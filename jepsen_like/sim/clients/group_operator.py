@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Final
 
 from jepsen_like.checkers.history import Operation
@@ -55,28 +55,28 @@ class GroupOperator:
         """Ask for all positions a last time. TimeoutError when nobody tells."""
         return self._process.loop.create_task(self._read_positions())
 
-    def reset(self, group: str, rng: random.Random) -> None:
-        """Set some positions of a group."""
+    def reset(self, group: str, rng: random.Random, done: Callable[[], None]) -> None:
+        """Set some positions of a group; `done` is called when a coordinator did."""
         count = rng.randint(1, self._partition_count)
         numbers = sorted(rng.sample(range(self._partition_count), count))
         offsets = {n: rng.randint(0, self._recorder.ends.get(n, 0)) for n in numbers}
-        self._ask(self._reset(group, offsets))
+        self._ask(self._reset(group, offsets, done))
 
-    def delete(self, group: str) -> None:
-        """Everybody leaves, and the group is deleted; then they come back."""
+    def delete(self, group: str, done: Callable[[], None]) -> None:
+        """Everybody leaves, and the group is deleted, which calls `done`; then they come back."""
         if group in self._load.closed:
             return
         self._load.closed[group] = None
         for each in self._load.living(group):
             each.member.going = True
-        self._ask(self._delete_empty(group))
+        self._ask(self._delete_empty(group, done))
 
-    def add_partition(self) -> bool:
-        """One more of the topic; False: there are enough."""
+    def add_partition(self, done: Callable[[], None]) -> bool:
+        """One more of the topic, and `done` when there is; False: there are enough."""
         if self._partition_count >= PARTITIONS_MAX:
             return False
         self._partition_count += 1
-        self._ask(self._add_partition(self._partition_count))
+        self._ask(self._add_partition(self._partition_count, done))
         return True
 
     def _ask(self, work: Coroutine[None, None, None]) -> None:
@@ -96,7 +96,7 @@ class GroupOperator:
             elif act == "store":
                 await self._store(rng)
             elif act == "forget":
-                await self._delete(ASIDE)
+                await self._delete(ASIDE, lambda: None)
             else:
                 await self._describe(group, all_groups=act == "list")
 
@@ -170,7 +170,7 @@ class GroupOperator:
         else:
             self._recorder.ok(invoked)
 
-    async def _reset(self, group: str, offsets: dict[int, int]) -> None:
+    async def _reset(self, group: str, offsets: dict[int, int], done: Callable[[], None]) -> None:
         topic_id = self._load.known_topic_id()
         if not topic_id:
             return
@@ -192,18 +192,19 @@ class GroupOperator:
         else:
             for operation in invoked:
                 self._recorder.ok(operation, epoch=answer.group_epoch)
+            done()
 
-    async def _delete_empty(self, group: str) -> None:
+    async def _delete_empty(self, group: str, done: Callable[[], None]) -> None:
         try:
             for _ in range(100):
                 if not self._load.living(group):
                     break
                 await asyncio.sleep(0.05)
-            await self._delete(group)
+            await self._delete(group, done)
         finally:
             self._load.closed.pop(group, None)
 
-    async def _delete(self, group: str) -> None:
+    async def _delete(self, group: str, done: Callable[[], None]) -> None:
         invoked = [
             self._recorder.invoke("operator", "forget", number, group=group)
             for number in range(PARTITIONS_MAX)
@@ -218,8 +219,9 @@ class GroupOperator:
         else:
             for operation in invoked:
                 self._recorder.ok(operation)
+            done()
 
-    async def _add_partition(self, count: int) -> None:
+    async def _add_partition(self, count: int, done: Callable[[], None]) -> None:
         bootstrap, environment = ",".join(self._load.addresses), self._process.environment
         async with Admin(bootstrap, environment=environment) as admin:
             try:
@@ -229,6 +231,7 @@ class GroupOperator:
                 self._trace.add("operator", f"partitions were not added: {error}")
             else:
                 self._trace.add("operator", f"{TOPIC} has {count} partitions")
+                done()
 
     def _failed(self, invoked: list[Operation], error: ClientError) -> None:
         self._look_at(error)

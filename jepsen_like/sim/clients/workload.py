@@ -7,6 +7,7 @@ applications do. They never crash: their history is the evidence.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -36,6 +37,8 @@ POLL_MS: Final = 200
 SMALL_BYTES: Final = 60
 LARGE_BYTES: Final = (5_000, 40_000)
 LARGE_PROBABILITY: Final = 0.02
+PROBE_PAUSE_S: Final = 0.1
+KEEP_EVERYTHING: Final = -1
 
 
 @dataclass(slots=True)
@@ -97,7 +100,8 @@ class Workload:
         return tasks
 
     def probe(self) -> asyncio.Task[None]:
-        """Send a record to every partition, until each was acknowledged."""
+        """Have the metadata decide something and a record taken by every partition, until each was
+        acknowledged."""
         client = self.client("probe")
         return client.loop.create_task(self._probe(client))
 
@@ -217,15 +221,45 @@ class Workload:
             self.recorder.fail(invoked, str(error))
 
     async def _probe(self, client: Client) -> None:
-        producer = Producer(self._bootstrap(), linger_ms=0, environment=client.environment)
-        await producer.start()
-        for partition_number in range(self.options.partitions):
-            name, value = make_value(client.name, partition_number, 0, SMALL_BYTES)
+        async with (
+            Producer(self._bootstrap(), linger_ms=0, environment=client.environment) as producer,
+            Admin(self._bootstrap(), environment=client.environment) as admin,
+            asyncio.TaskGroup() as probes,
+        ):
+            probes.create_task(self._probe_metadata(client, admin))
+            for number in range(self.options.partitions):
+                probes.create_task(self._probe_partition(client, producer, number))
+
+    async def _probe_partition(
+        self, client: Client, producer: Producer, partition_number: int
+    ) -> None:
+        for number in itertools.count():
+            name, value = make_value(client.name, partition_number, number, SMALL_BYTES)
             invoked = self.recorder.invoke(
-                client.name, "send", partition_number, value=name, number=0, idempotent=True
+                client.name, "send", partition_number, value=name, number=number, idempotent=True
             )
-            await self._send(producer, invoked, value)
-        await producer.close()
+            try:
+                taken = await producer.send(TOPIC, value, partition=partition_number)
+            except ClientError as error:
+                self._delivered(invoked, None, error)
+                self.trace.add(client.name, f"{partition_number} takes nothing: {error}")
+                await asyncio.sleep(PROBE_PAUSE_S)
+            else:
+                self._delivered(invoked, taken, None)
+                return
+
+    async def _probe_metadata(self, client: Client, admin: Admin) -> None:
+        """Ask for what is so already: it is decided, and told when a majority is behind it."""
+        retention_bytes = self.options.retention_bytes or KEEP_EVERYTHING
+        while True:
+            try:
+                await admin.alter_topic(TOPIC, config={"retention.bytes": str(retention_bytes)})
+            except ClientError as error:
+                self._look_at(client.name, error)
+                self.trace.add(client.name, f"the metadata decides nothing: {error}")
+                await asyncio.sleep(PROBE_PAUSE_S)
+            else:
+                return
 
     # Consuming.
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from jepsen_like.sim.clients.group_load import GroupLoad, MemberProcess
 from jepsen_like.sim.clients.group_operator import GroupOperator
-from jepsen_like.sim.faults.fault import Heal, Strike
+from jepsen_like.sim.faults.fault import Fired, Heal, Strike
 from jepsen_like.sim.trace import Trace
 
 SESSIONS: Final = (0.2, 2.5)
@@ -23,8 +23,10 @@ DELETION_EVERY_S: Final = 3.0
 class GroupFaults:
     """Strikes at groups; there is nothing to strike in a simulation without any."""
 
-    def __init__(self, load: GroupLoad, operator: GroupOperator, trace: Trace) -> None:
-        self._load, self._operator, self._trace = load, operator, trace
+    def __init__(
+        self, load: GroupLoad, operator: GroupOperator, trace: Trace, fired: Fired
+    ) -> None:
+        self._load, self._operator, self._trace, self._fired = load, operator, trace, fired
         self._deleted_s = float("-inf")
 
     def faults(self) -> dict[str, Strike]:
@@ -90,7 +92,8 @@ class GroupFaults:
     def _reset(self, rng: random.Random) -> Heal | None:
         if not self._load.names or not self._load.known_topic_id():
             return None
-        self._operator.reset(rng.choice(self._load.names), rng)
+        group = rng.choice(self._load.names)
+        self._operator.reset(group, rng, lambda: self._fired("reset offsets"))
         return _nothing
 
     def _delete(self, rng: random.Random) -> Heal | None:
@@ -98,11 +101,15 @@ class GroupFaults:
         if not self._load.names or now_s - self._deleted_s < DELETION_EVERY_S:
             return None
         self._deleted_s = now_s
-        self._operator.delete(rng.choice(self._load.names))
+        group = rng.choice(self._load.names)
+        self._operator.delete(group, lambda: self._fired("delete group"))
         return _nothing
 
     def _add_partition(self, _: random.Random) -> Heal | None:
-        return _nothing if self._load.names and self._operator.add_partition() else None
+        if not self._load.names:
+            return None
+        added = self._operator.add_partition(lambda: self._fired("add partitions"))
+        return _nothing if added else None
 
 
 def _nothing() -> None:

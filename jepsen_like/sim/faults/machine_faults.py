@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from jepsen_like.sim.cluster import SimCluster
-from jepsen_like.sim.faults.fault import Heal, Strike
+from jepsen_like.sim.faults.fault import Fired, Heal, Strike
 from jepsen_like.sim.ports.disk import UNLIMITED_BYTES
 from jepsen_like.sim.trace import Trace
 
@@ -18,8 +18,8 @@ FULL_DISK_FREE_BYTES: Final = 64 << 20
 class MachineFaults:
     """Strikes at disks and clocks."""
 
-    def __init__(self, cluster: SimCluster, trace: Trace) -> None:
-        self._cluster, self._trace = cluster, trace
+    def __init__(self, cluster: SimCluster, trace: Trace, fired: Fired) -> None:
+        self._cluster, self._trace, self._fired = cluster, trace, fired
 
     def faults(self) -> dict[str, Strike]:
         """By name."""
@@ -42,14 +42,22 @@ class MachineFaults:
         return heal
 
     def _full_disk(self, rng: random.Random) -> Heal | None:
-        """So full that what is kept for votes and deletions is all that is left."""
+        """So full that what is kept for votes and deletions is all that is left; it counts when the
+        node learns that, and refuses records from then on."""
         node = rng.choice(list(self._cluster.nodes.values()))
         faults = node.disk.faults
         faults.capacity_bytes = node.disk.volume.used_bytes() + FULL_DISK_FREE_BYTES
         self._trace.add(f"node {node.node_id}", "disk is full")
 
+        def learned() -> None:
+            faults.asked_for_space = None
+            self._fired("full disk")
+            self._trace.add(f"node {node.node_id}", "knows that its disk is full")
+
+        faults.asked_for_space = learned
+
         def heal() -> None:
-            faults.capacity_bytes = UNLIMITED_BYTES
+            faults.capacity_bytes, faults.asked_for_space = UNLIMITED_BYTES, None
             self._trace.add(f"node {node.node_id}", "disk has room again")
 
         return heal

@@ -13,7 +13,8 @@ Each fault is a function that strikes and returns what heals it. They overlap fr
 everything is healed and every node runs, so that the cluster must come back.
 
 A fault counts when it takes effect: most when they strike, those of COUNTED_LATER when an
-operation of the disk failed, or a node took what an operator asked for.
+operation of the disk failed, the node learned that its disk is full, or a node did what an operator
+asked for.
 
 Each strike draws from a source of its own, named by its number, and comes at a moment that does not
 depend on what the others do. So a strike that is left out (`options.without`, `skip`,
@@ -22,12 +23,12 @@ depend on what the others do. So a strike that is left out (`options.without`, `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from jepsen_like.sim.checks.invariants import Invariants
 from jepsen_like.sim.cluster import SimCluster
 from jepsen_like.sim.faults.failing_disk import FailingDisks
-from jepsen_like.sim.faults.fault import Heal, Strike
+from jepsen_like.sim.faults.fault import Fired, Heal, Strike
 from jepsen_like.sim.faults.machine_faults import MachineFaults
 from jepsen_like.sim.faults.membership_faults import MembershipFaults
 from jepsen_like.sim.faults.network_faults import NetworkFaults
@@ -54,7 +55,7 @@ class Nemesis:
         *,
         trace: Trace,
         options: SimOptions,
-        groups: Mapping[str, Strike] | None = None,
+        groups: Callable[[Fired], Mapping[str, Strike]] | None = None,
     ) -> None:
         """`groups`: strikes at consumer groups, where there are any."""
         self.strikes: dict[str, int] = dict.fromkeys(COUNTED, 0)
@@ -67,16 +68,16 @@ class Nemesis:
         self.rot = Rot(scheduler, cluster, options, trace, self._fired)
         self.membership = MembershipFaults(cluster, options, trace, self._fired)
         self.failing = FailingDisks(scheduler, cluster, options, trace, self._fired)
-        self._processes = ProcessFaults(scheduler, cluster, invariants, trace)
+        self._processes = ProcessFaults(scheduler, cluster, invariants, trace, self._fired)
         hosts = [node.host for node in cluster.nodes.values()]
         self._faults: dict[str, Strike] = {
             **self._processes.faults(),
             **NetworkFaults(fabric, hosts, options, trace).faults(),
-            **MachineFaults(cluster, trace).faults(),
+            **MachineFaults(cluster, trace, self._fired).faults(),
             **self.failing.faults(),
             **self.rot.faults(),
             **self.membership.faults(),
-            **(groups or {}),
+            **(groups(self._fired) if groups is not None else {}),
         }
 
     def start(self) -> None:

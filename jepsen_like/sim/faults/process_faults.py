@@ -8,7 +8,7 @@ from typing import Final
 
 from jepsen_like.sim.checks.invariants import Invariants
 from jepsen_like.sim.cluster import SimCluster, SimNode
-from jepsen_like.sim.faults.fault import Heal, Strike
+from jepsen_like.sim.faults.fault import Fired, Heal, Strike
 from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
 from replication.errors import ReplicationError
@@ -27,10 +27,15 @@ class ProcessFaults:
     """
 
     def __init__(
-        self, scheduler: Scheduler, cluster: SimCluster, invariants: Invariants, trace: Trace
+        self,
+        scheduler: Scheduler,
+        cluster: SimCluster,
+        invariants: Invariants,
+        trace: Trace,
+        fired: Fired,
     ) -> None:
         self._scheduler, self._cluster = scheduler, cluster
-        self._invariants, self._trace = invariants, trace
+        self._invariants, self._trace, self._fired = invariants, trace, fired
         self._rolling: list[SimNode] = []
         """Nodes that a rolling restart has not restarted yet."""
 
@@ -147,11 +152,11 @@ class ProcessFaults:
         if not others or node.life is None:
             return None
         target = rng.choice(others)
-        node.life.loop.create_task(_transfer(group, target))
+        node.life.loop.create_task(self._transfer(group, target))
         self._trace.add(f"node {node.node_id}", f"group {group.creation.group_id} to {target}")
         return lambda: None
 
-
-async def _transfer(group: ReplicatedGroup, target: NodeId) -> None:
-    with suppress(ReplicationError):
-        await group.transfer_leadership(target)
+    async def _transfer(self, group: ReplicatedGroup, target: NodeId) -> None:
+        with suppress(ReplicationError):
+            await group.transfer_leadership(target)
+            self._fired("hand over")

@@ -72,6 +72,8 @@ class DiskFaults:
     effect; but a failed sync loses what is pending for good: see `Inode.lose_pending`."""
     capacity_bytes: int = UNLIMITED_BYTES
     """Writes and extensions beyond it raise OSError(ENOSPC)."""
+    asked_for_space: Callable[[], None] | None = None
+    """Called when the node is told how much is free."""
     slowdown: float = 1.0
     """Factor on every latency."""
     extra_ms: float = 0.0
@@ -267,6 +269,8 @@ class SimDisk:
         """Capacity less the sizes of all files."""
         self.check(DiskOperation("free", ""))
         await self.wait(self.latency.directory_ms, "")
+        if self.faults.asked_for_space is not None:
+            self.faults.asked_for_space()
         return max(0, self.faults.capacity_bytes - self.volume.used_bytes())
 
     async def lock(self) -> None:

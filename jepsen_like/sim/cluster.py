@@ -7,6 +7,7 @@ A node's life is a process: a loop, a network, a clock, a disk as the last life 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -24,9 +25,10 @@ from replication.errors import ReplicationError
 from replication.group import ReplicatedGroup
 from replication.ports import Ports
 from replication.types import GroupId, NodeId
-from streamlog.model.errors import StreamlogError
+from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.member import Member
+from streamlog.server.metrics.counters import NodeCounters
 from streamlog.storage.identity import IdentityRefused
 
 PORT: Final = 9092
@@ -66,6 +68,11 @@ class NodeLike(Protocol):
     @property
     def groups(self) -> Mapping[GroupId, ReplicatedGroup]:
         """The node's Raft groups."""
+        ...
+
+    @property
+    def counters(self) -> NodeCounters:
+        """What it counts for operators, since its start."""
         ...
 
 
@@ -139,6 +146,8 @@ class SimCluster:
         self.nodes: dict[NodeId, SimNode] = {}
         self._scheduler, self._fabric, self._trace = scheduler, fabric, trace
         self._invariants = invariants
+        self._witnessed: Counter[str] = Counter()
+        """By nodes' lives that are over."""
         self._options = options
         self._build_node = build_node
         self._rng = scheduler.random("cluster")
@@ -199,8 +208,7 @@ class SimCluster:
         """A node that ends by itself: when its disk failed it may, and its process is ended; a
         rotten one may, too, and is not started again. It must know why."""
         what = f"{what}: {error!r}"
-        strict = self._options.aimed_disk_errors
-        if node.disk_fails and (isinstance(error, DISK_ERRORS) or not strict):
+        if node.disk_fails and isinstance(error, DISK_ERRORS):
             self._trace.add(f"node {node.node_id}", what)
         elif node.rotten and isinstance(error, REFUSALS):
             self._trace.add(f"node {node.node_id}", f"{what}: it stays down")
@@ -237,6 +245,7 @@ class SimCluster:
         """End the process; a power cut takes what was not fsynced too."""
         life = node.life
         assert life is not None
+        self._witnessed += _witnessed(life.node)
         self._collect_failures(node, life)
         self._invariants.process_dies(life.loop)
         self._scheduler.drop(life.loop)
@@ -293,6 +302,11 @@ class SimCluster:
             node.life.clock.wall_offset_ms = offset_ms
         self._trace.add(f"node {node.node_id}", f"wall clock is off by {offset_ms:.0f} ms")
 
+    def witnessed(self) -> Counter[str]:
+        """What all nodes counted of the effects of faults (`options.WITNESSED`)."""
+        living = [node.life.node for node in self.nodes.values() if node.life is not None]
+        return sum((_witnessed(node) for node in living), self._witnessed)
+
     def all_failures(self) -> list[str]:
         """What went wrong, with exceptions that nobody took."""
         for node in self.nodes.values():
@@ -304,11 +318,19 @@ class SimCluster:
         for context in life.loop.failures:
             error = context.get("exception")
             what = f"{context.get('message')}: {error!r}"
-            if node.disk_fails:
+            if node.disk_fails and isinstance(error, DISK_ERRORS):
                 self._trace.add(f"node {node.node_id}", what)
             else:
                 self._fail(node, what)
         life.loop.failures.clear()
+
+
+def _witnessed(node: NodeLike) -> Counter[str]:
+    broker = node.counters.broker
+    repeated = sum(topic.duplicate_batches for _, topic in broker.topics())
+    full = Reason.DISK_FULL.name
+    refused = sum(number for (_, reason), number in broker.refused.items() if reason == full)
+    return Counter({"batch repeated": repeated, "refused, disk full": refused})
 
 
 RETENTION_CHECK_MS: Final = 500

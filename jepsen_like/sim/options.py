@@ -83,8 +83,14 @@ FAULTS: Final = (
 )
 """Names of what a nemesis does; see `nemesis`."""
 
-COUNTED: Final = (*FAULTS, *EIO, "index rot")
-"""Names of what a run counts: a seed draws of the faults, and some of them have several effects."""
+STRUCK: Final = (*FAULTS, *EIO, "index rot")
+"""Names of what a nemesis counts: a seed draws of the faults, and some of them have several effects."""
+
+WITNESSED: Final = ("message lost", "message overtaken", "batch repeated", "refused, disk full")
+"""What faults lead to, as the network and the nodes count it."""
+
+COUNTED: Final = (*STRUCK, *WITNESSED)
+"""Names of what a run counts."""
 
 COUNTED_LATER: Final = (
     "failing disk",

@@ -63,6 +63,8 @@ OWNED_SLACK_S: Final = 5.0
 COMMIT_WITHIN_S: Final = 60.0
 ENOUGH_TO_MEND: Final = 3
 """Nodes, so that others have what one of them can not read back."""
+NOT_JUDGED: Final = "not judged"
+"""Count of the histories of appends for which the search found no verdict, or was not there."""
 DISTRUSTED: Final = frozenset({"replica_distrusted"})
 """Told of each replica whose journal is damaged."""
 
@@ -430,10 +432,15 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
     outcome.trace = simulation.trace.lines
     outcome.events = simulation.scheduler.events
     outcome.virtual_s = simulation.scheduler.now
-    outcome.strikes = simulation.nemesis.strikes
+    counters = simulation.fabric.counters
+    outcome.strikes = {
+        **simulation.nemesis.strikes,
+        **simulation.cluster.witnessed(),
+        "message lost": counters.messages_lost,
+        "message overtaken": counters.messages_overtaken,
+    }
     outcome.strikes_tried = simulation.nemesis.number
     outcome.load_ms = 1000 * max(0.0, simulation.scheduler.now - simulation.load_began)
-    counters = simulation.fabric.counters
     outcome.counts = {
         "operations": sum(o.kind == "invoke" for o in history),
         "acknowledged": sum(o.what == "send" and o.kind == "ok" for o in history),
@@ -455,7 +462,7 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
         "messages": counters.messages,
         "connections broken": counters.connections_broken,
         "contended": judged.operations,
-        "not judged": judged.unknown,
+        NOT_JUDGED: judged.unknown,
     }
     outcome.traced = simulation.trace.digest()
     outcome.network = repr(counters)

@@ -17,6 +17,7 @@ from replication.group import ReplicatedGroup
 from replication.ports import Listener, Ports, Service
 from replication.types import GroupId, NodeId
 from streamlog.model.settings.node import NodeConfig
+from streamlog.server.metrics.counters import NodeCounters
 
 
 class CountingNode:
@@ -28,6 +29,7 @@ class CountingNode:
         self.starts = 0
         self.unsynced = 0
         self.listener: Listener | None = None
+        self.counters = NodeCounters()
 
     @property
     def failure(self) -> Exception | None:

@@ -56,14 +56,16 @@ async def cluster(tmp_path: Path) -> AsyncIterator[LocalCluster]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What caught each planted bug, by which of how many seeds: that they pass says little."""
-    caught = sorted(
-        str(value)
-        for report in terminalreporter.getreports("passed")
-        for name, value in report.user_properties
-        if name == "planted"
-    )
-    if caught:
-        terminalreporter.section("planted bugs")
-        for line in caught:
-            terminalreporter.write_line(line)
+    """How often each fault took effect, and what caught each planted bug, by which of how many
+    seeds: that these tests pass says little."""
+    for told, title in (("struck", "faults"), ("planted", "planted bugs")):
+        lines = sorted(
+            str(value)
+            for report in terminalreporter.getreports("passed")
+            for name, value in report.user_properties
+            if name == told
+        )
+        if lines:
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.write_line(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,15 @@ from jepsen_like.sim.runs.runner import Summary, digest_elsewhere, failure_of
 from jepsen_like.sim.runs.struck import add_struck, never_struck, struck_shown
 from jepsen_like.sim.simulation import Outcome, simulate
 
+pytestmark = pytest.mark.flaky(reruns=0)
+"""A seed decides everything: one that fails once must not pass for one that does not."""
+
 SEEDS = 300
 CHUNK = 10
 SHRINK_S = 30.0
 
 FOUND_SEEDS = (
-    313, 324, 332, 397, 523, 493, 561, 590, 773, 1_039, 1_045, 1_084, 1_189, 1_228, 1_364,
+    313, 324, 332, 397, 523, 493, 561, 590, 773, 1_009, 1_039, 1_045, 1_084, 1_189, 1_228, 1_364,
     1_392, 1_547, 1_559, 1_916, 1_977, 2_370, 3_466, 5_071, 5_406, 5_990, 5_997, 10_825, 12_265,
     18_268, 20_395, 24_179, 25_308, 25_378, 27_030, 27_505, 30_002, 30_009, 30_017, 30_122, 30_184, 50_021, 100_100, 500_050,
 )  # fmt: skip
@@ -46,7 +50,9 @@ def struck_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_no_seed_breaks_a_promise(first: int, struck_folder: Path) -> None:
+def test_no_seed_breaks_a_promise(
+    first: int, struck_folder: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Nothing acknowledged is lost, doubled or reordered; replicas agree; Raft's invariants hold
     after every turn. And over all chunks every fault took effect: the last one judges that."""
     failures: list[str] = []
@@ -62,7 +68,7 @@ def test_no_seed_breaks_a_promise(first: int, struck_folder: Path) -> None:
     assert acknowledged > CHUNK * 100, "the clusters did hardly anything"
     total = add_struck(struck_folder, first, struck, range(0, SEEDS, CHUNK))
     if total is not None:
-        print(f"faults of {SEEDS} seeds: {struck_shown(total)}")
+        record_property("struck", f"faults of {SEEDS} seeds: {struck_shown(total)}")
         assert not never_struck(total), f"some never took effect: {struck_shown(total)}"
 
 

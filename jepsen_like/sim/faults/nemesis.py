@@ -34,7 +34,7 @@ from jepsen_like.sim.faults.membership_faults import MembershipFaults
 from jepsen_like.sim.faults.network_faults import NetworkFaults
 from jepsen_like.sim.faults.process_faults import ProcessFaults
 from jepsen_like.sim.faults.rot import Rot
-from jepsen_like.sim.options import COUNTED, COUNTED_LATER, SimOptions
+from jepsen_like.sim.options import COUNTED_LATER, STRUCK, SimOptions
 from jepsen_like.sim.ports.fabric import Fabric
 from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
@@ -58,7 +58,7 @@ class Nemesis:
         groups: Callable[[Fired], Mapping[str, Strike]] | None = None,
     ) -> None:
         """`groups`: strikes at consumer groups, where there are any."""
-        self.strikes: dict[str, int] = dict.fromkeys(COUNTED, 0)
+        self.strikes: dict[str, int] = dict.fromkeys(STRUCK, 0)
         self.number = 0
         """Strikes so far, those included that did nothing."""
         self._scheduler, self._fabric, self._cluster = scheduler, fabric, cluster

@@ -143,6 +143,7 @@ class Half:
     def fail_receiver(self, failure: CallFailed, *, drop: bool) -> None:
         """Receives fail from now on; what arrived may be read before, or is dropped."""
         if drop:
+            self._fabric.counters.messages_lost += len(self._messages)
             self._messages.clear()
         if self.receiver_error is None and not self._ended:
             self.receiver_error = failure

@@ -58,6 +58,10 @@ class NetworkCounters:
     connections: int = 0
     connects_failed: int = 0
     connections_broken: int = 0
+    messages_lost: int = 0
+    """That were under way when their connection broke, or were not read yet and went with it."""
+    messages_overtaken: int = 0
+    """By one that was sent later, on another stream between the same hosts."""
 
 
 class Pipe:
@@ -81,12 +85,14 @@ class Pipe:
         fabric = self._fabric
         when = fabric.scheduler.now + fabric.delay(self.source, self.target)
         self._last_arrival = when = max(when, self._last_arrival)
+        fabric.expect(self.source, self.target, when)
         self._queue.append(item)
         fabric.scheduler.call_at(when, self._arrive)
 
     def close(self) -> None:
         """Nothing arrives any more."""
         self._closed = True
+        self._fabric.counters.messages_lost += len(self._queue)
         self._queue.clear()
 
     def _arrive(self) -> None:
@@ -119,6 +125,8 @@ class Fabric:
         self.scheduler = scheduler
         self.conditions = conditions
         self.counters = NetworkCounters()
+        self._latest: dict[tuple[str, str], float] = {}
+        """When the last message of those under way, or the last that came, arrives."""
         self.rng = scheduler.random("network")
         self.listeners: dict[tuple[str, int], SimListener] = {}
         self.processes: dict[str, SimNetwork] = {}
@@ -132,6 +140,15 @@ class Fabric:
         self._pauses = 0
         self._stalled: dict[tuple[str, str], list[Pipe]] = {}
         self._connection_ids = 0
+
+    def expect(self, source: str, target: str, when: float) -> None:
+        """A message will arrive then."""
+        way = source, target
+        latest = self._latest.get(way, 0.0)
+        if when < latest:
+            self.counters.messages_overtaken += 1
+        else:
+            self._latest[way] = when
 
     def delay(self, source: str, target: str) -> float:
         """Seconds that one message takes."""

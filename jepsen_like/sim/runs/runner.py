@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Final
 
 from jepsen_like.checkers.history import to_json_lines
-from jepsen_like.sim.options import SimOptions, draw_options
+from jepsen_like.sim.options import FAULTS, SimOptions, draw_options
 from jepsen_like.sim.runs.apart import ChildDied, call_apart
 from jepsen_like.sim.runs.failure import Failure, shrink_failure, violations_shown
 from jepsen_like.sim.runs.narrowing import Narrowing
 from jepsen_like.sim.runs.shrink import Tried
 from jepsen_like.sim.runs.struck import never_struck, struck_shown
-from jepsen_like.sim.simulation import Outcome, simulate
+from jepsen_like.sim.simulation import NOT_JUDGED, Outcome, simulate
 from jepsen_like.sim.trace import LINES_SHOWN_MAX
 
 COVERAGE_SEEDS: Final = 200
@@ -219,8 +219,17 @@ def _result_line(start: int, totals: Totals) -> str:
         f" | {totals.seeds / totals.elapsed_s:.2f} seeds/s,"
         f" {totals.cpu_s / totals.seeds:.2f} CPU-seconds a seed (slowest:"
         f" {totals.slowest[0]:.2f}, seed {totals.slowest[1]}) | {totals.events:,} events,"
-        f" {totals.events / totals.cpu_s:,.0f}/s a core | {totals.strikes.total():,} faults"
+        f" {totals.events / totals.cpu_s:,.0f}/s a core"
+        f" | {sum(totals.strikes[name] for name in FAULTS):,} faults{_reservations(totals)}"
     )
+
+
+def _reservations(totals: Totals) -> str:
+    """What a run did not show though no seed failed."""
+    said = [f"{name} never took effect" for name in totals.never_struck]
+    if totals.counts[NOT_JUDGED]:
+        said.append(f"{totals.counts[NOT_JUDGED]} histories of appends not judged")
+    return "".join(f" | {each}" for each in said)
 
 
 def _commit() -> str:

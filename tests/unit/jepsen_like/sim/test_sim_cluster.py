@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jepsen_like.sim.options import COUNTED, EIO, FAULTS, ROT, SimOptions, draw_options
+from jepsen_like.sim.options import EIO, FAULTS, ROT, STRUCK, SimOptions, draw_options
 from jepsen_like.sim.ports.network import SimNetwork
 from replication.types import NodeId
 from tests.fakes.counting_node import World
@@ -51,7 +51,7 @@ def test_an_orderly_stop_ends_the_process() -> None:
 
 def test_the_nemesis_strikes_with_everything_and_heals() -> None:
     """Every kind of fault strikes in some seed; afterwards every node is up and reachable."""
-    strikes = dict.fromkeys(COUNTED, 0)
+    strikes = dict.fromkeys(STRUCK, 0)
     for seed in range(4):
         world = World(
             replace(
@@ -76,10 +76,11 @@ def test_the_nemesis_strikes_with_everything_and_heals() -> None:
             strikes[name] += count
         assert world.cluster.all_failures() == []
         world.scheduler.dispose([*world.cluster.loops, loop])
-    # These nodes elect nobody, call nobody, and have no logs.
+    # These nodes elect nobody, call nobody, have no logs, and ask for no space.
     without = [name for name, count in strikes.items() if not count and name not in EIO]
     operators = FAULTS[FAULTS.index("move partition") :]
-    expected = ["power cut leader", "break connections", *ROT, "hand over", *operators, "index rot"]
+    expected = ["power cut leader", "break connections", "full disk", *ROT, "hand over"]
+    expected += [*operators, "index rot"]
     assert without == expected
 
 

@@ -13,6 +13,7 @@ from jepsen_like.sim.options import (
     EIO,
     FAULTS,
     OPERATORS,
+    WITNESSED,
     SimOptions,
     draw_options,
 )
@@ -122,7 +123,7 @@ def test_an_interrupted_run_tells_what_it_did(
 
 def test_a_fault_that_never_took_effect_fails_a_long_run() -> None:
     """Errors of the disk, and what operators ask for, as well as what strikes at once."""
-    assert set(COUNTED) == {*FAULTS, *EIO, "index rot"}
+    assert set(COUNTED) == {*FAULTS, *EIO, "index rot", *WITNESSED}
     assert not never_struck(STRUCK)
     for missing in ("kill one", "EIO on fsync", OPERATORS[0]):
         totals = Totals()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from jepsen_like.sim.checks.invariants import Invariants, WatchedProcess
+from jepsen_like.sim.checks.state_machines import Applied
 from jepsen_like.sim.options import SimOptions
 from jepsen_like.sim.ports.clock import SimClock
 from jepsen_like.sim.ports.disk import DiskFaults, SimDisk
@@ -24,7 +25,7 @@ from jepsen_like.sim.trace import Trace
 from replication.errors import ReplicationError
 from replication.group import ReplicatedGroup
 from replication.ports import Ports
-from replication.types import GroupId, NodeId
+from replication.types import METADATA_GROUP, GroupId, NodeId
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.member import Member
@@ -194,7 +195,13 @@ class SimCluster:
         built = self._build_node(node.config, ports)
         task = loop.create_task(built.start())
         node.life = life = Life(node.lives, loop, network, clock, built, task)
-        watched = WatchedProcess(node.node_id, node.lives, node.disk, lambda: built.groups)
+        watched = WatchedProcess(
+            node.node_id,
+            node.lives,
+            node.disk,
+            lambda: built.groups,
+            lambda group_id: _applied(built, group_id),
+        )
         self._invariants.watch(loop, watched)
         self._trace.add(name, f"starts, life {node.lives}")
         task.add_done_callback(lambda task: self._started(node, life, task))
@@ -323,6 +330,17 @@ class SimCluster:
             else:
                 self._fail(node, what)
         life.loop.failures.clear()
+
+
+def _applied(node: NodeLike, group_id: GroupId) -> Applied | None:
+    member = node.member
+    if member is None:
+        return None
+    if group_id == METADATA_GROUP:
+        runtime = member.cluster.runtime
+        return None if runtime is None else (runtime.applied, runtime.state)
+    coordinator = member.consumer_groups.coordinator(group_id)
+    return None if coordinator is None else (coordinator.applied, coordinator.state)
 
 
 def _witnessed(node: NodeLike) -> Counter[str]:

@@ -459,6 +459,7 @@ def _conclude(outcome: Outcome, simulation: Simulation) -> None:
             if node.life is not None and node.life.node.member is not None
         ),
         "invariant checks": simulation.invariants.checks,
+        "states compared": simulation.invariants.machines.compared,
         "messages": counters.messages,
         "connections broken": counters.connections_broken,
         "contended": judged.operations,

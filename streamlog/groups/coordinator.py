@@ -130,6 +130,11 @@ class GroupCoordinator:
         """What is committed, as this replica has replayed it."""
         return self._runtime.state
 
+    @property
+    def applied(self) -> Offset:
+        """Everything below this offset is in `state`."""
+        return self._runtime.applied
+
     # Members.
 
     async def join(self, name: GroupName, info: MemberInfo, epoch: Epoch) -> MemberSession:

@@ -7,6 +7,7 @@
 | log matching and state machine safety | a running checksum over the committed bytes is the same on every replica wherever two of them committed up to the same offset |
 | commits do not move back | within the life of a process |
 | terms do not move back | within the life of a process; and a node never forgets a term it led |
+| state machines are equal at equal offsets | the metadata and the coordinators of all replicas, as far as they have followed (`state_machines`) |
 | what was fsynced is there | when a node dies, what its leader counts as fsynced there is remembered and looked for after the restart |
 
 The groups are seen through `replication.group.ReplicatedGroup` only. Observers just note that
@@ -20,6 +21,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from jepsen_like.sim.checks.state_machines import Applied, StateMachines
 from jepsen_like.sim.ports.disk import SimDisk
 from jepsen_like.sim.ports.loop import SimLoop
 from jepsen_like.sim.trace import Trace
@@ -119,10 +121,13 @@ class WatchedProcess:
         life: int,
         disk: SimDisk,
         groups: Callable[[], Mapping[GroupId, ReplicatedGroup]],
+        applied: Callable[[GroupId], Applied | None] = lambda _: None,
     ) -> None:
         self.node_id, self.life, self.disk = node_id, life, disk
         self.groups = groups
         """The node's groups; empty until it has any."""
+        self.applied = applied
+        """What the state machine of a group has followed; None: it has none."""
         self.known: Mapping[GroupId, ReplicatedGroup] = {}
         """What `groups` returned last: a node that begins anew has another mapping."""
         self.watches: dict[GroupId, _GroupWatch] = {}
@@ -143,6 +148,7 @@ class Invariants:
         self._on_committed = on_committed
         self.checks = 0
         self.elections = 0
+        self.machines = StateMachines()
         self._trace = trace
         self._processes: dict[SimLoop, WatchedProcess] = {}
         self._canons: dict[GroupId, _Canon] = {}
@@ -261,6 +267,10 @@ class Invariants:
                 watch, f"moved its commit back from {watch.moved_back[0]} to {watch.moved_back[1]}"
             )
         self._check_committed(watch, canon)
+        applied = watch.process.applied(watch.group_id)
+        wrong = None if applied is None else self.machines.wrong(watch.group_id, applied)
+        if wrong is not None:
+            self._broken(watch, wrong)
 
     def _check_role(self, watch: _GroupWatch, canon: _Canon, role: Role, term: Term) -> None:
         process = watch.process

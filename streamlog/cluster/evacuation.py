@@ -15,7 +15,7 @@ from typing import Final
 from replication.group import GroupHost
 from replication.types import NodeId, Offset
 from streamlog.cluster.executor import Executor
-from streamlog.cluster.metadata.nodes import is_majority
+from streamlog.cluster.metadata.majorities import is_majority
 from streamlog.cluster.metadata.records import Assignment, ReassignPartitions, Record
 from streamlog.cluster.metadata.relocation import Move, Relocation
 from streamlog.cluster.metadata.state import MetadataState, NodeCondition

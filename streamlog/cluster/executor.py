@@ -5,6 +5,7 @@ The class is the server's side of proto/streamlog/cluster/v1/cluster_service.pro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -15,7 +16,7 @@ from replication.group import GroupHost
 from replication.ports import Service
 from replication.raft.effects import Role
 from replication.runtime.runtime import StateMachineRuntime
-from replication.types import METADATA_GROUP, NodeId, Offset, halves, whole
+from replication.types import METADATA_GROUP, NodeId, Offset, Replica, halves, whole
 from streamlog.cluster.calls import SERVICE, not_leader, to_call_failed, to_streamlog_error
 from streamlog.cluster.committed_members import serve_list_members
 from streamlog.cluster.formation import Identity, controllers_text
@@ -37,6 +38,7 @@ from streamlog.cluster.metadata.records import (
     ReassignPartitions,
     Record,
     RegisterNode,
+    RemoveNode,
     SetControllers,
     SetNodeCondition,
     SetReplicationFactor,
@@ -119,12 +121,18 @@ class Executor:
                 self._refuse_twin(command)
             case CreateTopic() | AddPartitions():
                 command = replace(command, avoided_nodes=self._dead_nodes())
-            case (
-                SetNodeCondition()
-                | SetControllers()
-                | ReassignPartitions()
-                | SetReplicationFactor()
-            ):
+            case SetNodeCondition():
+                members = runtime.group.membership
+                command = replace(
+                    command,
+                    dead_nodes=self._dead_nodes(),
+                    voters=_nodes(members.voters),
+                    old_voters=_nodes(members.old_voters),
+                )
+            case RemoveNode():
+                members = runtime.group.membership
+                command = replace(command, voters=_nodes((*members.voters, *members.old_voters)))
+            case SetControllers() | ReassignPartitions() | SetReplicationFactor():
                 command = replace(command, dead_nodes=self._dead_nodes())
         try:
             response = await runtime.execute(command, timeout_ms)
@@ -217,6 +225,11 @@ class Executor:
                 Reason.UNSUPPORTED_VERSION, "the metadata leader does not know this command"
             )
         return await self.execute(command, EXECUTE_TIMEOUT_MAX_MS)
+
+
+def _nodes(replicas: Iterable[Replica]) -> tuple[NodeId, ...]:
+    """Of the replicas, ascending, each once."""
+    return tuple(sorted(dict.fromkeys(replica.node_id for replica in replicas)))
 
 
 def encode_executed(executed: Executed) -> bytes:

@@ -414,7 +414,8 @@ class Reason(Enum):
     )
     NODE_IN_USE = ReasonInfo(
         FAILED_PRECONDITION,
-        "The node still holds replicas, or is a controller.",
+        "The node still holds replicas, is a controller, or votes on the metadata until other"
+        " controllers do.",
         "Operators: drain it, or name other controllers, and wait until that is done.",
         metadata=("node_id", "partitions"),
     )

@@ -282,7 +282,7 @@ def remove(
     """
     advice = {
         "NODE_IN_USE": f"'streamlog node drain {node}' empties a node, 'streamlog cluster"
-        " controllers NODE ...' names other controllers",
+        " controllers NODE ...' names other controllers and waits until they vote",
     }
 
     async def work(*, check: bool) -> None:

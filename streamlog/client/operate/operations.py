@@ -167,7 +167,7 @@ class ClusterOperations:
 
     async def remove_node(self, node_id: int, *, validate_only: bool = False) -> None:
         """Forget a node for good: its id never comes back. Refused as NODE_IN_USE while it holds
-        replicas or is a controller; no error when it was removed before."""
+        replicas, is a controller or still votes; no error when it was removed before."""
         await self._metadata.call_any(
             f"{ADMIN_SERVICE}RemoveNode",
             pb.RemoveNodeRequest(node_id=node_id, validate_only=validate_only),

@@ -81,10 +81,13 @@ def command_to_proto(command: Command) -> pb.MetadataCommand:
             condition.force, condition.validate_only = command.force, command.validate_only
             condition.dead_node_ids.extend(command.dead_nodes)
             condition.request_id = command.request_id
+            condition.voter_node_ids.extend(command.voters)
+            condition.old_voter_node_ids.extend(command.old_voters)
         case RemoveNode():
             message.remove_node.node_id = command.node_id
             message.remove_node.validate_only = command.validate_only
             message.remove_node.request_id = command.request_id
+            message.remove_node.voter_node_ids.extend(command.voters)
         case SetControllers():
             controllers = message.set_controllers
             controllers.node_ids.extend(command.node_ids)
@@ -185,10 +188,17 @@ def command_from_proto(message: pb.MetadataCommand) -> Command | None:
                 condition.validate_only,
                 _node_ids(condition.dead_node_ids),
                 condition.request_id,
+                _node_ids(condition.voter_node_ids),
+                _node_ids(condition.old_voter_node_ids),
             )
         case "remove_node":
             remove = message.remove_node
-            return RemoveNode(NodeId(remove.node_id), remove.validate_only, remove.request_id)
+            return RemoveNode(
+                NodeId(remove.node_id),
+                remove.validate_only,
+                remove.request_id,
+                _node_ids(remove.voter_node_ids),
+            )
         case "set_controllers":
             controllers = message.set_controllers
             return SetControllers(

@@ -16,7 +16,8 @@ from dataclasses import replace
 from replication.runtime.machine import Decision
 from replication.types import NodeId, Offset, Replica, ReplicaId
 from streamlog.cluster.metadata.checks import REPLICATION_FACTOR_MAX, check_replication_factor
-from streamlog.cluster.metadata.nodes import find_node, is_majority
+from streamlog.cluster.metadata.majorities import is_majority
+from streamlog.cluster.metadata.nodes import find_node
 from streamlog.cluster.metadata.records import (
     Assignment,
     PartitionsReassigned,

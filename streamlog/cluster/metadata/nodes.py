@@ -4,7 +4,8 @@ metadata.
 Rules:
 1. A node id belongs to one data directory for ever. A node that was removed never comes back.
 2. What would leave a partition, or the metadata, without a majority is refused; `force` is for
-   those who know better (a maintenance that is short, a partition that is lost anyway).
+   those who know better (a maintenance that is short, a partition that is lost anyway). Members
+   that are in force count as well as those that are wanted.
 3. A node is removed when nothing is on it and it does not vote.
 """
 
@@ -15,6 +16,7 @@ from collections.abc import Collection, Iterable
 from replication.runtime.machine import Decision
 from replication.types import NodeId, ReplicaId
 from streamlog.cluster.metadata.checks import ADDRESS_CHARACTERS_MAX, RACK_CHARACTERS_MAX
+from streamlog.cluster.metadata.majorities import goes_on_without, is_majority, keeps_majority
 from streamlog.cluster.metadata.records import (
     ControllersSet,
     NodeConditionSet,
@@ -157,15 +159,46 @@ def _check_maintenance(state: MetadataState, node: Node, command: SetNodeConditi
         if other.condition is NodeCondition.MAINTENANCE
     )
     away = dict.fromkeys((node.node_id, *command.dead_nodes, *resting))
-    left = [each for each in state.controllers if each not in away]
-    if node.controller and not is_majority(len(left), len(state.controllers)):
+    _check_metadata(state, node, command, away)
+    stuck = [
+        partition
+        for partition in state.node_groups(node.node_id)
+        if not goes_on_without(partition, away)
+    ]
+    moving = [partition for partition in stuck if partition.moving]
+    wait = f"; {_named(state, moving)} on the way to other nodes: wait for that" if moving else ""
+    what = f"would be without a majority while {node.node_id} rests"
+    _refuse_stuck(state, node, stuck, what, away, wait)
+
+
+def _check_metadata(
+    state: MetadataState,
+    node: Node,
+    command: SetNodeCondition,
+    away: Collection[NodeId],
+) -> None:
+    """Refuse when the node is missing for a majority of those that vote, or shall."""
+    for what, members in (
+        ("controllers", state.controllers),
+        ("nodes that vote on the metadata now", command.voters),
+        ("nodes that voted on the metadata before", command.old_voters),
+    ):
+        if node.node_id not in members or keeps_majority(members, away):
+            continue
+        left = sum(each not in away for each in members)
+        change = ""
+        if command.voters and (command.old_voters or command.voters != state.controllers):
+            present = sorted(dict.fromkeys((*command.voters, *command.old_voters)))
+            change = (
+                f"; the controllers change: {_listed(state.controllers)} shall vote,"
+                f" {_listed(present)} do: wait until that is done"
+            )
         raise StreamlogError(
             Reason.MAJORITY_AT_RISK,
-            f"without node {node.node_id} only {len(left)} of {len(state.controllers)} controllers"
-            f" would serve (away: {_listed(away)}): the metadata would have no majority",
+            f"without node {node.node_id} only {left} of {len(members)} {what}"
+            f" would serve (away: {_listed(away)}): the metadata would have no majority{change}",
             {"node_id": str(node.node_id)},
         )
-    _check_partitions(state, node, away, f"would be without a majority while {node.node_id} rests")
 
 
 def _check_draining(state: MetadataState, node: Node, command: SetNodeCondition) -> None:
@@ -189,27 +222,32 @@ def _check_draining(state: MetadataState, node: Node, command: SetNodeCondition)
                 f"{_named(state, [partition])} has {len(partition.replicas)} replicas, and only"
                 f" {others} other nodes can hold one: add a node, or lower the replication factor",
             )
-    if not command.force:
-        _check_partitions(
-            state, node, dict.fromkeys(command.dead_nodes), "has no majority that could copy it"
-        )
-
-
-def _check_partitions(
-    state: MetadataState, node: Node, away: Collection[NodeId], what: str
-) -> None:
-    """Refuse when partitions on the node have no majority with those nodes away."""
+    if command.force:
+        return
+    # Nobody stops. After a forced recovery the majority that was is gone for good, and the wish is
+    # what the partition comes to: it alone counts.
+    dead = command.dead_nodes
     stuck = [
         partition
         for partition in state.node_groups(node.node_id)
-        if not is_majority(
-            sum(each not in away for each in partition.node_ids), len(partition.replicas)
-        )
+        if not keeps_majority(partition.node_ids, dead)
     ]
+    _refuse_stuck(state, node, stuck, "has no majority that could copy it", dead)
+
+
+def _refuse_stuck(
+    state: MetadataState,
+    node: Node,
+    stuck: list[Partition],
+    what: str,
+    away: Collection[NodeId],
+    more: str = "",
+) -> None:
+    """Refuse when there are any such partitions."""
     if stuck:
         raise StreamlogError(
             Reason.MAJORITY_AT_RISK,
-            f"{_named(state, stuck)} {what} (away: {_listed(away)}); bring nodes back, add"
+            f"{_named(state, stuck)} {what} (away: {_listed(away)}){more}; bring nodes back, add"
             " replicas, or force it",
             {"node_id": str(node.node_id), "partitions": str(len(stuck))},
         )
@@ -225,6 +263,13 @@ def remove_node(state: MetadataState, command: RemoveNode) -> Decision[Record]:
             Reason.NODE_IN_USE,
             f"node {node.node_id} is a controller: name other controllers first"
             f" (now {_listed(state.controllers)})",
+            {"node_id": str(node.node_id)},
+        )
+    if node.node_id in command.voters:
+        raise StreamlogError(
+            Reason.NODE_IN_USE,
+            f"node {node.node_id} still votes on the metadata ({_listed(command.voters)} do,"
+            f" {_listed(state.controllers)} shall): wait until it votes no more",
             {"node_id": str(node.node_id)},
         )
     held = state.node_groups(node.node_id)
@@ -265,11 +310,6 @@ def set_controllers(state: MetadataState, command: SetControllers) -> Decision[R
     if command.validate_only or wanted == state.controllers:
         return Decision((), wanted)
     return Decision((ControllersSet(wanted, command.request_id),), wanted)
-
-
-def is_majority(present: int, of: int) -> bool:
-    """So many of so many are a majority."""
-    return 2 * present > of
 
 
 def _listed(nodes: Iterable[NodeId]) -> str:

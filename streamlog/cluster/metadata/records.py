@@ -1,7 +1,7 @@
 """Commands to the metadata (what is wanted) and its records (what came to be).
 
 Commands carry all that `decide` may not find out by itself: times, random numbers, the nodes that
-seem dead. `request_id` is random and not 0: a command that is sent again because its answer got
+seem dead, those that vote on the metadata. `request_id` is random and not 0: a command that is sent again because its answer got
 lost is recognised by it, and answered without doing it twice.
 """
 
@@ -93,6 +93,10 @@ class SetNodeCondition:
     validate_only: bool = False
     dead_nodes: tuple[NodeId, ...] = ()
     request_id: int = 0
+    voters: tuple[NodeId, ...] = ()
+    """That vote on the metadata in the newest configuration; empty: not known."""
+    old_voters: tuple[NodeId, ...] = ()
+    """In a joint configuration, those whose majority is needed, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class RemoveNode:
     node_id: NodeId
     validate_only: bool = False
     request_id: int = 0
+    voters: tuple[NodeId, ...] = ()
+    """That vote on the metadata in any configuration in force; empty: not known."""
 
 
 @dataclass(frozen=True, slots=True)

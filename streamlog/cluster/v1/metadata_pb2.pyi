@@ -343,7 +343,7 @@ class AllocateProducerIds(_message.Message):
     def __init__(self, node_id: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
 
 class SetNodeCondition(_message.Message):
-    __slots__ = ("node_id", "condition", "replacement_node_id", "request_id", "validate_only", "force", "dead_node_ids")
+    __slots__ = ("node_id", "condition", "replacement_node_id", "request_id", "validate_only", "force", "dead_node_ids", "voter_node_ids", "old_voter_node_ids")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     CONDITION_FIELD_NUMBER: _ClassVar[int]
     REPLACEMENT_NODE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -351,6 +351,8 @@ class SetNodeCondition(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     DEAD_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    VOTER_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
+    OLD_VOTER_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     condition: NodeCondition
     replacement_node_id: int
@@ -358,17 +360,21 @@ class SetNodeCondition(_message.Message):
     validate_only: bool
     force: bool
     dead_node_ids: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, node_id: _Optional[int] = ..., condition: _Optional[_Union[NodeCondition, str]] = ..., replacement_node_id: _Optional[int] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., force: bool = ..., dead_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
+    voter_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    old_voter_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, node_id: _Optional[int] = ..., condition: _Optional[_Union[NodeCondition, str]] = ..., replacement_node_id: _Optional[int] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., force: bool = ..., dead_node_ids: _Optional[_Iterable[int]] = ..., voter_node_ids: _Optional[_Iterable[int]] = ..., old_voter_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class RemoveNode(_message.Message):
-    __slots__ = ("node_id", "request_id", "validate_only")
+    __slots__ = ("node_id", "request_id", "validate_only", "voter_node_ids")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    VOTER_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     request_id: int
     validate_only: bool
-    def __init__(self, node_id: _Optional[int] = ..., request_id: _Optional[int] = ..., validate_only: bool = ...) -> None: ...
+    voter_node_ids: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, node_id: _Optional[int] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., voter_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class SetControllers(_message.Message):
     __slots__ = ("node_ids", "request_id", "validate_only", "dead_node_ids")

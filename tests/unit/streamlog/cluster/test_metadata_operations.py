@@ -204,7 +204,38 @@ def test_only_the_newest_wish_is_settled() -> None:
             Reason.MAJORITY_AT_RISK,
             "the metadata would have no majority",
         ),
+        (
+            SetNodeCondition(NodeId(1), MAINTENANCE, voters=nodes(1)),
+            Reason.MAJORITY_AT_RISK,
+            "0 of 1 nodes that vote on the metadata now would serve (away: 1)",
+        ),
+        (
+            SetNodeCondition(NodeId(1), MAINTENANCE, voters=nodes(1)),
+            Reason.MAJORITY_AT_RISK,
+            "the controllers change: 1, 2, 3 shall vote, 1 do: wait until that is done",
+        ),
+        (
+            SetNodeCondition(NodeId(1), MAINTENANCE, voters=nodes(1, 2, 3), old_voters=nodes(1)),
+            Reason.MAJORITY_AT_RISK,
+            "0 of 1 nodes that voted on the metadata before",
+        ),
+        (
+            SetNodeCondition(
+                NodeId(4),
+                MAINTENANCE,
+                dead_nodes=nodes(2),
+                voters=nodes(1, 2, 3),
+                old_voters=nodes(1, 2, 4),
+            ),
+            Reason.MAJORITY_AT_RISK,
+            "only 1 of 3 nodes that voted on the metadata before",
+        ),
         (RemoveNode(NodeId(9)), Reason.UNKNOWN_NODE, "no node 9"),
+        (
+            RemoveNode(NodeId(4), voters=nodes(1, 2, 4)),
+            Reason.NODE_IN_USE,
+            "node 4 still votes on the metadata (1, 2, 4 do, 1, 2, 3 shall): wait until",
+        ),
         (RemoveNode(NodeId(1)), Reason.NODE_IN_USE, "is a controller"),
         (SetControllers(()), Reason.INVALID_REQUEST, "1 to 7 different"),
         (SetControllers(nodes(1, 1)), Reason.INVALID_REQUEST, "1 to 7 different"),
@@ -225,6 +256,83 @@ def test_refusals_say_what_and_why(command: Command, reason: Reason, text: str) 
     error = bench.refused(command)
     assert error.reason is reason
     assert text in error.message
+
+
+@pytest.mark.parametrize(
+    ("moves", "dead", "node", "stuck"),
+    [
+        # On 1, 2, 3. To others: the old majority, and the new one.
+        ([(4, 5, 6)], (2, 3), 1, True),
+        ([(4, 5, 6)], (2,), 1, True),
+        ([(4, 5, 6)], (2,), 4, False),
+        ([(4, 5, 6)], (5,), 4, True),
+        ([(4, 5, 6)], (), 1, False),
+        ([(4, 5, 6)], (), 4, False),
+        # One of three, whoever rests; the dead one is replaced.
+        ([(1, 2, 4)], (), 1, False),
+        ([(1, 2, 4)], (), 3, False),
+        ([(1, 2, 4)], (), 4, False),
+        ([(1, 2, 4)], (3,), 4, False),
+        ([(1, 2, 4)], (3,), 1, True),
+        # Taken back: the others may have a majority of their own.
+        ([(4, 5, 6), (1, 2, 3)], (5,), 4, True),
+        ([(1, 4, 5), (1, 2, 3)], (5,), 4, True),
+        ([(1, 4, 5), (1, 2, 3)], (), 4, False),
+        ([(1, 2, 4), (1, 2, 3)], (), 4, False),
+        # Fewer and more replicas.
+        ([(1, 2, 3, 4, 5)], (3,), 1, True),
+        ([(1, 2, 3, 4, 5)], (4,), 1, False),
+        ([(1,)], (3,), 2, True),
+        ([(1,)], (), 2, False),
+    ],
+)
+def test_a_node_rests_when_old_and_new_replicas_keep_a_majority(
+    moves: list[tuple[int, ...]], dead: tuple[int, ...], node: int, stuck: bool
+) -> None:
+    """While a partition moves, both may decide; afterwards the new ones do."""
+    bench = Bench(6)
+    bench.do(SetControllers(nodes(6)))
+    bench.do(CreateTopic("a", 1, 3))
+    bench.do(move("a", 0, 1, 2, 3))
+    bench.settle("a")
+    for to in moves:
+        bench.do(move("a", 0, *to))
+    command = SetNodeCondition(NodeId(node), MAINTENANCE, dead_nodes=nodes(*dead))
+    if stuck:
+        error = bench.refused(command)
+        assert error.reason is Reason.MAJORITY_AT_RISK
+        assert "a/0 would be without a majority" in error.message
+        assert "a/0 on the way to other nodes: wait" in error.message
+    else:
+        bench.do(command)
+        assert bench.state.nodes[NodeId(node)].condition is MAINTENANCE
+
+
+def test_a_replica_that_its_node_lost_is_no_part_of_the_old_majority() -> None:
+    """Its node lives, and can not vote for it until its successor does."""
+    bench = Bench(4)
+    bench.do(CreateTopic("a", 1, 3))
+    bench.do(move("a", 0, 2, 3, 4))
+    bench.settle("a")
+    lost = bench.partition("a").replicas[0]
+    bench.do(RenewReplica(bench.partition("a").topic_id, 0, lost.replica_id))
+    rest = SetNodeCondition(NodeId(4), MAINTENANCE)
+    assert bench.refused(rest).reason is Reason.MAJORITY_AT_RISK
+    bench.do(SetNodeCondition(NodeId(4), DRAINING, validate_only=True, force=True))
+    bench.settle("a")
+    bench.do(rest)
+
+
+def test_after_a_forced_recovery_a_node_is_drained() -> None:
+    """What is left behind by the forced move has no majority, and never will."""
+    bench = Bench(5)
+    bench.do(CreateTopic("a", 1, 3))
+    bench.do(move("a", 0, 1, 2, 3))
+    bench.settle("a")
+    dead = nodes(2, 3)
+    bench.do(move("a", 0, 1, 4, force=True, dead_nodes=dead))
+    bench.do(SetNodeCondition(NodeId(2), DRAINING, dead_nodes=dead))
+    assert bench.state.nodes[NodeId(2)].condition is DRAINING
 
 
 def test_after_a_forced_recovery_a_move_is_made_by_force() -> None:

@@ -237,6 +237,40 @@ def test_the_controllers_change_one_after_the_other(world: World) -> None:
     assert leader.node_id in {4, 5, 6}
 
 
+@pytest.mark.parametrize("world", [12], indirect=True)
+def test_who_votes_still_is_not_spared(world: World) -> None:
+    """What counts is who votes on the metadata, not only who shall: the last voter may not rest
+    before others vote, and nobody is removed who does."""
+    world.boot(1, 2, 3, 4)
+    node = world.nodes[4]
+    operations = node.cluster.operations
+
+    def name(*wanted: int) -> None:
+        node.run(operations.set_controllers([NodeId(n) for n in wanted]))
+
+    def votes(*wanted: int) -> bool:
+        group = world.nodes[1].host.groups[METADATA_GROUP]
+        voters = [voter.node_id for voter in group.membership.voters]
+        return not group.membership.joint and sorted(voters) == list(wanted)
+
+    name(1)
+    world.wait(lambda: votes(1))
+    name(1, 2, 3)
+    assert votes(1)
+    with pytest.raises(StreamlogError, match="1, 2, 3 shall vote, 1 do") as caught:
+        node.run(operations.set_condition(NodeId(1), NodeCondition.MAINTENANCE))
+    assert caught.value.reason is Reason.MAJORITY_AT_RISK
+    world.wait(lambda: votes(1, 2, 3))
+    node.run(operations.set_condition(NodeId(1), NodeCondition.MAINTENANCE))
+    node.run(operations.set_condition(NodeId(1), NodeCondition.ACTIVE))
+    name(1, 2, 4)
+    with pytest.raises(StreamlogError, match="node 3 still votes on the metadata") as caught:
+        node.run(operations.remove_node(NodeId(3)))
+    assert caught.value.reason is Reason.NODE_IN_USE
+    world.wait(lambda: votes(1, 2, 4))
+    node.run(operations.remove_node(NodeId(3)))
+
+
 @pytest.mark.parametrize("world", [9], indirect=True)
 def test_a_node_in_maintenance_leads_nothing(world: World) -> None:
     """It hands over all of it, gets nothing back, and gets it back afterwards. A second one is

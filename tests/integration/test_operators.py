@@ -276,12 +276,17 @@ async def test_a_dead_node_is_replaced_and_the_others_are_restarted(tmp_path: Pa
         await cluster.create_topic(replicas=3)
         async with load.running():
             await load.under_way()
+            rest = ("node", "maintenance", "1", "on")
+            await cluster.ok(*rest)
             await asyncio.to_thread(cluster.nodes[3].kill)
             assert "not registered; start it" in await cluster.refused(*replace)
             await cluster.start(4)
             while 3 in await cluster.nodes_are(live=True):
                 await asyncio.sleep(0.1)
             assert "must not stop now" in await cluster.refused("node", "restart-check", "1")
+            assert "is in maintenance" in await cluster.ok(*rest, "--no-wait")
+            assert "must not be stopped now" in await cluster.refused(*rest)
+            await cluster.ok("node", "maintenance", "1", "off")
             interrupted = await asyncio.to_thread(cluster.shell.run, *replace, "--timeout", "0")
             assert interrupted.returncode in {0, 1}, interrupted
             assert (await cluster.asked(*replace))["steps"][-1].startswith("node 3 is removed")

@@ -181,7 +181,8 @@ def maintenance(
 
     It keeps its replicas, hands over what it leads and gets no new replicas; then it may be
     stopped. Refused when partitions, or the metadata, would be without a majority while it is
-    away, other nodes in maintenance counted as away.
+    away, other nodes in maintenance counted as away. Of a node that is in maintenance already it
+    says whether it may be stopped now; exit code 1 if not.
     """
     if switch is Switch.OFF:
         _to_service(node, "maintenance", dry_run=dry_run, output=output, target=target)
@@ -197,12 +198,26 @@ def maintenance(
                     timeout_s=timeout,
                     afterwards="what it leads when it stops is led by others after an election",
                 )
+                if not force:
+                    await wait_until(
+                        lambda: check_stop(admin, node), timeout_s=timeout, afterwards="ask again"
+                    )
 
     run(work(), target)
     text = f"node {node} {'could be' if dry_run else 'is'} in maintenance"
     if wait and not dry_run:
         text += " and leads nothing that another could lead; it may be stopped"
     say(text, {"node": node, "condition": "maintenance", "dry_run": dry_run}, output)
+
+
+async def check_stop(admin: Admin, node_id: int) -> None:
+    """A look that ends at once: a node in maintenance may have been asked for long ago, and others
+    have died since. Raises CommandFailed (it must not be stopped), ClientError."""
+    risk = await restart_check.refusal(admin, node_id)
+    if risk is not None:
+        raise CommandFailed(
+            f"node {node_id} is in maintenance, and must not be stopped now: {risk}"
+        )
 
 
 async def _leads_still(admin: Admin, node_id: int) -> str | None:

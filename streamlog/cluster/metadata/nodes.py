@@ -7,6 +7,7 @@ Rules:
    those who know better (a maintenance that is short, a partition that is lost anyway). Members
    that are in force count as well as those that are wanted.
 3. A node is removed when nothing is on it and it does not vote.
+4. What is so already is answered as done, whatever would stand against it now.
 """
 
 from __future__ import annotations
@@ -137,14 +138,15 @@ def set_node_condition(state: MetadataState, command: SetNodeCondition) -> Decis
             f"node {command.replacement} is named as the replacement of node {node.node_id}, which"
             " shall not be drained",
         )
-    if command.condition is NodeCondition.MAINTENANCE:
+    changed = (node.condition, node.replacement) != (command.condition, command.replacement)
+    # Who only checks a maintenance asks whether the node may be away now, in maintenance or not.
+    if command.condition is NodeCondition.MAINTENANCE and (changed or command.validate_only):
         _check_maintenance(state, node, command)
-    elif command.condition is NodeCondition.DRAINING:
+    elif command.condition is NodeCondition.DRAINING and changed:
         _check_draining(state, node, command)
     record = NodeConditionSet(
         node.node_id, command.condition, command.replacement, command.request_id
     )
-    changed = (node.condition, node.replacement) != (command.condition, command.replacement)
     if command.validate_only or not changed:
         return Decision((), node)
     return Decision((record,), node)
@@ -293,6 +295,8 @@ def set_controllers(state: MetadataState, command: SetControllers) -> Decision[R
             f"controllers {_listed(command.node_ids)}: 1 to {CONTROLLERS_MAX} different nodes are"
             " needed, best 1, 3 or 5",
         )
+    if wanted == state.controllers:
+        return Decision((), wanted)
     for node_id in wanted:
         node = find_node(state, node_id)
         if node_id not in state.controllers and node.condition is not NodeCondition.ACTIVE:
@@ -307,7 +311,7 @@ def set_controllers(state: MetadataState, command: SetControllers) -> Decision[R
             Reason.MAJORITY_AT_RISK,
             f"only {live} of the {len(wanted)} new controllers {_listed(wanted)} live",
         )
-    if command.validate_only or wanted == state.controllers:
+    if command.validate_only:
         return Decision((), wanted)
     return Decision((ControllersSet(wanted, command.request_id),), wanted)
 

@@ -91,6 +91,7 @@ class SetNodeCondition:
     force: bool = False
     """Go ahead although partitions may be without a majority for some time."""
     validate_only: bool = False
+    """Check only: whether it may rest now, even when it does already."""
     dead_nodes: tuple[NodeId, ...] = ()
     request_id: int = 0
     voters: tuple[NodeId, ...] = ()

@@ -323,6 +323,26 @@ def test_a_replica_that_its_node_lost_is_no_part_of_the_old_majority() -> None:
     bench.do(rest)
 
 
+def test_what_is_so_already_is_answered_as_done() -> None:
+    """Whoever died since. Who only checks a maintenance hears whether the node may be away now."""
+    bench = Bench(5)
+    bench.do(CreateTopic("a", 1, 3))
+    bench.do(move("a", 0, 1, 2, 3))
+    bench.settle("a")
+    dead = nodes(2, 3)
+    bench.do(SetNodeCondition(NodeId(1), MAINTENANCE))
+    before = bench.state
+    bench.do(SetNodeCondition(NodeId(1), MAINTENANCE, dead_nodes=dead))
+    check = SetNodeCondition(NodeId(1), MAINTENANCE, dead_nodes=dead, validate_only=True)
+    assert bench.refused(check).reason is Reason.MAJORITY_AT_RISK
+    bench.do(SetControllers(nodes(1, 2, 3), dead_nodes=dead))
+    assert bench.state is before
+    bench.do(SetNodeCondition(NodeId(1), DRAINING, NodeId(4)))
+    before = bench.state
+    bench.do(SetNodeCondition(NodeId(1), DRAINING, NodeId(4), dead_nodes=nodes(2, 3, 4)))
+    assert bench.state is before
+
+
 def test_after_a_forced_recovery_a_node_is_drained() -> None:
     """What is left behind by the forced move has no majority, and never will."""
     bench = Bench(5)

@@ -18,6 +18,7 @@ from streamlog.cli.operators.arrivals import (
     progress_of,
 )
 from streamlog.cli.operators.controllers import Voting
+from streamlog.cli.operators.nodes import check_stop
 from streamlog.cli.operators.restart_check import LAG_MAX, risks
 from streamlog.cli.operators.waiting import advised, wait_until
 from streamlog.client import (
@@ -260,6 +261,14 @@ async def test_whether_node_1_may_stop(changes: dict[str, object], risk: str) ->
     found = await risks(replace(SOUND, **changes).admin(), 1)  # type: ignore[arg-type]
     assert len(found) == (1 if risk else 0), found
     assert risk in "".join(found)
+
+
+async def test_a_node_in_maintenance_is_not_said_to_be_free_to_stop() -> None:
+    """Asked for again, when another one has died since: it stays in maintenance, and must run."""
+    await check_stop(SOUND.admin(), 1)
+    at_risk = ClientError("only 1 lives", reason="MAJORITY_AT_RISK")
+    with pytest.raises(CommandFailed, match="must not be stopped now: only 1 lives"):
+        await check_stop(replace(SOUND, refusal=at_risk).admin(), 1)
 
 
 async def test_an_unknown_node_is_refused() -> None:

@@ -75,6 +75,7 @@ FAULTS: Final = (
     "failing disk",
     *ROT,
     "clock jump",
+    "clock strobe",
     "restart one",
     "rolling restart",
     "hand over",

@@ -8,9 +8,12 @@ from typing import Final
 from jepsen_like.sim.cluster import SimCluster
 from jepsen_like.sim.faults.fault import Fired, Heal, Strike
 from jepsen_like.sim.ports.disk import UNLIMITED_BYTES
+from jepsen_like.sim.ports.scheduler import Scheduler
 from jepsen_like.sim.trace import Trace
 
 CLOCK_JUMP_MS_MAX: Final = 3_600_000.0
+STROBE_PAUSES_S: Final = (0.01, 0.05, 0.2)
+"""Between two turns of a clock that goes back and forth."""
 FULL_DISK_FREE_BYTES: Final = 64 << 20
 """Below the reserve that a node keeps."""
 
@@ -18,8 +21,11 @@ FULL_DISK_FREE_BYTES: Final = 64 << 20
 class MachineFaults:
     """Strikes at disks and clocks."""
 
-    def __init__(self, cluster: SimCluster, trace: Trace, fired: Fired) -> None:
-        self._cluster, self._trace, self._fired = cluster, trace, fired
+    def __init__(
+        self, scheduler: Scheduler, cluster: SimCluster, trace: Trace, fired: Fired
+    ) -> None:
+        self._scheduler, self._cluster = scheduler, cluster
+        self._trace, self._fired = trace, fired
 
     def faults(self) -> dict[str, Strike]:
         """By name."""
@@ -27,6 +33,7 @@ class MachineFaults:
             "slow disk": self._slow_disk,
             "full disk": self._full_disk,
             "clock jump": self._jump,
+            "clock strobe": self._strobe,
         }
 
     def _slow_disk(self, rng: random.Random) -> Heal:
@@ -60,6 +67,26 @@ class MachineFaults:
             faults.capacity_bytes, faults.asked_for_space = UNLIMITED_BYTES, None
             self._trace.add(f"node {node.node_id}", "disk has room again")
 
+        return heal
+
+    def _strobe(self, rng: random.Random) -> Heal:
+        """The wall clock goes back and forth, many times within the strike."""
+        node = rng.choice(list(self._cluster.nodes.values()))
+        offset_ms = CLOCK_JUMP_MS_MAX * (2 * rng.random() - 1)
+        pause_s = rng.choice(STROBE_PAUSES_S)
+        striking = True
+
+        def turn(*, away: bool) -> None:
+            if striking:
+                self._cluster.jump_clock(node, offset_ms if away else 0.0)
+                self._scheduler.call_later(pause_s, lambda: turn(away=not away))
+
+        def heal() -> None:
+            nonlocal striking
+            striking = False
+            self._cluster.jump_clock(node, 0.0)
+
+        turn(away=True)
         return heal
 
     def _jump(self, rng: random.Random) -> Heal:

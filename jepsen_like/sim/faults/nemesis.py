@@ -73,7 +73,7 @@ class Nemesis:
         self._faults: dict[str, Strike] = {
             **self._processes.faults(),
             **NetworkFaults(fabric, hosts, options, trace).faults(),
-            **MachineFaults(cluster, trace, self._fired).faults(),
+            **MachineFaults(scheduler, cluster, trace, self._fired).faults(),
             **self.failing.faults(),
             **self.rot.faults(),
             **self.membership.faults(),

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol, cast
 
-from replication.errors import LogCorrupt, ReplicationError
+from replication.errors import LogCorrupt, OffsetOutOfRange, ReplicationError
 from replication.group import GroupHost, ReplicatedGroup
 from replication.log import ReplicaLog
 from replication.ports import Clock, Random
@@ -49,24 +49,33 @@ class Scrubber:
         self._host, self._clock, self._random, self._damage = host, clock, random, damage
         self._bytes_per_second = bytes_per_second
         self.rounds = 0
+        """That read every log to its end."""
+        self.incomplete_rounds = 0
+        """Others, of those that ended."""
         self.scrubbed_bytes = 0
-        """Since the start."""
+        """All three since the start."""
 
     async def round(self) -> None:
         """Read every log once, as far as it is committed; in an order by chance, so that rounds
-        which are cut short do not leave out the same ones."""
+        which are cut short do not leave out the same ones. A damaged range that was reported counts
+        as read."""
+        complete = True
         for group in sorted(self._host.groups.values(), key=lambda _: self._random.random()):
             try:
                 await self._scrub(group)
             except (ReplicationError, OSError) as error:
-                # Trimmed or removed meanwhile; or the disk failed, which is told elsewhere.
-                _LOG.debug(
-                    "scrub_interrupted",
-                    extra={"group": group.creation.group_id, "reason": str(error)},
-                )
-        self.rounds += 1
+                group_id = group.creation.group_id
+                if self._host.groups.get(group_id) is not group or group.log.needs_install:
+                    continue  # Removed, or a whole copy is on its way: nothing is left to read.
+                complete = False
+                _LOG.info("scrub_interrupted", extra={"group": group_id, "reason": str(error)})
+        if complete:
+            self.rounds += 1
+        else:
+            self.incomplete_rounds += 1
 
     async def _scrub(self, group: ReplicatedGroup) -> None:
+        """Read one log to its end. Raises ReplicationError and OSError when that can not be done."""
         log = cast("ScrubbedLog", group.log)
         if log.needs_install:
             return
@@ -77,10 +86,10 @@ class Scrubber:
             began_ms = self._clock.monotonic_ms()
             try:
                 frames = await log.read_file(at, end, READ_BYTES)
-            except LogCorrupt:
-                following = self._behind_damage(group, at)
+            except (LogCorrupt, OffsetOutOfRange):
+                following = self._where_to_go_on(group, at)
                 if following is None:
-                    return
+                    raise
                 at = following
                 continue
             if not frames:
@@ -105,8 +114,11 @@ class Scrubber:
         due_ms = 1_000 * size_bytes / self._bytes_per_second()
         await asyncio.sleep(max(0.0, due_ms - spent_ms) / 1_000)
 
-    def _behind_damage(self, group: ReplicatedGroup, at: Offset) -> Offset | None:
-        """Where to go on: behind the segment that was reported, or not at all."""
+    def _where_to_go_on(self, group: ReplicatedGroup, at: Offset) -> Offset | None:
+        """Where the log begins now, if that is further on; else behind the segment that was
+        reported; None: nobody knows."""
+        if at < group.log.start.end:
+            return group.log.start.end
         ends = [
             damaged.end
             for damaged in self._damage.open.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import random
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import cast
 
@@ -48,6 +49,10 @@ class FileLog(MemoryLog):
         self.reports = True
         """What can not be read is reported."""
         self.failure: Exception | None = None
+        self.at_failure: Callable[[], object] = lambda: None
+        """Happens while the read that fails is under way."""
+        self.trims: tuple[int, int] | None = None
+        """When the first is about to be read, the log comes to begin at the second."""
         self.written: int | None = None
         """Exclusive end of what the files hold; None: they hold all."""
         self.read_ms = 0.5
@@ -58,7 +63,13 @@ class FileLog(MemoryLog):
         group_id = self.creation.group_id
         self.world.began.setdefault(group_id)
         if self.failure is not None:
+            self.at_failure()
             raise self.failure
+        if self.trims is not None and start == self.trims[0]:
+            through = Offset(self.trims[1])
+            self.start = LogPosition(TERM, through)
+            self.entries = [entry for entry in self.entries if entry[0].base >= through]
+            self.trims = None
         for first, behind in self.rotten:
             if first <= start < behind:
                 if self.reports:
@@ -67,7 +78,7 @@ class FileLog(MemoryLog):
             if start < first < end:
                 end = Offset(first)
         limit = end if self.written is None else min(end, Offset(self.written))
-        frames = self._read(start, limit, max_bytes)
+        frames = self._read(start, limit, 1 if self.world.one_at_a_time else max_bytes)
         self.found += [header.base_offset for _, header in iterate_frames(frames)]
         return frames
 
@@ -84,6 +95,8 @@ class World:
         """Logs of which something was read, in order."""
         self.damage = DamageReports()
         self.bytes_per_second = FAST
+        self.one_at_a_time = False
+        """A read gives one entry."""
         self.random = random.Random(1)
         for group_id, group in self.groups.items():
             group.log = self.logs[group_id] = FileLog(self, group.creation)
@@ -114,6 +127,11 @@ class World:
             return asyncio.get_running_loop().time()
 
         return run(timed())
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """Complete ones and others."""
+        return self.scrubber.rounds, self.scrubber.incomplete_rounds
 
     @property
     def found(self) -> dict[int, list[int]]:
@@ -215,6 +233,7 @@ def test_a_log_with_damage_of_unknown_extent_is_left_for_this_round() -> None:
     world.report(GroupId(2), 5, 8)
     world.scrub()
     assert world.found == {1: [*range(8)], 2: [0, 1, 2], 3: [*range(8)]}
+    assert world.rounds == (0, 1)
 
 
 def test_a_log_that_awaits_a_whole_copy_is_passed_over() -> None:
@@ -244,7 +263,40 @@ def test_a_log_that_fails_does_not_end_the_round(failing: int, failure: Exceptio
     world.logs[failing].failure = failure
     world.scrub()
     assert world.found == {n: [] if n == failing else [*range(8)] for n in (1, 2, 3)}
-    assert world.scrubber.rounds == 1
+    assert world.rounds == (0, 1)
+    world.logs[failing].failure = None
+    world.scrub()
+    assert world.rounds == (1, 1)
+
+
+@pytest.mark.parametrize(("start", "found"), [(5, [0, 1, 5, 6, 7]), (8, [0, 1])])
+@pytest.mark.parametrize("read", ["sound", "damaged"])
+def test_a_log_that_is_trimmed_is_read_on_where_it_begins_now(
+    start: int, found: list[int], read: str
+) -> None:
+    """The place of reading was let go, with its damage if it had some; what is left is as old, and
+    as much in need of being read. That is no interrupted round."""
+    world = World()
+    log = world.logs[2]
+    log.trims = (2, start)
+    if read == "damaged":
+        log.rotten, log.reports = [(2, 4)], False
+    world.one_at_a_time = True
+    world.scrub()
+    assert world.found == {1: [*range(8)], 2: found, 3: [*range(8)]}
+    assert world.rounds == (1, 0)
+
+
+def test_logs_that_are_removed_or_replaced_leave_nothing_to_read() -> None:
+    """They fail, and the round is as complete as it can be."""
+    world = World()
+    removed, replaced = world.logs[1], world.logs[2]
+    removed.failure = replaced.failure = StorageFailed("reading", "the log was closed")
+    removed.at_failure = lambda: world.groups.pop(GroupId(1))
+    replaced.at_failure = lambda: setattr(replaced, "needs_install", True)
+    world.scrub()
+    assert world.found == {1: [], 2: [], 3: [*range(8)]}
+    assert world.rounds == (1, 0)
 
 
 def test_a_round_keeps_to_its_rate() -> None:

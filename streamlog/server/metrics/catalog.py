@@ -366,6 +366,45 @@ SECTIONS: Final[tuple[tuple[str, tuple[MetricInfo, ...]], ...]] = (
                 "Most segment files that are open at a time: open.files.",
                 "See streamlog_segment_files_open.",
             ),
+            MetricInfo(
+                "streamlog_storage_damaged_ranges",
+                _G,
+                "Segments and snapshots that could not be read back and are not mended yet, as far"
+                " as they were met since the start.",
+                "Above 0 for minutes: no replica has them sound and at hand; the event"
+                " repair_postponed says what each node answered, `streamlog cluster status` which"
+                " partitions they are of. A restart only forgets them until they are read again.",
+            ),
+            MetricInfo(
+                "streamlog_storage_damaged_ranges_found_total",
+                _C,
+                "Those that were found, by readers, by repair and by scrubbing.",
+                "One now and then: nothing. Several on one node: its disk is failing, replace it.",
+            ),
+            MetricInfo(
+                "streamlog_storage_damaged_ranges_mended_total",
+                _C,
+                "Those that were replaced by another replica's copy, or written anew.",
+                "Found ones that are neither mended nor open were let go with their log, or part"
+                " of it, or a whole copy of it came.",
+            ),
+            MetricInfo(
+                "streamlog_scrub_bytes_total",
+                _C,
+                "Bytes that scrubbing read.",
+                "Divide streamlog_topic_disk_bytes by its rate: so long takes a round. More than"
+                " scrub.interval.ms: raise scrub.bytes.per.second.",
+            ),
+            MetricInfo(
+                "streamlog_scrub_rounds_total",
+                _C,
+                "Rounds of scrubbing that ended, by result: complete (each log was read to its"
+                " end, damaged ranges apart), incomplete.",
+                "No complete one for longer than scrub.interval.ms and a round take: rot goes"
+                " unnoticed where nobody reads. With incomplete ones, events scrub_interrupted"
+                " name logs and reasons.",
+                ("result",),
+            ),
         ),
     ),
     (

@@ -72,6 +72,7 @@ def sample_member(
     _sample_topics(samples, counters.broker, view)
     _sample_budgets(samples, member)
     _sample_storage(samples, member, config)
+    _sample_damage(samples, member)
     _sample_use(samples, view, survey)
     _sample_partitions(samples, member, survey)
     _sample_replication(samples, member)
@@ -141,6 +142,22 @@ def _sample_storage(samples: Samples, member: Member, config: NodeConfig) -> Non
         ("checkpoint", counters.checkpoint_bytes),
     ):
         samples.number("streamlog_storage_written_bytes_total", written, file)
+
+
+def _sample_damage(samples: Samples, member: Member) -> None:
+    damage, scrubber = member.store.damage, member.cluster.scrubber
+    for name, value in (
+        ("streamlog_storage_damaged_ranges", len(damage.open)),
+        ("streamlog_storage_damaged_ranges_found_total", damage.found),
+        ("streamlog_storage_damaged_ranges_mended_total", damage.mended),
+        ("streamlog_scrub_bytes_total", scrubber.scrubbed_bytes),
+    ):
+        samples.number(name, value)
+    for result, rounds in (
+        ("complete", scrubber.rounds),
+        ("incomplete", scrubber.incomplete_rounds),
+    ):
+        samples.number("streamlog_scrub_rounds_total", rounds, result)
 
 
 def _sample_use(samples: Samples, view: ClusterView, survey: Survey) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import random
 from collections.abc import Callable, Coroutine, Iterator
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jepsen_like.sim.clients.client_adapter import client_environment
 from jepsen_like.sim.ports.clock import SimClock
 from jepsen_like.sim.ports.scheduler import silence
-from replication.types import NodeId
+from replication.types import NodeId, Offset
 from streamlog.client.consume.consumer import Consumer
 from streamlog.client.errors import NotReady
 from streamlog.client.produce.producer import Producer
@@ -25,11 +26,17 @@ from streamlog.server.metrics import survey
 from streamlog.server.metrics.catalog import METRICS
 from streamlog.server.node import Node
 from streamlog.server.operations import Answer, Operations
+from streamlog.storage.damage import DamagedRange
 from tests.fakes.node_world import NodeWorld
 
 PATIENCE_S = 60.0
 TOPIC, PARTITIONS, RECORDS = "orders", 4, 500
 CONDITIONS = "streamlog_cluster_node_conditions"
+DAMAGE = (
+    "streamlog_storage_damaged_ranges",
+    "streamlog_storage_damaged_ranges_found_total",
+    "streamlog_storage_damaged_ranges_mended_total",
+)
 
 
 class World(NodeWorld):
@@ -172,6 +179,57 @@ def test_what_was_written_and_read_is_told_by_the_nodes_that_did_it(world: World
         # Those of groups need some: see test_group_watch_in_simulation.
         if not name.startswith(("streamlog_replication_partition_lag_records", "streamlog_group")):
             assert {name, f"{name}_count"} & families, name
+
+
+def test_damage_is_told_from_when_it_is_found_until_it_is_mended(world: World) -> None:
+    """No replica is at hand while the node is cut off; what it says of it by itself, and what it
+    read meanwhile, is in its metrics. The others tell of none."""
+    world.write(RECORDS)
+    world.run(2.0)
+    member = world.process(3).member
+    assert member is not None
+    group = next(group for group in member.groups.groups.values() if group.creation.topic_id)
+    for other in ("node1", "node2"):
+        world.fabric.block("node3", other)
+        world.fabric.block(other, "node3")
+    assert {name: world.metrics(3)[name,] for name in DAMAGE} == dict.fromkeys(DAMAGE, 0)
+    member.store.damage.report(
+        DamagedRange(group.group_id, Offset(0), group.log.end.end, "a file", "bits flipped")
+    )
+    for _ in range(2):
+        metrics = world.metrics(3)
+        assert [metrics[name,] for name in DAMAGE] == [1, 1, 0]
+        world.run(30.0)
+    assert [world.metrics(1)[name,] for name in DAMAGE] == [0, 0, 0]
+    world.fabric.unblock_all()
+    world.until_ready()
+    world.run(60.0)
+    metrics = world.metrics(3)
+    assert [metrics[name,] for name in DAMAGE] == [0, 1, 1]
+
+
+def test_what_scrubbing_read_is_told(world: World) -> None:
+    """Nodes of this world scrub all the time; a round in which a log fails is told apart."""
+    world.write(RECORDS)
+    world.run(2.0)
+    member = world.process(3).member
+    assert member is not None
+    before = world.metrics(3)
+    world.run(5.0)
+    after = world.metrics(3)
+    rounds = "streamlog_scrub_rounds_total"
+    assert after["streamlog_scrub_bytes_total",] > before["streamlog_scrub_bytes_total",]
+    assert after[rounds, "complete"] > before[rounds, "complete"]
+    assert after[rounds, "incomplete"] == 0
+    group = next(group for group in member.groups.groups.values() if group.creation.topic_id)
+    group.log.read_file = failing  # type: ignore[attr-defined]
+    world.run(5.0)
+    assert world.metrics(3)[rounds, "incomplete"] > 0
+    assert world.metrics(3)[rounds, "complete"] <= after[rounds, "complete"] + 1
+
+
+async def failing(*_: object) -> bytes:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_node_that_is_cut_off_is_not_ready_and_the_others_name_it(world: World) -> None:

@@ -47,6 +47,7 @@ from streamlog.groups.groups import Groups
 from streamlog.model.errors import Reason, StreamlogError
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
+from streamlog.storage.damage import DamageReports
 from streamlog.storage.validation import BatchValidator
 from streamlog.v1 import admin_service_pb2, group_service_pb2, log_service_pb2
 
@@ -274,9 +275,10 @@ def build_broker(
     clock: Clock,
     disk: Disk,
     network: Network,
+    damage: DamageReports,
     counters: BrokerCounters,
 ) -> Broker:
-    """Compose the broker of a node; it counts what it does in `counters`."""
+    """Compose the broker of a node; it tells `damage`, and counts what it does in `counters`."""
     config = settings.now
     partitions = Partitions(config.node_id, cluster.view, group_host)
     metadata = MetadataService(settings, cluster.view, group_host)
@@ -306,7 +308,7 @@ def build_broker(
         partitions,
         cluster,
         Retention(cluster.view, group_host, clock),
-        ReplicaService(config.node_id, metadata, cluster.view, group_host, disk),
+        ReplicaService(config.node_id, metadata, cluster.view, group_host, disk, damage),
         RecoveryService(settings, metadata, cluster.view, group_host),
         OperationsService(config.node_id, cluster, metadata, group_host),
         GroupService(config.node_id, groups, partitions, group_host, cluster.view, counters),

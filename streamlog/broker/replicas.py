@@ -1,17 +1,23 @@
-"""DescribeReplicas: what this node itself stores, for operators. Never asks another node."""
+"""DescribeReplicas: what this node itself stores, and what of it is damaged, for operators. Never
+asks another node."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from replication.group import GroupHost, ReplicatedGroup
 from replication.ports import Disk
 from replication.raft.effects import Role
+from replication.types import METADATA_GROUP
 from streamlog.broker.metadata import MetadataService
 from streamlog.broker.partition import PartitionLog
 from streamlog.cluster.local_replicas import KIND
 from streamlog.cluster.view import ClusterView
+from streamlog.storage.damage import DamageReports
 from streamlog.v1 import admin_service_pb2 as pb
+
+DAMAGED_RANGES_MAX: Final = 1_000
+"""Named one by one; the rest is counted."""
 
 
 class ReplicaService:
@@ -24,16 +30,28 @@ class ReplicaService:
         view: ClusterView,
         host: GroupHost,
         disk: Disk,
+        damage: DamageReports,
     ) -> None:
         self._node_id = node_id
         self._metadata = metadata
         self._view = view
         self._host = host
         self._disk = disk
+        self._damage = damage
 
     async def describe(self, request: pb.DescribeReplicasRequest) -> pb.DescribeReplicasResponse:
         """Replicas by topic and partition. Raises UNKNOWN_TOPIC, INVALID_TOPIC_NAME."""
         wanted = self._metadata.find_topic(request.topic).topic_id if request.topic else None
+        damaged = self._damaged(wanted)
+        return pb.DescribeReplicasResponse(
+            node_id=self._node_id,
+            disk_free_bytes=await self._disk.free_bytes(),
+            replicas=[] if request.damage_only else self._replicas(wanted),
+            damaged_ranges=damaged[:DAMAGED_RANGES_MAX],
+            damaged_range_count=len(damaged),
+        )
+
+    def _replicas(self, wanted: int | None) -> list[pb.ReplicaDescription]:
         replicas = []
         for group in self._host.groups.values():
             creation = group.creation
@@ -42,12 +60,29 @@ class ReplicaService:
             topic = self._view.topic_by_id(creation.topic_id)
             if topic is not None:
                 replicas.append(self._replica(topic.name, group))
-        replicas.sort(key=lambda replica: (replica.topic, replica.partition))
-        return pb.DescribeReplicasResponse(
-            node_id=self._node_id,
-            disk_free_bytes=await self._disk.free_bytes(),
-            replicas=replicas,
-        )
+        return sorted(replicas, key=lambda replica: (replica.topic, replica.partition))
+
+    def _damaged(self, wanted: int | None) -> list[pb.DamagedRange]:
+        """Of topics that were deleted there is none: it goes with their files."""
+        ranges = []
+        for damaged in self._damage.open.values():
+            group = self._host.groups.get(damaged.group_id)
+            if group is None or wanted not in {None, group.creation.topic_id}:
+                continue
+            is_metadata = damaged.group_id == METADATA_GROUP
+            topic = self._view.topic_by_id(group.creation.topic_id)
+            if topic is None and not is_metadata:
+                continue
+            ranges.append(
+                pb.DamagedRange(
+                    topic="" if is_metadata or topic is None else topic.name,
+                    partition=group.creation.partition,
+                    start_offset=damaged.start,
+                    end_offset=damaged.end,
+                    of_snapshot=damaged.of_snapshot,
+                )
+            )
+        return sorted(ranges, key=lambda each: (each.topic, each.partition, each.start_offset))
 
     def _replica(self, topic: str, group: ReplicatedGroup) -> pb.ReplicaDescription:
         log = cast("PartitionLog", group.log)

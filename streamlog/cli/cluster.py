@@ -9,7 +9,7 @@ import typer
 
 from streamlog.cli.confirm import DryRun, Yes
 from streamlog.cli.failure import EXIT_FAILED
-from streamlog.cli.operators import controllers, rebalance
+from streamlog.cli.operators import controllers, open_damage, rebalance
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
 from streamlog.cli.recovery import NodeOption, force
@@ -90,17 +90,21 @@ def _node_rows(cluster: ClusterDescription) -> list[dict[str, Any]]:
 
 
 def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
-    """Show nodes, who leads, and what has no leader.
+    """Show nodes, who leads, and what is wrong.
 
-    Exit code 0: all is well; 1: a node is down, or a partition has no leader.
+    Exit code 0: all is well; 1: a node is down or does not answer, a partition has no leader, or
+    something that a node stores is damaged and not mended yet.
     """
 
     async def work() -> bool:
         async with admin_of(target) as admin:
             cluster = await admin.describe_cluster()
             moving = len(await admin.list_moves(progress=False))
+            damage = await open_damage.damage_of(admin, cluster.nodes)
         rows = _node_rows(cluster)
         if output is Output.JSON:
+            for row in rows:
+                row["damaged_ranges"] = open_damage.range_count(damage, row["node"])
             show_json(
                 {
                     "cluster_id": cluster.cluster_id,
@@ -110,6 +114,7 @@ def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
                     "partitions": cluster.partition_count,
                     "leaderless_partitions": cluster.leaderless_partition_count,
                     "moving_partitions": moving,
+                    "damage": open_damage.rows(damage),
                 }
             )
         else:
@@ -121,7 +126,13 @@ def status(output: OutputOption = Output.TABLE, *, target: Target) -> None:
                 f"{cluster.leaderless_partition_count} without a leader"
                 + (f", {moving} moving" if moving else "")
             )
-        return not cluster.leaderless_partition_count and all(n.live for n in cluster.nodes)
+            for line in open_damage.lines(damage):
+                typer.echo(line)
+        return (
+            not cluster.leaderless_partition_count
+            and all(node.live for node in cluster.nodes)
+            and open_damage.is_none(damage)
+        )
 
     if not run(work(), target):
         raise typer.Exit(EXIT_FAILED)

@@ -276,6 +276,7 @@ class Admin(_Blocking):
     describe_cluster = _waits(aio_admin.Admin.describe_cluster)
     describe_node = _waits(aio_admin.Admin.describe_node)
     describe_replicas = _waits(aio_admin.Admin.describe_replicas)
+    describe_damage = _waits(aio_admin.Admin.describe_damage)
     force_recover = _waits(aio_admin.Admin.force_recover)
     force_recover_cluster = _waits(aio_admin.Admin.force_recover_cluster)
     set_node_condition = _waits(aio_admin.Admin.set_node_condition)

@@ -154,6 +154,7 @@ class Member:
             ports.clock,
             ports.disk,
             ports.network,
+            resources.damage,
             counters,
         )
         gateway = Gateway(settings, ports, broker.services(), view)

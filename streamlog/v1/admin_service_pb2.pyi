@@ -180,10 +180,12 @@ class DescribeClusterResponse(_message.Message):
     def __init__(self, cluster_id: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[_log_service_pb2.Node, _Mapping]]] = ..., metadata_leader_node_id: _Optional[int] = ..., topic_count: _Optional[int] = ..., partition_count: _Optional[int] = ..., leaderless_partition_count: _Optional[int] = ..., metadata_voter_node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class DescribeReplicasRequest(_message.Message):
-    __slots__ = ("topic",)
+    __slots__ = ("topic", "damage_only")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
+    DAMAGE_ONLY_FIELD_NUMBER: _ClassVar[int]
     topic: str
-    def __init__(self, topic: _Optional[str] = ...) -> None: ...
+    damage_only: bool
+    def __init__(self, topic: _Optional[str] = ..., damage_only: bool = ...) -> None: ...
 
 class ReplicaDescription(_message.Message):
     __slots__ = ("topic", "partition", "role", "start_offset", "end_offset", "committed_end_offset", "size_bytes", "segment_count")
@@ -206,14 +208,32 @@ class ReplicaDescription(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., role: _Optional[_Union[ReplicaRole, str]] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., size_bytes: _Optional[int] = ..., segment_count: _Optional[int] = ...) -> None: ...
 
 class DescribeReplicasResponse(_message.Message):
-    __slots__ = ("node_id", "disk_free_bytes", "replicas")
+    __slots__ = ("node_id", "disk_free_bytes", "replicas", "damaged_ranges", "damaged_range_count")
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_RANGES_FIELD_NUMBER: _ClassVar[int]
+    DAMAGED_RANGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     node_id: int
     disk_free_bytes: int
     replicas: _containers.RepeatedCompositeFieldContainer[ReplicaDescription]
-    def __init__(self, node_id: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaDescription, _Mapping]]] = ...) -> None: ...
+    damaged_ranges: _containers.RepeatedCompositeFieldContainer[DamagedRange]
+    damaged_range_count: int
+    def __init__(self, node_id: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., replicas: _Optional[_Iterable[_Union[ReplicaDescription, _Mapping]]] = ..., damaged_ranges: _Optional[_Iterable[_Union[DamagedRange, _Mapping]]] = ..., damaged_range_count: _Optional[int] = ...) -> None: ...
+
+class DamagedRange(_message.Message):
+    __slots__ = ("topic", "partition", "start_offset", "end_offset", "of_snapshot")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    START_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    END_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    OF_SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    start_offset: int
+    end_offset: int
+    of_snapshot: bool
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., of_snapshot: bool = ...) -> None: ...
 
 class ForceRecoverPartitionRequest(_message.Message):
     __slots__ = ("topic", "partition", "node_id", "dry_run", "accept_data_loss")

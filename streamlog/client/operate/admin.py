@@ -160,6 +160,31 @@ class NodeReplicas:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedRange:
+    """Part of a log on one node that could not be read back, and is not served until it is mended."""
+
+    node_id: int
+    topic: str
+    """Empty: the metadata."""
+    partition: int
+    start_offset: int
+    end_offset: int
+    """Exclusive."""
+    of_snapshot: bool
+    """Not part of the log, but the snapshot that stands for these offsets."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDamage:
+    """What one node met since its start and has not mended yet."""
+
+    node_id: int
+    range_count: int
+    ranges: tuple[DamagedRange, ...]
+    """The first 1,000, by topic, partition and offset."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterDescription:
     """The cluster as the answering node sees it."""
 
@@ -419,6 +444,28 @@ class Admin(ClusterOperations, GroupOperations):
             for replica in answer.replicas
         )
         return NodeReplicas(answer.node_id, answer.disk_free_bytes, replicas)
+
+    async def describe_damage(self, address: str) -> NodeDamage:
+        """What of the logs on the node at host:port is damaged and not mended yet, as far as it was
+        met; nothing is read for it. A node of an older version tells of none."""
+        answer = await self._connections.to(address).unary(
+            f"{ADMIN_SERVICE}DescribeReplicas",
+            pb.DescribeReplicasRequest(damage_only=True),
+            pb.DescribeReplicasResponse,
+            self._metadata.policy.request_timeout_ms,
+        )
+        ranges = tuple(
+            DamagedRange(
+                answer.node_id,
+                each.topic,
+                each.partition,
+                each.start_offset,
+                each.end_offset,
+                each.of_snapshot,
+            )
+            for each in answer.damaged_ranges
+        )
+        return NodeDamage(answer.node_id, answer.damaged_range_count, ranges)
 
     async def describe_replicas(self, topic: str = "") -> list[ReplicaDescription]:
         """The replicas on every live node, of one topic or of all, by topic, partition and node.

@@ -13,7 +13,7 @@ Composed of (each knows only what is above it):
 | `metadata_renewal` | replaces this node's replica of the metadata when it is lost |
 | `committed_members` | asks leaders who the members of their groups are |
 | `metadata_members` | as metadata leader: who votes on the metadata, and who follows |
-| `evacuation` | as metadata leader: empties drained nodes, evens out replicas |
+| `evacuation` | as metadata leader: empties drained nodes, evens out preferred leaders and replicas |
 | `partition_moves` | as leader of partitions: brings them to the replicas they shall have |
 | `twins` | sees that no other process has its identity |
 | `leadership` | lets leaders go home, and leave a node that stops |

@@ -1,15 +1,21 @@
-"""Empties nodes that are drained, and evens out the replicas: as the metadata leader.
+"""Empties nodes that are drained, and evens out preferred leaders and replicas: as the metadata
+leader.
 
 Nothing is remembered but the condition of the nodes: each round looks at what is still there and
 asks for some more moves, never so many that the cluster has more than MOVING_MAX under way. So a
 new metadata leader goes on by itself, and new partitions or returning nodes are seen.
+
+Replicas are evened out only where `balance.replicas` says so. Who is the preferred leader costs no
+copy, so that is evened always, unless leaders do not go home (`leader.return.ms` is 0): a few at a
+time, and only while every node lives and is in service and nothing moves, because what is uneven
+then stays so.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from replication.group import GroupHost
@@ -18,7 +24,7 @@ from streamlog.cluster.executor import Executor
 from streamlog.cluster.metadata.majorities import is_majority
 from streamlog.cluster.metadata.records import Assignment, ReassignPartitions, Record
 from streamlog.cluster.metadata.relocation import Move, Relocation
-from streamlog.cluster.metadata.state import MetadataState, NodeCondition
+from streamlog.cluster.metadata.state import MetadataState, NodeCondition, Topic
 from streamlog.model.errors import StreamlogError
 from streamlog.model.settings.live import LiveSettings
 
@@ -27,6 +33,7 @@ BALANCE_EVERY: Final = 20
 """Rounds between two looks at the balance."""
 MOVING_MAX: Final = 32
 BALANCE_MOVES_MAX: Final = 16
+"""Of replicas, or of preferred leaders, at a look."""
 EXECUTE_TIMEOUT_MS: Final = 5_000
 
 _log = logging.getLogger(__name__)
@@ -47,6 +54,8 @@ class Evacuation:
         self._settings, self._host, self._executor = settings, host, executor
         self._state: MetadataState | None = None
         self._rounds = 0
+        self._even: Mapping[int, Topic] | None = None
+        """Topics in which no preferred leader was left to be changed."""
 
     def records_applied(
         self, records: Sequence[tuple[Offset, Record]], state: MetadataState, end: Offset
@@ -66,11 +75,11 @@ class Evacuation:
             if state is None or not self._executor.leads:
                 continue
             self._rounds += 1
-            moves = self._due(state)
-            if moves:
-                await self._ask_for(state, moves)
+            command = self._due(state)
+            if command is not None:
+                await self._ask_for(command)
 
-    def _due(self, state: MetadataState) -> list[Move]:
+    def _due(self, state: MetadataState) -> ReassignPartitions | None:
         draining = [
             node_id
             for node_id in sorted(state.nodes)
@@ -80,11 +89,23 @@ class Evacuation:
         if draining:
             moves = self._evacuate(state, draining, dead)
             if moves:
-                return moves
-        due = self._rounds % BALANCE_EVERY == 0 and self._settings.now.balance_replicas
-        if due and not state.moving and not dead:
-            return Relocation(state).balance(BALANCE_MOVES_MAX)
-        return []
+                return ReassignPartitions(assignments(state, moves))
+        if self._rounds % BALANCE_EVERY or state.moving or dead:
+            return None
+        if self._settings.now.balance_replicas:
+            moves = Relocation(state).balance(BALANCE_MOVES_MAX)
+            return ReassignPartitions(assignments(state, moves)) if moves else None
+        moves = self._leaders_to_even(state) if self._settings.now.leader_return_ms else []
+        return ReassignPartitions(assignments(state, moves), order_only=True) if moves else None
+
+    def _leaders_to_even(self, state: MetadataState) -> list[Move]:
+        """Other preferred leaders; none while a node is to be emptied or is in maintenance."""
+        resting = any(node.condition is not NodeCondition.ACTIVE for node in state.nodes.values())
+        if resting or self._even is state.topics:
+            return []
+        moves = Relocation(state).even_leaders(BALANCE_MOVES_MAX)
+        self._even = None if moves else state.topics
+        return moves
 
     @staticmethod
     def _evacuate(
@@ -108,11 +129,14 @@ class Evacuation:
                     moves.append(move)
         return moves
 
-    async def _ask_for(self, state: MetadataState, moves: Sequence[Move]) -> None:
-        command = ReassignPartitions(assignments(state, moves))
+    async def _ask_for(self, command: ReassignPartitions) -> None:
+        count = len(command.assignments)
         try:
             await self._executor.execute(command, EXECUTE_TIMEOUT_MS)
         except StreamlogError as error:
-            _log.info("moves_postponed", extra={"moves": len(moves), "reason": str(error)})
+            _log.info("moves_postponed", extra={"moves": count, "reason": str(error)})
         else:
-            _log.info("moves_begun", extra={"moves": len(moves)})
+            if command.order_only:
+                _log.info("preferred_leaders_evened", extra={"moves": count})
+            else:
+                _log.info("moves_begun", extra={"moves": count})

@@ -102,7 +102,7 @@ def command_to_proto(command: Command) -> pb.MetadataCommand:
                 )
             reassign.force, reassign.validate_only = command.force, command.validate_only
             reassign.dead_node_ids.extend(command.dead_nodes)
-            reassign.request_id = command.request_id
+            reassign.request_id, reassign.order_only = command.request_id, command.order_only
         case SetReplicationFactor():
             factor = message.set_replication_factor
             factor.topic = command.topic
@@ -218,6 +218,7 @@ def command_from_proto(message: pb.MetadataCommand) -> Command | None:
                 reassign.validate_only,
                 _node_ids(reassign.dead_node_ids),
                 reassign.request_id,
+                reassign.order_only,
             )
         case "set_replication_factor":
             factor = message.set_replication_factor

@@ -43,7 +43,8 @@ _NOWHERE = Offset(0)
 
 
 def reassign_partitions(state: MetadataState, command: ReassignPartitions) -> Decision[Record]:
-    """All of the assignments, or none. Answers with the partitions as they are wanted then."""
+    """All of the assignments, or none; with `order_only`, those that still fit. Answers with the
+    partitions as they are wanted then."""
     if len(command.assignments) > ASSIGNMENTS_MAX:
         raise StreamlogError(
             Reason.INVALID_REQUEST,
@@ -55,6 +56,8 @@ def reassign_partitions(state: MetadataState, command: ReassignPartitions) -> De
     reassignments: list[Reassignment] = []
     for assignment in command.assignments:
         partition = _find(state, assignment)
+        if command.order_only and not _is_other_order(partition, assignment):
+            continue  # Another wish came first.
         key = (partition.topic_id, partition.number)
         if key in wanted:
             raise _invalid(assignment, "is named twice")
@@ -144,6 +147,10 @@ def _find(state: MetadataState, assignment: Assignment) -> Partition:
             f" {len(topic.partitions) - 1}",
         )
     return topic.partitions[assignment.partition]
+
+
+def _is_other_order(partition: Partition, assignment: Assignment) -> bool:
+    return not partition.moving and sorted(partition.node_ids) == sorted(assignment.node_ids)
 
 
 def _check_nodes(

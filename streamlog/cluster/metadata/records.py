@@ -140,6 +140,9 @@ class ReassignPartitions:
     validate_only: bool = False
     dead_nodes: tuple[NodeId, ...] = ()
     request_id: int = 0
+    order_only: bool = False
+    """Only the order of nodes is to be another: partitions that move, or are on other nodes than
+    those named, are left alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 A drained node gives each replica to the node that suits best; a replica's place in the order stays,
 so that leaderships move with it. Balancing moves one replica at a time from the fullest node to the
-emptiest, and then leaderships, until nothing differs by more than one.
+emptiest, and then leaderships, until nothing differs by more than one. Leaderships alone are evened
+among the nodes that hold a partition already, which copies nothing.
 
 In all of it racks come first: a partition never ends up in fewer racks than it could.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from replication.types import NodeId
@@ -108,6 +109,20 @@ class Relocation:
 
     def balance(self, count: int) -> list[Move]:
         """At most `count` moves towards an even spread; partitions that move are left alone."""
+        return self._plan(count, lambda each: self._even_replicas(each) or self._even_leaders(each))
+
+    def even_leaders(self, count: int) -> list[Move]:
+        """At most `count` other orders of the nodes that partitions are on, so that each node is
+        preferred by equally many; partitions that move are left alone."""
+        # Bounds the work where nothing is due: otherwise all partitions would be looked at.
+        leaders = [load.leaders for load in self._loads.values()]
+        if max(leaders, default=0) - min(leaders, default=0) < 2:
+            return []
+        return self._plan(count, self._even_leaders)
+
+    def _plan(
+        self, count: int, choose: Callable[[Collection[Partition]], Move | None]
+    ) -> list[Move]:
         settled = [
             partition
             for topic_id in sorted(self._state.topics)
@@ -117,7 +132,7 @@ class Relocation:
         present = {partition.group_id: partition for partition in settled}
         moves: dict[int, Move] = {}
         while len(moves) < count:
-            move = self._even_replicas(present.values()) or self._even_leaders(present.values())
+            move = choose(present.values())
             if move is None:
                 break
             group_id = move.partition.group_id

@@ -399,18 +399,20 @@ class Assignment(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., node_ids: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class ReassignPartitions(_message.Message):
-    __slots__ = ("assignments", "request_id", "validate_only", "dead_node_ids", "force")
+    __slots__ = ("assignments", "request_id", "validate_only", "dead_node_ids", "force", "order_only")
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     DEAD_NODE_IDS_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ONLY_FIELD_NUMBER: _ClassVar[int]
     assignments: _containers.RepeatedCompositeFieldContainer[Assignment]
     request_id: int
     validate_only: bool
     dead_node_ids: _containers.RepeatedScalarFieldContainer[int]
     force: bool
-    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., dead_node_ids: _Optional[_Iterable[int]] = ..., force: bool = ...) -> None: ...
+    order_only: bool
+    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., request_id: _Optional[int] = ..., validate_only: bool = ..., dead_node_ids: _Optional[_Iterable[int]] = ..., force: bool = ..., order_only: bool = ...) -> None: ...
 
 class SetReplicationFactor(_message.Message):
     __slots__ = ("topic", "replication_factor", "request_id", "validate_only", "dead_node_ids")

@@ -379,7 +379,8 @@ _LIST: tuple[Setting, ...] = (
         3_600_000,
         "ms",
         "How often a node looks for partitions whose preferred leader is another node that is ready;"
-        " found twice, they are handed to it. 0: never.",
+        " found twice, they are handed to it. 0: never, and a node that leads the metadata does not"
+        " even out which nodes are preferred.",
         live=True,
     ),
     _number(

@@ -67,6 +67,9 @@ class Bench:
     def partition(self, topic: str, number: int = 0) -> Partition:
         return self.state.topics_by_name[topic].partitions[number]
 
+    def partitions(self, topic: str) -> tuple[Partition, ...]:
+        return self.state.topics_by_name[topic].partitions
+
     def settle(self, topic: str, number: int = 0) -> None:
         partition = self.partition(topic, number)
         ids = tuple(sorted(replica.replica_id for replica in partition.replicas))
@@ -564,6 +567,44 @@ def test_balancing_fills_new_nodes_and_then_rests(before: int, after: int, racks
     assert max(replicas) - min(replicas) <= 1
     assert max(leaders) - min(leaders) <= 2
     assert not Relocation(bench.state).balance(1_000)
+
+
+def test_preferred_leaders_are_evened_without_a_copy() -> None:
+    """A node that is preferred by all gives leaderships away, a few at a time, to nodes that hold
+    the partitions already; a new node gets nothing; in the end nothing is left to do."""
+    bench = Bench(4)
+    bench.do(CreateTopic("a", 12, 3))
+    for number in range(12):
+        bench.do(move("a", number, 1, 2, 3))
+        bench.settle("a", number)
+    before = bench.partitions("a")
+    for _ in range(4):
+        plan = Relocation(bench.state).even_leaders(2)
+        assert len(plan) == 2
+        wanted = tuple(Assignment("a", each.partition.number, each.node_ids) for each in plan)
+        bench.do(ReassignPartitions(wanted, order_only=True))
+    assert [bench.state.loads[node_id].leaders for node_id in nodes(1, 2, 3)] == [4, 4, 4]
+    assert not Relocation(bench.state).even_leaders(2)
+    for old, new in zip(before, bench.partitions("a"), strict=True):
+        assert sorted(new.replicas) == sorted(old.replicas)
+        assert (new.version, new.moving) == (old.version, False)
+
+
+def test_another_order_overrules_no_other_wish() -> None:
+    """It was planned before the wish was known: partitions that move, or have moved, keep it."""
+    bench = Bench(5)
+    bench.do(CreateTopic("a", 2, 3))
+    moving, moved = (partition.node_ids for partition in bench.partitions("a"))
+    for number, before in enumerate((moving, moved)):
+        new = next(n for n in range(1, 6) if n not in before)
+        bench.do(move("a", number, *before[:2], new))
+    bench.settle("a", 1)
+    wished = bench.partitions("a")
+    bench.do(move("a", 0, *reversed(wished[0].node_ids), order_only=True))
+    bench.do(move("a", 1, *reversed(moved), order_only=True))
+    assert bench.partitions("a") == wished
+    bench.do(move("a", 1, *reversed(wished[1].node_ids), order_only=True))
+    assert bench.partition("a", 1).replicas == tuple(reversed(wished[1].replicas))
 
 
 def test_a_smaller_factor_takes_the_dead_and_the_fullest_first() -> None:

@@ -337,6 +337,50 @@ def test_replicas_are_evened_out_only_where_it_is_wanted(world: World) -> None:
     assert [partition.version for partition in now(world, topic).partitions] == versions
 
 
+def preferred(world: World) -> list[int]:
+    """Of how many partitions each node is the preferred leader, as node 1 knows it."""
+    state = world.nodes[1].view.state
+    return (
+        [] if state is None else [state.loads[node_id].leaders for node_id in sorted(state.loads)]
+    )
+
+
+@pytest.mark.parametrize("world", [12], indirect=True)
+def test_leaders_are_evened_out_by_themselves(world: World) -> None:
+    """Without a copy, and without `balance.replicas`; not while a node is out of service, and
+    neither while one is down."""
+    world.boot(1, 2, 3)
+    topic = created(world, "a", 12)
+    operations = world.nodes[1].cluster.operations
+    world.nodes[1].run(operations.set_condition(NodeId(3), NodeCondition.MAINTENANCE))
+    for number in range(12):
+        move(world, topic, number, 1, 2, 3)
+    world.scheduler.run(world.scheduler.now + 30)
+    assert preferred(world) == [12, 0, 0]
+    world.cut_power(2)
+    down = world.nodes.pop(2)
+    world.nodes[1].run(operations.set_condition(NodeId(3), NodeCondition.ACTIVE))
+    world.scheduler.run(world.scheduler.now + 30)
+    assert preferred(world) == [12, 0, 0]
+    world.nodes[2] = down
+    world.boot(2)
+    world.wait(lambda: preferred(world) == [4, 4, 4])
+    world.wait(lambda: sorted(map(str, leaders(world, topic).values())) == [*"111122223333"])
+    assert {partition.version for partition in now(world, topic).partitions} == {0}
+
+
+@pytest.mark.parametrize("world", [13], indirect=True)
+def test_leaders_stay_where_they_are_named(world: World) -> None:
+    """When leaders shall not go home."""
+    world.leader_return_ms = 0
+    world.boot(1, 2, 3)
+    topic = created(world, "a", 6)
+    for number in range(6):
+        move(world, topic, number, 1, 2, 3)
+    world.scheduler.run(world.scheduler.now + 30)
+    assert preferred(world) == [6, 0, 0]
+
+
 REFUSALS = {
     Reason.MAJORITY_AT_RISK,
     Reason.INVALID_REQUEST,

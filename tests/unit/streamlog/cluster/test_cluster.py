@@ -18,8 +18,8 @@ from jepsen_like.sim.ports.disk import SimDisk
 from jepsen_like.sim.ports.fabric import Fabric, NetworkConditions
 from jepsen_like.sim.ports.network import SimNetwork
 from jepsen_like.sim.ports.scheduler import Scheduler
-from replication.errors import DiskFull
-from replication.types import METADATA_GROUP, DirectoryId, GroupId, NodeId
+from replication.errors import DiskFull, LogCorrupt
+from replication.types import METADATA_GROUP, DirectoryId, GroupId, LogPosition, NodeId
 from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.metadata.records import RegisterNode
@@ -278,6 +278,32 @@ def test_a_crash_while_founding_resumes(world: World, moment_ms: int, victim: in
     assert len({node.view.cluster_id for node in nodes}) == 1
 
 
+def test_a_founder_that_never_registered_does_so_with_a_damaged_snapshot(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody gives a copy of the metadata to a node that is not registered, so it must not be waited
+    for before."""
+    nodes = [world.node(n, THREE, bootstrap=True) for n in (1, 2, 3)]
+    for node in nodes:
+        node.begin()
+    world.wait(lambda: METADATA_GROUP in nodes[2].host.groups)
+    nodes[2].crash()
+    world.wait(lambda: all(node.starting.done() for node in nodes[:2]))
+    assert nodes[0].view.node(NodeId(3)) is None
+    damaged = world.groups.logs[NodeId(3)][METADATA_GROUP]
+    damaged.needs_install = True
+    load = MemoryLog.load_snapshot
+
+    async def load_damaged(log: MemoryLog) -> tuple[LogPosition, bytes] | None:
+        if log is damaged and nodes[0].view.node(NodeId(3)) is None:
+            raise LogCorrupt(METADATA_GROUP, "the snapshot", "CRC32C")
+        return await load(log)
+
+    monkeypatch.setattr(MemoryLog, "load_snapshot", load_damaged)
+    nodes[2].again().begin()
+    world.wait(lambda: nodes[0].view.node(NodeId(3)) is not None)
+
+
 def test_bootstrap_again_is_no_founding(world: World) -> None:
     """With the flag still set a restart goes on in its cluster."""
     nodes = world.three()
@@ -520,6 +546,19 @@ def test_a_second_process_of_an_identity_waits_and_is_refused(world: World) -> N
     assert refusal(nodes[0], register).reason is Reason.IDENTITY_IN_USE
     waiting = nodes[2].loop.create_task(nodes[2].cluster.refuse_twin())
     world.sleep(0.3)
+    assert not waiting.done()
+    world.groups.boots.clear()
+    world.scheduler.complete(waiting, 1)
+
+
+def test_the_last_life_of_a_node_is_forgotten_in_time(world: World) -> None:
+    """However short election timeouts are: who still hears a process that died may be slow."""
+    nodes = world.three()
+    nodes[2].crash()
+    world.groups.boots[nodes[2].node_id] = 77
+    again = nodes[2].again(heartbeat_interval_ms=20, election_timeout_ms=200)
+    waiting = again.loop.create_task(again.cluster.refuse_twin())
+    world.sleep(4)
     assert not waiting.done()
     world.groups.boots.clear()
     world.scheduler.complete(waiting, 1)

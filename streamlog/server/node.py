@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from asyncio import Task
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -34,10 +35,13 @@ from replication.group import ReplicatedGroup
 from replication.ports import Listener, Ports, Service
 from replication.transport.link import SERVICE as PEER_SERVICE
 from replication.types import METADATA_GROUP, GroupId, NodeId
+from streamlog.cluster.intervals import run_rounds
+from streamlog.cluster.scrub import FIRST_WITHIN_MS
 from streamlog.model.settings.live import LiveSettings
 from streamlog.model.settings.node import NodeConfig
 from streamlog.server.health import SERVICE_NAME as HEALTH_SERVICE
 from streamlog.server.health import Health
+from streamlog.server.identity_keeper import IdentityKeeper
 from streamlog.server.member import Member
 from streamlog.server.metrics.counters import NodeCounters
 from streamlog.server.metrics.measured_disk import MeasuredDisk
@@ -222,6 +226,7 @@ class Node:
             # it holds. One whose recovery failed is left as it lies.
             undo.push_async_callback(member.store.stop)
             undo.push_async_callback(member.groups.stop)
+            self._keep(identity)
             services = [*member.groups.services(), *services]
         listener = self._listener = await self._ports.network.listen(
             self.settings.now.bind,
@@ -246,6 +251,22 @@ class Node:
         undo.push_async_callback(member.gateway.stop)
         await member.gateway.start()
 
+    def _keep(self, identity: NodeIdentity) -> None:
+        """See now and then that the directory still tells it, until the node leaves."""
+        keeper = IdentityKeeper(self._ports.disk, identity, self._fail)
+        rounds = run_rounds(
+            keeper.round,
+            lambda: self.settings.now.scrub_interval_ms,
+            first_within_ms=FIRST_WITHIN_MS,
+        )
+        task = asyncio.get_running_loop().create_task(rounds, name="keep the identity")
+        task.add_done_callback(self._kept)
+        self._undo.push_async_callback(_end, task)
+
+    def _kept(self, task: Task[None]) -> None:
+        if not task.cancelled() and isinstance(error := task.exception(), Exception):
+            self._fail(error)
+
     async def _leave(self) -> None:
         """Undo `_take_part`, as far as it came, in reverse."""
         undo, self._undo = self._undo, AsyncExitStack()
@@ -259,6 +280,11 @@ class Node:
             self._health.set_serving(False)
             _LOG.error("node_failed", extra={"reason": str(error)}, exc_info=error)
             self._failure_known.set()
+
+
+async def _end(task: Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _metadata_known(member: Member) -> None:

@@ -1,8 +1,9 @@
 """Who a data directory is: its cluster, its node, itself.
 
 `node.identity` is a sealed file (`sealed_file`) that holds a streamlog.storage.v1.NodeIdentity. It
-is written when the directory is formatted; only a cluster id that was not known then is added. The directory id is also the
-journal's id, so a journal file that was copied in from another directory never passes a checksum.
+is written when the directory is formatted; only a cluster id that was not known then is added, and
+while the node runs a damaged file is written anew. The directory id is also the journal's id, so a
+journal file that was copied in from another directory never passes a checksum.
 
 `running` is an empty file that is there while a node runs: when a start finds it, the stop before
 was not clean.
@@ -75,7 +76,7 @@ async def format_directory(
         directory_id=DirectoryId(random.getrandbits(128) or 1),
         formatted_at_ms=wall_ms,
     )
-    await _write(disk, identity)
+    await write_identity(disk, identity)
     return identity
 
 
@@ -93,11 +94,12 @@ async def adopt_cluster(disk: Disk, identity: NodeIdentity, cluster_id: int) -> 
             f"{cluster_id:032x}",
         )
     adopted = replace(identity, cluster_id=cluster_id)
-    await _write(disk, adopted)
+    await write_identity(disk, adopted)
     return adopted
 
 
-async def _write(disk: Disk, identity: NodeIdentity) -> None:
+async def write_identity(disk: Disk, identity: NodeIdentity) -> None:
+    """Let the directory have this identity; durable when it returns. Raises OSError."""
     cluster_high, cluster_low = halves(identity.cluster_id)
     directory_high, directory_low = halves(identity.directory_id)
     message = storage_pb2.NodeIdentity(
@@ -136,6 +138,24 @@ async def load_identity(disk: Disk) -> NodeIdentity | None:
         directory_id=DirectoryId(whole(message.directory_id_high, message.directory_id_low)),
         formatted_at_ms=message.formatted_at_ms,
     )
+
+
+async def identity_damage(disk: Disk, identity: NodeIdentity) -> str | None:
+    """Why the directory does not tell this identity, which it was given; None: it does.
+
+    Raises OSError when that can not be known: an error of the medium (EIO) is damage.
+    """
+    try:
+        found = await load_identity(disk)
+    except IdentityRefused as error:
+        return error.reason
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return str(error)
+    if found is None:
+        return "the file is gone"
+    return None if found == identity else "the file is an older one, or of another directory"
 
 
 async def mark_running(disk: Disk) -> bool:

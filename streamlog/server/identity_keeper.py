@@ -2,7 +2,8 @@
 
 The file is read at a start only, and a node without it does not start: rot of it would be found
 when the node is needed, maybe on several nodes at once. The running node knows what the file must
-say. So it reads it as often as it scrubs, and writes it anew when it says anything else.
+say. So it reads it as often as it scrubs, and writes it anew when it is damaged or an older one. That
+of another directory is never overwritten: the node ends, as its path leads elsewhere by now.
 
 A write that fails ends the node, as every other does: an error of the directory's fsync may be that
 of another file, and is told once. A disk that is full is waited for.
@@ -17,7 +18,12 @@ from typing import Final
 
 from replication.errors import StorageFailed
 from replication.ports import Disk
-from streamlog.storage.identity import NodeIdentity, identity_damage, write_identity
+from streamlog.storage.identity import (
+    IdentityRefused,
+    NodeIdentity,
+    identity_damage,
+    write_identity,
+)
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -39,6 +45,9 @@ class IdentityKeeper:
             damage = await identity_damage(self._disk, self._identity)
         except OSError as error:  # Of something else, such as too many open files.
             _LOG.info("identity_check_postponed", extra={"reason": str(error)})
+            return
+        except IdentityRefused as refusal:
+            self._on_failure(refusal)
             return
         if damage is None:
             return

@@ -143,7 +143,8 @@ async def load_identity(disk: Disk) -> NodeIdentity | None:
 async def identity_damage(disk: Disk, identity: NodeIdentity) -> str | None:
     """Why the directory does not tell this identity, which it was given; None: it does.
 
-    Raises OSError when that can not be known: an error of the medium (EIO) is damage.
+    Raises OSError when that can not be known (an error of the medium, EIO, is damage), and
+    IdentityRefused when the path leads to another node's directory by now.
     """
     try:
         found = await load_identity(disk)
@@ -155,7 +156,13 @@ async def identity_damage(disk: Disk, identity: NodeIdentity) -> str | None:
         return str(error)
     if found is None:
         return "the file is gone"
-    return None if found == identity else "the file is an older one, or of another directory"
+    if found.directory_id != identity.directory_id:
+        raise IdentityRefused(
+            PATH,
+            f"it is that of data directory {found.directory_id:032x}, and this node runs on"
+            f" {identity.directory_id:032x}: another directory was put in its place",
+        )
+    return None if found == identity else "the file is an older one"
 
 
 async def mark_running(disk: Disk) -> bool:

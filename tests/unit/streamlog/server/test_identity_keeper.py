@@ -6,16 +6,18 @@ import errno
 import os
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from jepsen_like.sim.ports.disk import DiskOperation, SimDisk
 from jepsen_like.sim.ports.scheduler import silence
 from replication.errors import StorageFailed
-from replication.types import NodeId
+from replication.types import DirectoryId, NodeId
 from streamlog.server.identity_keeper import IdentityKeeper
 from streamlog.storage.identity import (
     PATH,
+    IdentityRefused,
     adopt_cluster,
     format_directory,
     load_identity,
@@ -99,6 +101,22 @@ def test_an_older_identity_is_not_kept() -> None:
         await directory.keeper.round()
         assert await load_identity(directory.disk) == directory.identity
         assert not directory.failures
+
+    run(work())
+
+
+def test_the_identity_of_another_directory_is_left_alone() -> None:
+    """Another disk was mounted at the path: it belongs to somebody else, and the node ends."""
+
+    async def work() -> None:
+        directory = await Directory(SimDisk()).made()
+        other = replace(directory.identity, directory_id=DirectoryId(99))
+        await write_identity(directory.disk, other)
+        await directory.keeper.round()
+        assert await load_identity(directory.disk) == other
+        (failure,) = directory.failures
+        assert isinstance(failure, IdentityRefused)
+        assert "another directory was put in its place" in str(failure)
 
     run(work())
 

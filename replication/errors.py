@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, NoReturn
 
-from replication.types import GroupId, NodeId, Offset, Term
+from replication.types import GroupId, LogPosition, NodeId, Offset, Term
 
 
 class ReplicationError(Exception):
@@ -89,10 +89,14 @@ class MembershipChangeRefused(ReplicationError):
 
 
 class RecoveryRefused(ReplicationError):
-    """A group is not forced to go on without its majority; the reason says why."""
+    """A group is not forced to go on without its majority; the reason says why.
 
-    def __init__(self, group_id: GroupId, reason: str) -> None:
-        self.group_id, self.reason = group_id, reason
+    `end` is that of the replica's log, where nothing but the other members stands against it; None
+    where there is no log here that the group could go on with.
+    """
+
+    def __init__(self, group_id: GroupId, reason: str, end: LogPosition | None = None) -> None:
+        self.group_id, self.reason, self.end = group_id, reason, end
         super().__init__(f"group {group_id} is not forced to go on here: {reason}")
 
 

@@ -34,11 +34,14 @@ def plan_recovery(
         quiet_ms: how long this node must still listen before it can say who lives; 0 or less:
             long enough.
     """
-    reason = _refusal(group, survivors, lost, live_nodes, quiet_ms)
+    reason = _unfit(group, survivors)
     if reason is not None:
         raise RecoveryRefused(group.group_id, reason)
-    heard_term, heard_end = group.heard_commit or (group.term, Offset(0))
     end = group.core.end
+    reason = _contradiction(group, lost, live_nodes, quiet_ms)
+    if reason is not None:
+        raise RecoveryRefused(group.group_id, reason, end)
+    heard_term, heard_end = group.heard_commit or (group.term, Offset(0))
     members = group.membership.replicas()
     return ForcedRecovery(
         group_id=group.group_id,
@@ -53,20 +56,22 @@ def plan_recovery(
     )
 
 
-def _refusal(
-    group: Group,
-    survivors: Sequence[ReplicaId],
-    lost: Container[ReplicaId],
-    live_nodes: Container[NodeId],
-    quiet_ms: float,
-) -> str | None:
+def _unfit(group: Group, survivors: Sequence[ReplicaId]) -> str | None:
+    """Why the group can not go on with the log here; None when it can."""
     if group.failed is not None:
         return f"its replica stopped: {group.failed}"
     if group.installing:
         return "it is receiving a copy of its leader's log"
-    reason = group.core.force_refusal(survivors)
-    if reason is not None:
-        return reason
+    return group.core.force_refusal(survivors)
+
+
+def _contradiction(
+    group: Group,
+    lost: Container[ReplicaId],
+    live_nodes: Container[NodeId],
+    quiet_ms: float,
+) -> str | None:
+    """Why the majority may not be gone, as far as this node knows; None: nothing says so."""
     if quiet_ms > 0:
         return (
             f"the node started too lately to know which nodes live: ask again in {quiet_ms:.0f} ms"

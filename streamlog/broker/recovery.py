@@ -86,7 +86,7 @@ class RecoveryService:
             async with asyncio.timeout(self._settings.now.request_timeout_ms / 1_000):
                 recovery = await self._host.force_membership(group_id, [own], lost)
         except RecoveryRefused as error:
-            raise StreamlogError(Reason.RECOVERY_REFUSED, error.reason) from error
+            raise _refusal(error) from error
         except UnknownGroup as error:
             raise StreamlogError(
                 Reason.RECOVERY_REFUSED, f"node {self._node_id} has no replica of it"
@@ -96,6 +96,7 @@ class RecoveryService:
             extra={
                 "group": group_id,
                 "end": recovery.end,
+                "end_term": recovery.end_term,
                 "committed_end": recovery.commit_end,
                 "left_behind": [r.node_id for r in recovery.left_behind],
             },
@@ -129,4 +130,21 @@ class RecoveryService:
             left_behind=[member(replica) for replica in recovery.left_behind],
             forced=forced,
             cluster_id=f"{self._view.cluster_id:032x}",
+            end_term=recovery.end_term,
+            other_nodes=[
+                pb.RecoveryNode(node_id=node_id, address=address)
+                for node_id in self._view.other_nodes()
+                if (address := self._view.address_of(node_id)) is not None
+            ],
         )
+
+
+def _refusal(error: RecoveryRefused) -> StreamlogError:
+    """With the end of the log here, if the group could go on with it."""
+    if error.end is None:
+        return StreamlogError(Reason.RECOVERY_REFUSED, error.reason)
+    return StreamlogError(
+        Reason.RECOVERY_REFUSED,
+        error.reason,
+        {"end_term": str(error.end.term), "end_offset": str(error.end.end)},
+    )

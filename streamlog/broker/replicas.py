@@ -95,6 +95,7 @@ class ReplicaService:
             committed_end_offset=group.commit_end,
             size_bytes=log.size_bytes,
             segment_count=log.segment_count,
+            end_term=log.end.term,
         )
 
     def _role(self, group: ReplicatedGroup) -> pb.ReplicaRole:

@@ -403,7 +403,9 @@ class Reason(Enum):
         FAILED_PRECONDITION,
         "A group is not forced to go on without its majority.",
         "The message says why: a majority is alive as far as the node knows, or its own replica is"
-        " damaged, empty or no member. Operators: troubleshooting.md.",
+        " damaged, empty or no member. Where its replica would do, the metadata has the position of its"
+        " log. Operators: troubleshooting.md.",
+        metadata=("end_term", "end_offset"),
     )
     # Changing a cluster.
     UNKNOWN_NODE = ReasonInfo(

@@ -188,7 +188,7 @@ class DescribeReplicasRequest(_message.Message):
     def __init__(self, topic: _Optional[str] = ..., damage_only: bool = ...) -> None: ...
 
 class ReplicaDescription(_message.Message):
-    __slots__ = ("topic", "partition", "role", "start_offset", "end_offset", "committed_end_offset", "size_bytes", "segment_count")
+    __slots__ = ("topic", "partition", "role", "start_offset", "end_offset", "committed_end_offset", "size_bytes", "segment_count", "end_term")
     TOPIC_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +197,7 @@ class ReplicaDescription(_message.Message):
     COMMITTED_END_OFFSET_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    END_TERM_FIELD_NUMBER: _ClassVar[int]
     topic: str
     partition: int
     role: ReplicaRole
@@ -205,7 +206,8 @@ class ReplicaDescription(_message.Message):
     committed_end_offset: int
     size_bytes: int
     segment_count: int
-    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., role: _Optional[_Union[ReplicaRole, str]] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., size_bytes: _Optional[int] = ..., segment_count: _Optional[int] = ...) -> None: ...
+    end_term: int
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., role: _Optional[_Union[ReplicaRole, str]] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., size_bytes: _Optional[int] = ..., segment_count: _Optional[int] = ..., end_term: _Optional[int] = ...) -> None: ...
 
 class DescribeReplicasResponse(_message.Message):
     __slots__ = ("node_id", "disk_free_bytes", "replicas", "damaged_ranges", "damaged_range_count")
@@ -269,8 +271,16 @@ class RecoveryMember(_message.Message):
     live: bool
     def __init__(self, replica_id: _Optional[int] = ..., node_id: _Optional[int] = ..., live: bool = ...) -> None: ...
 
+class RecoveryNode(_message.Message):
+    __slots__ = ("node_id", "address")
+    NODE_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    node_id: int
+    address: str
+    def __init__(self, node_id: _Optional[int] = ..., address: _Optional[str] = ...) -> None: ...
+
 class ForceRecoverResponse(_message.Message):
-    __slots__ = ("group_id", "term", "start_offset", "end_offset", "committed_end_offset", "heard_committed_end_offset", "survivor", "left_behind", "forced", "cluster_id")
+    __slots__ = ("group_id", "term", "start_offset", "end_offset", "committed_end_offset", "heard_committed_end_offset", "survivor", "left_behind", "forced", "cluster_id", "end_term", "other_nodes")
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     TERM_FIELD_NUMBER: _ClassVar[int]
     START_OFFSET_FIELD_NUMBER: _ClassVar[int]
@@ -281,6 +291,8 @@ class ForceRecoverResponse(_message.Message):
     LEFT_BEHIND_FIELD_NUMBER: _ClassVar[int]
     FORCED_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    END_TERM_FIELD_NUMBER: _ClassVar[int]
+    OTHER_NODES_FIELD_NUMBER: _ClassVar[int]
     group_id: int
     term: int
     start_offset: int
@@ -291,7 +303,9 @@ class ForceRecoverResponse(_message.Message):
     left_behind: _containers.RepeatedCompositeFieldContainer[RecoveryMember]
     forced: bool
     cluster_id: str
-    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., heard_committed_end_offset: _Optional[int] = ..., survivor: _Optional[_Union[RecoveryMember, _Mapping]] = ..., left_behind: _Optional[_Iterable[_Union[RecoveryMember, _Mapping]]] = ..., forced: bool = ..., cluster_id: _Optional[str] = ...) -> None: ...
+    end_term: int
+    other_nodes: _containers.RepeatedCompositeFieldContainer[RecoveryNode]
+    def __init__(self, group_id: _Optional[int] = ..., term: _Optional[int] = ..., start_offset: _Optional[int] = ..., end_offset: _Optional[int] = ..., committed_end_offset: _Optional[int] = ..., heard_committed_end_offset: _Optional[int] = ..., survivor: _Optional[_Union[RecoveryMember, _Mapping]] = ..., left_behind: _Optional[_Iterable[_Union[RecoveryMember, _Mapping]]] = ..., forced: bool = ..., cluster_id: _Optional[str] = ..., end_term: _Optional[int] = ..., other_nodes: _Optional[_Iterable[_Union[RecoveryNode, _Mapping]]] = ...) -> None: ...
 
 class SetNodeConditionRequest(_message.Message):
     __slots__ = ("node_id", "condition", "replacement_node_id", "force", "validate_only")

@@ -60,6 +60,7 @@ def replica_rows(replicas: list[ReplicaDescription], output: Output) -> list[dic
             "node": replica.node_id,
             "role": replica.role,
             "start": replica.start_offset,
+            "end_term": replica.end_term,
             "end": replica.end_offset,
             "segments": replica.segments,
             size_column(output): shown_size(replica.size_bytes, output),

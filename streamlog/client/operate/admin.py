@@ -66,6 +66,15 @@ class RecoveryMember:
 
 
 @dataclass(frozen=True, slots=True)
+class RecoveryNode:
+    """Another node, which may have a replica of the group."""
+
+    node_id: int
+    address: str
+    """host:port."""
+
+
+@dataclass(frozen=True, slots=True)
 class Recovery:
     """What a group goes on with, or would go on with, when its majority is gone for good."""
 
@@ -85,6 +94,11 @@ class Recovery:
     forced: bool
     """It was done; False after a dry run."""
     cluster_id: str
+    end_term: int = 0
+    """Term of the last entry that is kept; 0: the node's version does not tell it. The best replica
+    is the one with the highest (`end_term`, `end_offset`)."""
+    other_nodes: tuple[RecoveryNode, ...] = ()
+    """All that the answering node knows: each may have a better replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +162,9 @@ class ReplicaDescription:
     size_bytes: int
     """On the node's disk."""
     segments: int
+    end_term: int = 0
+    """Term of the last entry that it stores, committed or not; 0: it never stored one, or the node's
+    version does not tell it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,6 +457,7 @@ class Admin(ClusterOperations, GroupOperations):
                 replica.committed_end_offset,
                 replica.size_bytes,
                 replica.segment_count,
+                replica.end_term,
             )
             for replica in answer.replicas
         )
@@ -501,7 +519,8 @@ class Admin(ClusterOperations, GroupOperations):
         others is gone for good.
 
         `accept_data_loss` must be "TOPIC/PARTITION", unless it is a `dry_run`: what only the lost
-        replicas had is lost. Refused while the node hears of a majority.
+        replicas had is lost. Refused while the node hears of a majority. Nobody compares it with other
+        replicas that are left: ask `other_nodes` with dry runs first, and take the best.
         """
         connection = self._connections.to(address)
         answer = await connection.unary(
@@ -561,6 +580,8 @@ def _recovery(answer: pb.ForceRecoverResponse) -> Recovery:
         tuple(_member(member) for member in answer.left_behind),
         answer.forced,
         answer.cluster_id,
+        answer.end_term,
+        tuple(RecoveryNode(node.node_id, node.address) for node in answer.other_nodes),
     )
 
 

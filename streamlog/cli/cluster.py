@@ -12,7 +12,7 @@ from streamlog.cli.failure import EXIT_FAILED
 from streamlog.cli.operators import controllers, open_damage, rebalance
 from streamlog.cli.options import examples
 from streamlog.cli.output import Output, OutputOption, counted, show, show_json, table
-from streamlog.cli.recovery import NodeOption, force
+from streamlog.cli.recovery import NodeOption, PassOver, force
 from streamlog.cli.remote import admin_of, on_cluster, run
 from streamlog.cli.target import Target
 from streamlog.cli.topics.cells import moving_cell
@@ -237,13 +237,16 @@ def force_recover(
             help="The cluster's id: the second consent, instead of typing it.",
         ),
     ] = None,
+    pass_over: PassOver = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Go on with one controller: the majority is gone for good.
 
     The last resort, for the metadata: topics, nodes, where partitions are. The controller keeps
     what it has and decides alone; changes that only the lost ones had are lost. It answers also
-    while it waits for the others at its start. Partitions come after it, one by one:
+    while it waits for the others at its start. Of the controllers that are left take the one of
+    the highest last term, among those of the highest end: --dry-run asks all nodes, and lists them
+    best first. Refused while a better one answers. Partitions come after it, one by one:
     'streamlog partition force-recover'.
     """
 
@@ -264,5 +267,6 @@ def force_recover(
         dry_run=dry_run,
         yes=yes,
         consent=consent,
+        passed_over=pass_over or (),
         output=output,
     )

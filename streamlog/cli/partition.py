@@ -11,7 +11,7 @@ from streamlog.cli.confirm import DryRun, Yes
 from streamlog.cli.operators import moves
 from streamlog.cli.options import examples, whole_number
 from streamlog.cli.output import Output, OutputOption
-from streamlog.cli.recovery import NodeOption, force
+from streamlog.cli.recovery import NodeOption, PassOver, force
 
 if TYPE_CHECKING:
     from streamlog.client import Admin, Recovery
@@ -61,6 +61,7 @@ def force_recover(
             help="The partition once more: the second consent, instead of typing it.",
         ),
     ] = None,
+    pass_over: PassOver = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Go on with one replica: the majority is gone for good.
@@ -68,8 +69,9 @@ def force_recover(
     The last resort: bring the others back if there is any way. The replica keeps all that it has
     and goes on alone; what only the lost ones had is lost, acknowledged records among it, and
     nobody can tell what it was. Should one of them come back, it is not listened to. Refused while
-    the node hears of a majority. Ask every node that is left with --dry-run first, and take the
-    one whose log ends highest.
+    the node hears of a majority. Of the replicas that are left take the one of the highest last
+    term, among those of the highest end: --dry-run asks all nodes, and lists them best first.
+    Refused, too, while a better one answers.
     """
 
     async def ask(admin: Admin, address: str, accepted: str | None) -> Recovery:
@@ -94,5 +96,6 @@ def force_recover(
         dry_run=dry_run,
         yes=yes,
         consent=consent,
+        passed_over=pass_over or (),
         output=output,
     )

@@ -13,12 +13,21 @@ import pytest
 
 from streamlog.cli.node.health import serves
 from streamlog.cli.node.local_cluster import LocalCluster
-from streamlog.client import Admin, ClientError, Consumer, Producer, TopicPartition, TopicUnknown
+from streamlog.client import (
+    Admin,
+    ClientError,
+    Consumer,
+    Producer,
+    ReplicaDescription,
+    TopicPartition,
+    TopicUnknown,
+)
 from streamlog.host.network import GrpcNetwork
 from tests.fakes.patience import PATIENT
 
 WAIT_S = 120
 PAIR = TopicPartition("t", 0)
+CONTROLLERS = {1, 2, 3}
 
 
 async def streamlog(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -46,10 +55,10 @@ async def write(address: str, values: list[bytes]) -> None:
             await producer.send("t", value)
 
 
-async def read(address: str, count: int) -> list[bytes]:
+async def read(address: str, count: int, pair: TopicPartition = PAIR) -> list[bytes]:
     values: list[bytes] = []
     async with Consumer(address, policy=PATIENT) as consumer, asyncio.timeout(WAIT_S):
-        consumer.assign([PAIR], start="earliest")
+        consumer.assign([pair], start="earliest")
         while len(values) < count:
             for records in (await consumer.getmany(timeout_ms=1_000)).values():
                 values += [record.value for record in records if record.value is not None]
@@ -80,6 +89,33 @@ async def ended(code: int, words: str, *command: str) -> subprocess.CompletedPro
             return done
         assert asyncio.get_running_loop().time() < deadline_s, (done.returncode, done.stderr)
         await asyncio.sleep(0.2)
+
+
+async def stored(admin: Admin, address: str, partition: int) -> ReplicaDescription:
+    """The node's replica of the partition."""
+    found = (await admin.describe_node(address, "t")).replicas
+    return next(each for each in found if each.partition == partition)
+
+
+async def append_in_vain(cluster: LocalCluster, node: int, partition: int, count: int) -> None:
+    """To the leader, while it does not know yet that all others died; then it dies, too."""
+    async with (
+        Producer(cluster.addresses[node], policy=PATIENT) as producer,
+        Admin(cluster.addresses[node], policy=PATIENT) as admin,
+    ):
+        await producer.append_batch("t", partition, [b"before"])
+        before = (await stored(admin, cluster.addresses[node], partition)).end_offset
+        for other in set(cluster.addresses) - {node}:
+            cluster.kill(other)
+        appending = asyncio.create_task(producer.append_batch("t", partition, [b"in vain"] * count))
+        async with asyncio.timeout(WAIT_S):
+            while (
+                await stored(admin, cluster.addresses[node], partition)
+            ).end_offset < before + count:
+                await asyncio.sleep(0.01)
+        cluster.kill(node)
+        appending.cancel()
+        await asyncio.gather(appending, return_exceptions=True)
 
 
 async def recovered(address: str, *command: str) -> dict[str, object]:
@@ -196,6 +232,77 @@ async def test_others_take_the_place_of_the_lost(tmp_path: Path) -> None:
         assert await read(cluster.addresses[4], 50) == values
         await write(cluster.addresses[5], [b"more"])
         assert await read(cluster.addresses[4], 51) == [*values, b"more"]
+    finally:
+        cluster.kill_all()
+
+
+async def test_a_long_log_of_an_old_term_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of five replicas are left: a former leader's, with a tail that was never committed, and a
+    shorter one that has what was acknowledged since."""
+    # The leader stays one for so long when it hears nobody.
+    monkeypatch.setenv("STREAMLOG_ELECTION_TIMEOUT_MS", "3000")
+    cluster = LocalCluster(tmp_path, nodes=5)
+    try:
+        await cluster.start()
+        async with Admin(cluster.bootstrap, policy=PATIENT) as admin, asyncio.timeout(WAIT_S):
+            await admin.create_topic("t", partitions=5, replication_factor=5)
+            former = 0
+            while former not in CONTROLLERS:
+                topic = await admin.describe_topic("t")
+                former, partition = min(
+                    (p.leader_node_id or 9, p.partition) for p in topic.partitions
+                )
+        pair = TopicPartition("t", partition)
+        await append_in_vain(cluster, former, partition, 200)
+        newer = max(CONTROLLERS - {former})
+        others = set(cluster.addresses) - {former}
+        for node in others:
+            cluster.spawn(node)
+        for node in others:
+            await serving(cluster.addresses[node])
+        async with (
+            Admin(cluster.addresses[newer], policy=PATIENT) as admin,
+            Producer(cluster.addresses[newer], policy=PATIENT) as producer,
+            asyncio.timeout(WAIT_S),
+        ):
+            sent = await producer.append_batch("t", partition, [b"since"])
+            while (
+                await stored(admin, cluster.addresses[newer], partition)
+            ).committed_end_offset <= sent.offset:
+                await asyncio.sleep(0.1)
+        for node in others:
+            cluster.kill(node)
+            if node != newer:
+                shutil.rmtree(cluster.data_directories[node - 1])
+        for node in (former, newer):
+            cluster.spawn(node)
+        for node in (former, newer):
+            await serving(cluster.addresses[node])
+
+        command = ("partition", "force-recover", "t", str(partition), "--node")
+        consents = ("--yes", "--confirm", f"t/{partition}")
+        worse, better = (cluster.addresses[node] for node in (former, newer))
+        words = f"better than the one on node {former}"
+        await ended(0, "", *command, worse, "--dry-run")
+        await ended(0, "", *command, better, "--dry-run")
+        plan = json.loads((await streamlog(*command, worse, "--dry-run", "-o", "json")).stdout)
+        first, second = plan["replicas"]
+        assert (first["node"], second["node"]) == (newer, former)
+        assert (first["objection"], second["chosen"]) == (words, True)
+        assert (first["end"] < second["end"], first["end_term"] > second["end_term"]) == (
+            True,
+            True,
+        )
+        async with Admin(better, policy=PATIENT) as admin:
+            assert (await stored(admin, better, partition)).end_term == first["end_term"]
+        refused = await streamlog(*command, worse, *consents)
+        assert (refused.returncode, words in refused.stderr) == (1, True)
+        assert f"--pass-over {newer}" in refused.stderr
+        forced = await streamlog(*command, better, *consents)
+        assert forced.returncode == 0, forced.stderr
+        assert await read(better, 2, pair) == [b"before", b"since"]
     finally:
         cluster.kill_all()
 

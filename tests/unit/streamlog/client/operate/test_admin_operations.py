@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from streamlog.client import Admin, ClientError, NodeCondition, PartitionAssignment, ReplicaCopy
+from streamlog.client import (
+    Admin,
+    ClientError,
+    NodeCondition,
+    PartitionAssignment,
+    RecoveryNode,
+    ReplicaCopy,
+)
 from streamlog.client.transport import (
     Channel,
     ClientStream,
@@ -238,3 +245,27 @@ async def test_descriptions_tell_of_conditions_and_moves() -> None:
     assert later.condition is NodeCondition.ACTIVE
     assert cluster.metadata_voter_node_ids == (1, 2)
     assert (partition.moving, partition.leaving_node_ids) == (True, (1,))
+
+
+async def test_replicas_are_told_with_their_last_term() -> None:
+    """Raft's order of logs needs it; and a recovery names the nodes to compare with."""
+    replica = pb.ReplicaDescription(topic="t", end_offset=90, end_term=6)
+    answer = pb.ForceRecoverResponse(
+        end_offset=90,
+        end_term=6,
+        other_nodes=[pb.RecoveryNode(node_id=2, address="two:1")],
+    )
+    nodes = Nodes(
+        {
+            "one:1": {
+                "DescribeReplicas": lambda _: pb.DescribeReplicasResponse(replicas=[replica]),
+                "ForceRecoverMetadata": lambda _: answer,
+            }
+        }
+    )
+    async with nodes.admin() as admin:
+        (described,) = (await admin.describe_node("one:1")).replicas
+        assert (described.end_term, described.end_offset) == (6, 90)
+        planned = await admin.force_recover_cluster("one:1", dry_run=True)
+        assert (planned.end_term, planned.end_offset) == (6, 90)
+        assert planned.other_nodes == (RecoveryNode(2, "two:1"),)

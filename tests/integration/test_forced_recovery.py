@@ -114,7 +114,7 @@ async def append_in_vain(cluster: LocalCluster, node: int, partition: int, count
             ).end_offset < before + count:
                 await asyncio.sleep(0.01)
         cluster.kill(node)
-        appending.cancel()
+        await producer.close(timeout_ms=0)
         await asyncio.gather(appending, return_exceptions=True)
 
 

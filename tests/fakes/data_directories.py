@@ -37,7 +37,7 @@ LONE = GroupId(3)
 
 async def name_node(disk: SimDisk, node: NodeIdentity = IDENTITY) -> None:
     """Write who the directory is, and that it belongs to a cluster."""
-    await identity._write(disk, node)
+    await identity.write_identity(disk, node)
     state = LocalStateFile(disk)
     await state.load()
     if state.state.founding is None:

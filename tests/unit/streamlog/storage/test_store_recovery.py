@@ -277,6 +277,39 @@ def test_rot_in_a_segment_below_the_checkpoint_needs_an_install() -> None:
     run(work())
 
 
+@pytest.mark.parametrize("damage", ["none", "rot", "another batch"])
+def test_a_large_append_above_the_checkpoint_is_verified(damage: str) -> None:
+    """The journal only refers to it. Before anything is served its bytes are held against the
+    journal: another batch of the same place and length is sound in itself."""
+
+    async def appended(seed: int) -> tuple[SimDisk, list[Entry]]:
+        disk = SimDisk()
+        store = await started(disk)
+        await store.create(creation_of(1))
+        entries = append_values(log_of(store), 1, 1, [[random.Random(seed).randbytes(9_000)]])
+        await log_of(store).settled()
+        assert store.counters.direct_bytes > 0
+        return disk.crash(random.Random(2)), entries
+
+    async def work() -> None:
+        disk, entries = await appended(1)
+        path = next(path for path in disk.files() if path.endswith(".segment"))
+        if damage == "rot":
+            disk.flip_bits(path, 5_000)
+        elif damage == "another batch":
+            other, _ = await appended(3)
+            assert len(other.content(path)) == len(disk.content(path))
+            disk.put(path, other.content(path))
+        store = await started(disk)
+        log = log_of(store)
+        assert log.needs_install == (damage != "none")
+        if damage == "none":
+            assert await content(log) == tuple(entries)
+        await store.stop()
+
+    run(work())
+
+
 def test_a_checkpoint_of_another_directory_is_passed_over() -> None:
     """However new it says that it is; and where there is no other, the node does not start."""
 

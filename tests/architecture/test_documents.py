@@ -18,7 +18,7 @@ import typer.main
 
 import streamlog.client
 from consumer_groups.records import Cause
-from jepsen_like.planted.bugs import BUGS
+from jepsen_like.planted.bugs import BUGS, PATCHES, ByCrashStates, BySeeds
 from streamlog.cli.documentation import leaves
 from streamlog.cli.main import build
 from streamlog.client import Admin, ClientError, Consumer, Producer
@@ -249,6 +249,32 @@ def test_every_promise_names_tests_that_exist() -> None:
             assert re.search(rf"def {test}\(", (ROOT / path).read_text()), f"{path}::{test}"
     planted = set(re.findall(r"`planted: ([\w-]+)`", page))
     assert planted == {bug.name for bug in BUGS}
+
+
+def test_every_rule_names_bugs_and_tests_that_exist() -> None:
+    """The table of rules: its rows name patches and tests that are there, and every patch is in a
+    row. The numbers above it are those of the patches."""
+    page = (ROOT / "jepsen_like" / "README.md").read_text()
+    found = re.search(r"^### Rules\n.*?^\|---.*?\n(.*?)(?=^#)", page, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    rows = [row.split("|")[1:-1] for row in found[1].splitlines() if row.startswith("|")]
+    planted: set[str] = set()
+    for rule, bugs, tests in rows:
+        names = re.findall(r"`([^`]*)`", bugs)
+        planted.update(names)
+        named = re.findall(r"`([^`]*)`", tests)
+        assert (names and named) or bugs.strip() == "there are no transactions yet", rule
+        for each in named:
+            path, _, test = each.partition("::")
+            assert path.startswith("tests/"), each
+            assert re.search(rf"def {test}\(", (ROOT / path).read_text()), each
+    assert planted == {path.stem for path in PATCHES.glob("*.patch")}
+    by_seeds = sum(isinstance(bug.way, BySeeds) for bug in BUGS)
+    by_states = sum(isinstance(bug.way, ByCrashStates) for bug in BUGS)
+    others = len(BUGS) - by_seeds
+    assert f"Of {len(BUGS)} bugs the simulator must catch {by_seeds}," in page
+    assert f"The other {others} are convicted by other means. {by_states} need" in page
+    assert f" {others - by_states} name one test" in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from jepsen_like.sim.ports.disk import DiskLatency, SimDisk
-from replication.errors import DiskFull, Overloaded
+from replication.errors import DiskFull, LogCorrupt, Overloaded
 from replication.types import (
     DirectoryId,
     EntryMeta,
@@ -254,13 +254,16 @@ def log_of(store: NodeStore, group: int = 1) -> GroupLog:
 
 
 async def content(log: GroupLog) -> tuple[Entry, ...]:
-    """All entries of a log, read through its public face."""
+    """All entries of a log, read through its public face, which gives nothing that is not sound."""
     codec = BatchEntryCodec()
     found: list[Entry] = []
     at = log.start.end
     while at < log.end.end:
         data = await log.read(at, log.end.end, 1 << 20)
-        metas, frames = codec.split(log.creation, data)
+        try:
+            metas, frames = codec.split(log.creation, data)
+        except LogCorrupt as error:
+            raise AssertionError(f"a read served what is not sound: {error}") from error
         found.extend((m.base, m.end, m.term, f) for m, f in zip(metas, frames, strict=True))
         at = metas[-1].end
     return tuple(found)

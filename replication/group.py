@@ -217,9 +217,24 @@ class AddressBook(Protocol):
         """host:port for other nodes, or None when the node is not known (yet)."""
         ...
 
+    def registered(self, node_id: NodeId) -> bool:
+        """The node itself told its cluster this address. Else it is configured: a node of another
+        cluster may be there."""
+        ...
+
     def nodes(self) -> Sequence[NodeId]:
         """Every other node that is known, ascending."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class MembershipClaim:
+    """A node of another cluster counts this node among the members of its groups."""
+
+    node_id: NodeId
+    """Who says so."""
+    cluster_id: int
+    """The cluster of that node."""
 
 
 class GroupHost(Protocol):

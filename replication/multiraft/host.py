@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from replication.errors import LogCorrupt, ReplicationError, StorageFailed, UnknownGroup
-from replication.group import AddressBook, ForcedRecovery, KnownLeader
+from replication.group import AddressBook, ForcedRecovery, KnownLeader, MembershipClaim
 from replication.log import EntryCodec, LogStore, ReplicaLog
 from replication.multiraft.budget import NodeBudget
 from replication.multiraft.context import NodeContext
@@ -79,6 +79,7 @@ class MultiRaft:
         *,
         copy_bytes_per_second: Callable[[], int] = lambda: 0,
         on_failed: Callable[[Exception], None] | None = None,
+        on_claimed: Callable[[MembershipClaim], None] | None = None,
         stepped: Callable[[Event], None] | None = None,
     ) -> None:
         """Wire the parts; nothing runs before `start`.
@@ -94,6 +95,8 @@ class MultiRaft:
             settings: times and bounds.
             copy_bytes_per_second: pace of copies to learners, asked for again and again; 0: none.
             on_failed: told once when the disk failed, and of every bug that stopped a group.
+            on_claimed: told, each time, that a node of another cluster takes this one for a member;
+                also before `start`, once `services` are listened to.
             stepped: called for each event that a replica steps; tests count with it.
         """
         self._identity = identity
@@ -101,7 +104,7 @@ class MultiRaft:
         self._codec = codec
         self._clock = clock
         self._settings = settings
-        self._on_failed = on_failed
+        self._on_failed, self._on_claimed = on_failed, on_claimed
         self._groups: dict[GroupId, Group] = {}
         self._creating: dict[GroupId, asyncio.Lock] = {}
         self._directories: dict[NodeId, dict[GroupId, tuple[DirectoryId, ...]]] = {}
@@ -545,6 +548,11 @@ class MultiRaft:
     def peer_refused(self, node_id: NodeId, reason: str) -> None:
         """The peer, or this node, refused to talk."""
         self._refusals[node_id] = reason
+
+    def membership_claimed(self, claim: MembershipClaim) -> None:
+        """A peer of another cluster takes this node for a member."""
+        if self._on_claimed is not None:
+            self._on_claimed(claim)
 
     async def install_received(self, node_id: NodeId, bulk: BulkReceiver) -> None:
         """A copy arrives."""

@@ -3,10 +3,14 @@
 A peer of another cluster, under a node id that memberships bind to another data directory (a
 blank disk under an old id), of another protocol version, or not the node that was called, is
 refused with the reason. A cluster id of 0 (a node that has not joined yet) fits every cluster.
+
+The caller also says whether its memberships name the node that it calls. One that does so from
+another cluster tells a node whose disk was lost that it is about to be, or is, another cluster.
 """
 
 from __future__ import annotations
 
+from replication.group import MembershipClaim
 from replication.transport.identity import NodeIdentity
 from replication.types import DirectoryId, NodeId, halves, whole
 from replication.v1 import peer_service_pb2 as pb
@@ -14,8 +18,8 @@ from replication.v1 import peer_service_pb2 as pb
 PROTOCOL_VERSION = 1
 
 
-def hello_of(identity: NodeIdentity) -> pb.Hello:
-    """How this node introduces itself."""
+def hello_of(identity: NodeIdentity, called_member: NodeId | None = None) -> pb.Hello:
+    """How this node introduces itself; `called_member`: to this member of its groups."""
     cluster_high, cluster_low = halves(identity.cluster_id)
     directory_high, directory_low = halves(identity.directory_id)
     return pb.Hello(
@@ -26,7 +30,17 @@ def hello_of(identity: NodeIdentity) -> pb.Hello:
         directory_id_high=directory_high,
         directory_id_low=directory_low,
         boot_id=identity.boot_id,
+        called_member_id=called_member or 0,
     )
+
+
+def claim_of(hello: pb.Hello, identity: NodeIdentity) -> MembershipClaim | None:
+    """What a peer of another cluster takes this node for; None when it does not take it for a
+    member. A node of no cluster yet is of another one than every peer."""
+    cluster_id = whole(hello.cluster_id_high, hello.cluster_id_low)
+    if hello.called_member_id != identity.node_id or cluster_id in {0, identity.cluster_id}:
+        return None
+    return MembershipClaim(NodeId(hello.node_id), cluster_id)
 
 
 def refusal(

@@ -15,7 +15,7 @@ from typing import TypeVar
 from replication.errors import LogCorrupt
 from replication.ports import CallFailed, ServerStream, Service, StatusCode
 from replication.transport import wire
-from replication.transport.handshake import hello_of, refusal
+from replication.transport.handshake import claim_of, hello_of, refusal
 from replication.transport.identity import NodeIdentity
 from replication.transport.link import SERVICE
 from replication.transport.messages import (
@@ -56,7 +56,7 @@ class _Session:
 
 
 class InboundStreams:
-    """Serves PeerService.
+    """Serves PeerService; before `open` and after `close` it hears who calls, and refuses.
 
     Invariant: at most one control and one append session a peer are current.
     """
@@ -76,7 +76,7 @@ class InboundStreams:
         self._heard_from = heard_from
         self._control: dict[NodeId, tuple[_Session, ControlReplies]] = {}
         self._appends: dict[NodeId, tuple[_Session, AppendReplies]] = {}
-        self._open = True
+        self._open = False
 
     def service(self) -> Service:
         """What the node listens to for its peers."""
@@ -99,6 +99,10 @@ class InboundStreams:
         """Where answers on the peer's append stream go; None when it has none."""
         current = self._appends.get(node_id)
         return None if current is None else current[1]
+
+    def open(self) -> None:
+        """Admit those who belong here from now on."""
+        self._open = True
 
     def close(self) -> None:
         """Refuse new streams and end those that stand."""
@@ -188,8 +192,11 @@ class InboundStreams:
 
     def _admit(self, hello: pb.Hello) -> NodeId:
         """The node that calls. Raises CallFailed with the reason of a refusal."""
+        claim = claim_of(hello, self._identity)
+        if claim is not None:
+            self._handler.membership_claimed(claim)
         if not self._open:
-            raise CallFailed(StatusCode.UNAVAILABLE, "the node is stopping")
+            raise CallFailed(StatusCode.UNAVAILABLE, "the node is starting or stopping")
         node_id = NodeId(hello.node_id)
         known = self._handler.directories_of(node_id)
         reason = refusal(hello, self._identity, None, known)

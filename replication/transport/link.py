@@ -97,16 +97,15 @@ class PeerLink:
 
     async def open_bulk(self) -> BulkSender:
         """A stream for one copy. Raises CallFailed."""
-        channel = self._channel()
-        if channel is None:
+        reached = self._reach()
+        if reached is None:
             raise CallFailed(
                 StatusCode.UNAVAILABLE, f"the address of node {self.node_id} is not known"
             )
+        channel, hello = reached
         stream = channel.stream(f"/{SERVICE}/Bulk")
         try:
-            await self._greet(
-                stream, pb.BulkRequest(hello=hello_of(self._identity)), pb.BulkResponse()
-            )
+            await self._greet(stream, pb.BulkRequest(hello=hello), pb.BulkResponse())
         except BaseException:
             stream.cancel()
             await channel.close()
@@ -115,9 +114,16 @@ class PeerLink:
 
     # -- the life of a stream ----------------------------------------------------------------
 
-    def _channel(self) -> Channel | None:
+    def _reach(self) -> tuple[Channel, pb.Hello] | None:
+        """A channel to where the peer is known to be, and what to say first there: that it is a
+        member only where it said itself that it is."""
         address = self._addresses.address_of(self.node_id)
-        return None if address is None else self._network.connect(address)
+        if address is None:
+            return None
+        known = self._handler.directories_of(self.node_id)
+        member = known and self._addresses.registered(self.node_id)
+        hello = hello_of(self._identity, self.node_id if member else None)
+        return self._network.connect(address), hello
 
     async def _run_control(self) -> None:
         await self._stay_connected(self._control_session)
@@ -125,14 +131,17 @@ class PeerLink:
     async def _run_appends(self) -> None:
         await self._stay_connected(self._append_session)
 
-    async def _stay_connected(self, session: Callable[[Channel], Awaitable[bool]]) -> None:
+    async def _stay_connected(
+        self, session: Callable[[Channel, pb.Hello], Awaitable[bool]]
+    ) -> None:
         """Run sessions one after the other, pausing between them."""
         pause_ms = self._settings.backoff_min_ms
         while not self._stopping:
-            channel = self._channel()
-            if channel is not None:
+            reached = self._reach()
+            if reached is not None:
+                channel, hello = reached
                 try:
-                    if await session(channel):
+                    if await session(channel, hello):
                         pause_ms = self._settings.backoff_min_ms
                 except CallFailed:
                     pass  # the channel did not even open a stream
@@ -148,12 +157,12 @@ class PeerLink:
                 pass
             pause_ms = min(2 * pause_ms, self._settings.backoff_max_ms)
 
-    async def _control_session(self, channel: Channel) -> bool:
+    async def _control_session(self, channel: Channel, hello: pb.Hello) -> bool:
         """One life of the control stream; true when it stood."""
         stream = self._control_stream = channel.stream(f"/{SERVICE}/Control")
         greeted = False
         try:
-            request = pb.ControlRequest(hello=hello_of(self._identity))
+            request = pb.ControlRequest(hello=hello)
             await self._greet(stream, request, pb.ControlResponse())
             greeted = True
             self.control.clear()
@@ -171,12 +180,12 @@ class PeerLink:
                 self._append_stream.cancel()
         return greeted
 
-    async def _append_session(self, channel: Channel) -> bool:
+    async def _append_session(self, channel: Channel, hello: pb.Hello) -> bool:
         """One life of the append stream; true when it stood."""
         stream = self._append_stream = channel.stream(f"/{SERVICE}/Append")
         greeted = False
         try:
-            request = pb.AppendRequest(hello=hello_of(self._identity))
+            request = pb.AppendRequest(hello=hello)
             await self._greet(stream, request, pb.AppendResponse())
             greeted = True
             self.appends.clear()

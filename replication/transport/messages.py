@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from replication.group import MembershipClaim
 from replication.raft.messages import AppendEntries, Message
 from replication.types import (
     DirectoryId,
@@ -194,6 +195,10 @@ class PeerHandler(Protocol):
 
     def peer_refused(self, node_id: NodeId, reason: str) -> None:
         """The peer, or this node, refused to talk."""
+        ...
+
+    def membership_claimed(self, claim: MembershipClaim) -> None:
+        """A peer of another cluster takes this node for a member; it is refused, too."""
         ...
 
     async def install_received(self, node_id: NodeId, bulk: BulkReceiver) -> None:

@@ -71,6 +71,7 @@ class Peers:
     def start(self) -> None:
         """Connect to every known node, and keep to the address book from then on."""
         self._running = True
+        self._inbound.open()
         self.refresh()
 
     def refresh(self) -> None:

@@ -19,7 +19,7 @@ class PeerEndpointResponse(_message.Message):
     def __init__(self, port: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol_version", "cluster_id_high", "cluster_id_low", "node_id", "directory_id_high", "directory_id_low", "boot_id")
+    __slots__ = ("protocol_version", "cluster_id_high", "cluster_id_low", "node_id", "directory_id_high", "directory_id_low", "boot_id", "called_member_id")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_LOW_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class Hello(_message.Message):
     DIRECTORY_ID_HIGH_FIELD_NUMBER: _ClassVar[int]
     DIRECTORY_ID_LOW_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    CALLED_MEMBER_ID_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     cluster_id_high: int
     cluster_id_low: int
@@ -34,7 +35,8 @@ class Hello(_message.Message):
     directory_id_high: int
     directory_id_low: int
     boot_id: int
-    def __init__(self, protocol_version: _Optional[int] = ..., cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ..., node_id: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., boot_id: _Optional[int] = ...) -> None: ...
+    called_member_id: int
+    def __init__(self, protocol_version: _Optional[int] = ..., cluster_id_high: _Optional[int] = ..., cluster_id_low: _Optional[int] = ..., node_id: _Optional[int] = ..., directory_id_high: _Optional[int] = ..., directory_id_low: _Optional[int] = ..., boot_id: _Optional[int] = ..., called_member_id: _Optional[int] = ...) -> None: ...
 
 class LogPosition(_message.Message):
     __slots__ = ("end_offset", "term")

@@ -36,6 +36,9 @@ class NodeAddresses:
     def address_of(self, node_id: NodeId) -> str | None:
         return self._view.address_of(node_id)
 
+    def registered(self, node_id: NodeId) -> bool:
+        return self._view.has_registered(node_id)
+
     def nodes(self) -> Sequence[NodeId]:
         return self._view.other_nodes()
 
@@ -90,6 +93,10 @@ class ClusterView:
             if node is not None:
                 return node.address
         return self._configured.get(node_id)
+
+    def has_registered(self, node_id: NodeId) -> bool:
+        """`address_of` it is as it registered, not as it is configured."""
+        return node_id in self._remembered or self.node(node_id) is not None
 
     def other_nodes(self) -> Sequence[NodeId]:
         """Ids of registered nodes (or remembered ones, until more is known) and configured

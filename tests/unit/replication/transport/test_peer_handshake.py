@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from replication.transport.handshake import hello_of, refusal
+from replication.group import MembershipClaim
+from replication.transport.handshake import claim_of, hello_of, refusal
 from replication.transport.identity import NodeIdentity
 from replication.types import DirectoryId, NodeId
 
@@ -50,3 +51,16 @@ def test_another_protocol_version_is_refused() -> None:
     hello = hello_of(_they())
     hello.protocol_version = 9
     assert "version 9" in str(refusal(hello, US, None, ()))
+
+
+def test_a_member_is_claimed_by_another_cluster_only() -> None:
+    """A caller that knows no membership of the called node, or calls another node, claims nothing;
+    neither does one of no cluster. A blank node is claimed by whatever cluster calls it a member."""
+    stranger, blank = _they(cluster_id=0xBAD), NodeIdentity(NodeId(1), DirectoryId(12), 0, 5)
+    claim = MembershipClaim(NodeId(2), 0xBAD)
+    assert claim_of(hello_of(stranger, NodeId(1)), US) == claim
+    assert claim_of(hello_of(stranger, NodeId(1)), blank) == claim
+    assert claim_of(hello_of(_they(), NodeId(1)), US) is None
+    assert claim_of(hello_of(stranger), US) is None
+    assert claim_of(hello_of(stranger, NodeId(3)), US) is None
+    assert claim_of(hello_of(_they(cluster_id=0), NodeId(1)), US) is None

@@ -193,3 +193,17 @@ def test_an_address_is_known_behind_the_record_that_names_it(
     node that registers twice the newer record counts. Damage ends the search."""
     log = metadata_log(rotten=rotten)
     assert run(addresses_in_log(log, MemoryCodec(), Offset(begin))) == found
+
+
+def test_a_configured_address_is_no_registered_one() -> None:
+    """It may be another cluster's: what is said there must not rest on it."""
+    view = new_view()
+    assert view.address_of(TWO) is not None
+    assert not view.addresses.registered(TWO)
+    view.remember({TWO: remembered("remembered-2:1", 10)})
+    assert view.addresses.registered(TWO)
+    view.update(registered(ONE, THREE), Offset(5))
+    assert view.addresses.registered(TWO)
+    view.update(registered(ONE, THREE), Offset(10))
+    assert not view.addresses.registered(TWO)
+    assert view.addresses.registered(THREE)

@@ -60,6 +60,21 @@ def controllers_of(cluster: ClusterDescription) -> list[int]:
     return [node.node_id for node in cluster.nodes if node.controller]
 
 
+def setting_of(cluster: ClusterDescription, wanted: list[int]) -> str:
+    """The value of the setting `controllers` that names them, ids ascending."""
+    addresses = {node.node_id: node.address for node in cluster.nodes}
+    return ",".join(f"{n}@{addresses[n]}" for n in sorted(wanted) if n in addresses)
+
+
+def configure(setting: str) -> str:
+    """What is to be done after other controllers were named."""
+    return (
+        f"set controllers = {setting} in the configuration of every node, and turn bootstrap off"
+        " where it is on: a node that lists itself alone may form another cluster when its disk is"
+        " lost"
+    )
+
+
 def controllers(
     nodes: Annotated[
         list[int] | None,
@@ -89,7 +104,7 @@ def controllers(
         raise CommandFailed("a node is named twice", EXIT_USAGE)
     wanted = sorted(nodes)
 
-    async def work() -> None:
+    async def work() -> str:
         async with admin_of(target) as admin:
             with advised(
                 {
@@ -103,14 +118,17 @@ def controllers(
                 await wait_until(
                     Voting(admin, wanted).look, timeout_s=timeout, afterwards="the cluster goes on"
                 )
+            return setting_of(await admin.describe_cluster(), wanted)
 
-    run(work(), target)
+    setting = run(work(), target)
     if len(wanted) % 2 == 0:
         fewer = "one" if len(wanted) == 2 else str(len(wanted) - 1)
         typer.echo(
             f"note: {len(wanted)} controllers survive no more failures than {fewer}", err=True
         )
     verb = "would be" if dry_run else "are" if wait else "shall be"
+    if not dry_run:
+        typer.echo(f"note: {configure(setting)}", err=True)
     say(
         f"the controllers {verb} {_listed(wanted)}",
         {"controllers": wanted, "dry_run": dry_run},

@@ -18,7 +18,7 @@ import typer
 from streamlog.cli.confirm import DryRun, Yes, confirm
 from streamlog.cli.failure import EXIT_USAGE, CommandFailed
 from streamlog.cli.operators.arrivals import WATCH, Emptying, node_of
-from streamlog.cli.operators.controllers import Voting, controllers_of
+from streamlog.cli.operators.controllers import Voting, configure, controllers_of, setting_of
 from streamlog.cli.operators.waiting import NODE_ID_MAX, Timeout, advised, wait_until
 from streamlog.cli.options import examples, whole_number
 from streamlog.cli.output import Output, OutputOption, counted, show_json
@@ -133,6 +133,7 @@ async def carry_out(
     if controllers is not None:
         await admin.set_controllers(controllers)
         tell(f"node {new} is a controller in the place of node {old}")
+        typer.echo(f"note: {configure(setting_of(cluster, controllers))}", err=True)
     # Also when an earlier run was interrupted here: the old node may be needed until then.
     voting = Voting(admin, controllers or controllers_of(cluster))
     await wait_until(voting.look, timeout_s=timeout_s, afterwards=AGAIN)

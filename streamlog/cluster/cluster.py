@@ -7,6 +7,8 @@ Composed of (each knows only what is above it):
 | `view` | what this node knows: nodes, topics, partitions |
 | `local_state` | what it must remember over a restart |
 | `remembered_addresses` | where nodes were, as long as nothing is known to be committed |
+| `claims` | hears that another cluster counts this node among its members |
+| `remembered_controllers` | who voted on the metadata before the start |
 | `formation` | founds or finds the cluster |
 | `executor`, `forwarding` | brings commands to the metadata leader |
 | `local_replicas` | creates and removes this node's replicas |
@@ -46,6 +48,7 @@ from replication.types import (
     ReplicaId,
 )
 from streamlog.cluster.calls import PeerChannels
+from streamlog.cluster.claims import Claims, member_refusal
 from streamlog.cluster.committed_members import CommittedMembers
 from streamlog.cluster.evacuation import Evacuation
 from streamlog.cluster.executor import Executed, Executor, MetadataRuntime
@@ -76,6 +79,7 @@ from streamlog.cluster.operations import Operations
 from streamlog.cluster.partition_moves import PartitionMoves
 from streamlog.cluster.producer_ids import ProducerIds
 from streamlog.cluster.remembered_addresses import addresses_in_log
+from streamlog.cluster.remembered_controllers import remembered_controllers
 from streamlog.cluster.repair import Repairer
 from streamlog.cluster.scrub import FIRST_WITHIN_MS, Scrubber
 from streamlog.cluster.twins import Twins
@@ -117,11 +121,12 @@ class Cluster:
         clock: Clock,
         random: Random,
         damage: DamageReports,
+        claims: Claims | None = None,
         boot_id: int = 0,
         on_joined: Callable[[int], None] | None = None,
         on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
-        """`boot_id` is new at each start of the process, and the one that peers hear; 0: one is
+        """`claims` hears whom other clusters take this node for. `boot_id` is new at each start of the process, and the one that peers hear; 0: one is
         made up. `on_joined` is called in `start` with the cluster id, when it is on this node's disk
         and before any group is created (what it raises, `start` raises); `on_failure` hears after
         the start why this node must stop (its registration was refused, its metadata can not be
@@ -135,7 +140,16 @@ class Cluster:
         self._channels = PeerChannels(network)
         self._twins = Twins(config, identity, self._boot_id, self._channels)
         self._local = LocalStateFile(disk)
-        self._formation = Formation(config, identity, self._local, self._channels, random)
+        self._claims = claims or Claims()
+        self._formation = Formation(
+            config,
+            identity,
+            self._local,
+            self._channels,
+            random,
+            self._claims,
+            lambda: remembered_controllers(group_host),
+        )
         self._executor = Executor(config, identity, view, group_host, self._local, self._boot_id)
         self._forwarding = Forwarding(
             config,
@@ -220,6 +234,7 @@ class Cluster:
             self._on_joined(founding.cluster_id)
         group = await self._metadata_group(founding)
         await self._start_runtime(founding, group)
+        self._spawn(self._heed_claims(founding))
         if member:
             self._spawn(self._stay_registered(founding, None))
             return
@@ -519,6 +534,30 @@ class Cluster:
                 # An earlier start asked, and was carried out only now: this one counts.
         except StreamlogError as error:
             self._fail(error)
+
+    async def _heed_claims(self, founding: Founding) -> None:
+        """Say which other clusters take this node for a member of theirs; if it is the only one
+        of its own, it must not go on: what clients meant for the other one would end up here."""
+        own_id = self._identity.node_id
+        while True:
+            claim = await self._claims.next()
+            if claim.cluster_id == founding.cluster_id:
+                continue  # heard while the directory was blank
+            while self.view.state is None:
+                await self.view.changed()
+            refusal = member_refusal(claim, own_id, founding.cluster_id)
+            _log.error(
+                "claimed_by_another_cluster",
+                extra={
+                    "cluster_id": f"{founding.cluster_id:032x}",
+                    "other_cluster_id": f"{claim.cluster_id:032x}",
+                    "peer": claim.node_id,
+                    "note": str(refusal),
+                },
+            )
+            if not self.view.other_nodes():
+                self._fail(refusal)
+                return
 
     def _registration(self) -> Node | None:
         return self.view.node(self._identity.node_id)

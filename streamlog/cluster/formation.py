@@ -7,15 +7,19 @@ The others ask all controllers until one tells them. So:
 
 | at start | what happens |
 |---|---|
-| the directory has a founding | nothing is formed; other controllers that belong to another cluster, and are more than those of this one, are a reason to refuse |
+| the directory has a founding | nothing is formed; controllers of the list that belong to another cluster are a reason to refuse when they are more than those of this one, and more than half as many as the controllers that the directory remembers |
 | blank, some controller tells a founding that names this node and this directory | it is taken over |
 | blank, it names this node with another directory | NODE_ID_TAKEN: the disk is not the one that voted |
 | blank, it does not name this node | the node joins: it registers, and follows as a learner |
-| blank, all controllers blank, lowest id, `bootstrap` | this node founds |
+| blank, all controllers blank, lowest id, `bootstrap` | this node founds; if it is the only one, after a moment in which no other cluster claimed it (`claims`) |
 | anything else | it waits |
 
 A crash in the middle resumes: before the record is on the founder's disk nothing has happened, and
 afterwards it is only told. Rejected: pushing the record to the others (two ways for one thing).
+
+The list counts while the directory is blank. Later it may be out of date: of a cluster that one
+node founded and that has three controllers now, the others may still list that one only. If it comes
+back blank, as another cluster, it must not keep them from starting: it is one of three.
 
 Invariant: a directory takes one founding in its life.
 """
@@ -24,13 +28,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from replication.ports import CallFailed, Random
 from replication.types import DirectoryId, Membership, NodeId, Replica, ReplicaId, whole
 from streamlog.cluster.calls import PeerChannels
+from streamlog.cluster.claims import CLAIM_WAIT_MS, Claims, blank_refusal
 from streamlog.cluster.local_state import LocalStateFile
 from streamlog.cluster.metadata.codec import (
     founding_from_proto,
@@ -88,9 +93,14 @@ class Formation:
         local: LocalStateFile,
         channels: PeerChannels,
         random: Random,
+        claims: Claims,
+        remembered: Callable[[], Sequence[NodeId]],
     ) -> None:
+        """`remembered`: the controllers in force, as the directory remembers them; empty: it
+        remembers none."""
         self._config, self._identity, self._local = config, identity, local
         self._channels, self._random = channels, random
+        self._claims, self._remembered = claims, remembered
         self._others = [
             (NodeId(node_id), address)
             for node_id, address in config.controllers
@@ -105,6 +115,7 @@ class Formation:
         """
         founding = self._local.state.founding
         if founding is not None:
+            self._warn_of_old_list()
             self._refuse_other_majority(founding, await self._ask_all())
             return founding
         if not self._others and not self._config.bootstrap:
@@ -120,6 +131,7 @@ class Formation:
             peers = await self._ask_all()
             founding = self._told(peers)
             if founding is None and self._may_found(peers):
+                await self._refuse_claimed()
                 founding = self._found(peers)
             if founding is not None:
                 await self._take(founding)
@@ -225,12 +237,36 @@ class Formation:
                 {"key": "controllers", "value": controllers_text(config)},
             )
 
+    async def _refuse_claimed(self) -> None:
+        """Refuse to found alone while a cluster counts this node among its members."""
+        if self._config.founds_alone:
+            claim = await self._claims.first(CLAIM_WAIT_MS)
+            if claim is not None:
+                raise blank_refusal(claim, self._identity.node_id)
+
+    def _warn_of_old_list(self) -> None:
+        """With this configuration a blank disk would form a cluster of its own."""
+        listed = [node_id for node_id, _ in self._config.controllers]
+        remembered = list(self._remembered())
+        if self._config.bootstrap and remembered and listed != remembered:
+            _log.warning(
+                "controllers_outdated",
+                extra={
+                    "listed": listed,
+                    "in_force": remembered,
+                    "note": "list the controllers in force in controllers, and turn bootstrap off:"
+                    " if its disk is lost this node would form a cluster of its own",
+                },
+            )
+
     def _refuse_other_majority(self, own: Founding, peers: Sequence[Peer]) -> None:
-        """Refuse when more controllers belong to another cluster than to this one."""
+        """Refuse when more of the listed controllers belong to another cluster than to this one.
+        A minority of those that are remembered is no reason: whoever has lost its disk may have
+        founded another cluster, but this one lives."""
         foundings = [peer.founding for peer in peers if peer.founding is not None]
         same = sum(founding == own for founding in foundings) + self._config.is_controller
         others = [founding for founding in foundings if founding != own]
-        if len(others) > same:
+        if len(others) > same and 2 * len(others) > len(self._remembered()):
             raise StreamlogError(
                 Reason.CLUSTER_MISMATCH,
                 f"the data directory of node {self._identity.node_id} belongs to cluster"

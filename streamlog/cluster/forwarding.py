@@ -5,6 +5,9 @@ answer that never came may hide a change that was made; the command is sent agai
 because every command is harmless when it is repeated (topics: `request_id`; registrations are
 idempotent; a block of producer ids at worst is wasted). Only when the time is up with no answer
 after one that got lost, METADATA_OUTCOME_UNKNOWN says so.
+
+CLUSTER_MISMATCH is a "not here" for a node that remembers several controllers: one of them that
+lost its disk may have become a cluster of its own, and lead that.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from streamlog.cluster.calls import PeerChannels
 from streamlog.cluster.executor import Executed, Executor, decode_executed
 from streamlog.cluster.metadata.command_codec import command_to_proto
 from streamlog.cluster.metadata.records import Command
+from streamlog.cluster.remembered_controllers import remembered_controllers
 from streamlog.cluster.v1 import cluster_service_pb2 as pb
 from streamlog.cluster.view import ClusterView
 from streamlog.model.errors import Reason, StreamlogError
@@ -77,7 +81,7 @@ class Forwarding:
                 last = error.message
                 if error.reason in _UNKNOWN:
                     unknown = True
-                elif error.reason not in _TRY_AGAIN:
+                elif error.reason not in _TRY_AGAIN and not self._is_stray(error):
                     raise
             except CallFailed as failed:
                 last, unknown = str(failed), True
@@ -113,6 +117,12 @@ class Forwarding:
             raise StreamlogError(
                 Reason.METADATA_OUTCOME_UNKNOWN, f"{address} sent no ExecuteResponse"
             ) from error
+
+    def _is_stray(self, error: StreamlogError) -> bool:
+        """The refusal comes from one controller that is another cluster now, and says nothing about
+        the cluster of this node."""
+        mismatch = error.reason is Reason.CLUSTER_MISMATCH
+        return mismatch and len(remembered_controllers(self._host)) > 1
 
     def _choose(self) -> str | None:
         """Where to try: what the last one said, what this node knows, then each controller."""

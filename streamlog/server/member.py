@@ -18,6 +18,7 @@ from replication.transport.identity import NodeIdentity as TransportIdentity
 from replication.types import GroupCreation
 from streamlog.broker.broker import Broker, build_broker
 from streamlog.broker.counters import BrokerCounters
+from streamlog.cluster.claims import Claims
 from streamlog.cluster.cluster import KIND as METADATA_KIND
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.view import ClusterView
@@ -113,6 +114,7 @@ class Member:
             segment_settings_of=segment_settings_of,
         )
         settings.on_change(lambda now: store.set_disk_reserve(now.disk_reserve_bytes))
+        claims = Claims()
         groups = MultiRaft(
             TransportIdentity(
                 node_id=identity.node_id,
@@ -129,6 +131,7 @@ class Member:
             replication_settings,
             copy_bytes_per_second=lambda: settings.now.move_bytes_per_second,
             on_failed=on_failure,
+            on_claimed=claims.heard,
         )
         cluster = Cluster(
             settings=settings,
@@ -141,6 +144,7 @@ class Member:
             clock=ports.clock,
             random=ports.random,
             damage=resources.damage,
+            claims=claims,
             boot_id=boot_id,
             on_joined=on_joined,
             on_failure=on_failure,

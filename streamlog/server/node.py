@@ -227,6 +227,8 @@ class Node:
             undo.push_async_callback(member.store.stop)
             undo.push_async_callback(member.groups.stop)
             self._keep(identity)
+        if identity.cluster_id != BLANK or self.settings.now.founds_alone:
+            # One that would found a cluster alone hears here who takes it for a member already.
             services = [*member.groups.services(), *services]
         listener = self._listener = await self._ports.network.listen(
             self.settings.now.bind,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -260,6 +261,60 @@ async def test_a_cluster_grows_and_shrinks_while_it_serves(tmp_path: Path) -> No
         assert again.returncode != 0
         assert "was removed from the cluster" in again.stderr + again.stdout
         await becomes(cluster.nodes_are, [1, 2, 4, 5])
+    finally:
+        cluster.kill()
+
+
+async def test_a_lost_founder_does_not_become_another_cluster(tmp_path: Path) -> None:
+    """One node founds a cluster alone, which grows; its disk is lost, its configuration is not.
+    While a member runs nothing is founded. With none it can not know: it ends when one comes, and
+    keeps none from starting. Under a new id it is welcome."""
+    cluster = Cluster(tmp_path, 4, 1)
+    founder, *others = (cluster.nodes[n] for n in (1, 2, 3))
+    try:
+        await cluster.start(1, 2, 3)
+        done = await asyncio.to_thread(
+            cluster.shell.decided, "cluster", "controllers", "1", "2", "3"
+        )
+        assert f"1@{cluster.addresses[0]},2@{cluster.addresses[1]}" in done.stderr
+        assert "bootstrap off" in done.stderr
+        await becomes(cluster.voters, [1, 2, 3])
+        await cluster.create_topic(replicas=3)
+        (cluster_id,) = {node.metadata().cluster_id for node in others}
+        assert founder.stop() == 0
+        founder.start()
+        await asyncio.to_thread(founder.until_healthy)
+        assert "controllers_outdated" in founder.events()
+
+        founder.kill()
+        shutil.rmtree(founder.directory)
+        again = await asyncio.to_thread(founder.run_to_its_end)
+        assert again.returncode == 1, again.stderr
+        last = again.stderr.splitlines()[-1]
+        assert cluster_id in last
+        assert "node replace 1 --with NEW" in last
+        assert not (founder.directory / "cluster.state").exists()
+
+        for node in others:
+            node.kill()
+        founder.start()
+        await asyncio.to_thread(founder.until_healthy)
+        other_id = founder.metadata().cluster_id
+        assert other_id != cluster_id
+        await cluster.start(2, 3)
+        assert founder.process is not None
+        assert await asyncio.to_thread(founder.process.wait, WAIT_S) == 1
+        (claimed, *_) = [e for e in founder.logged() if e["event"] == "claimed_by_another_cluster"]
+        assert (claimed["cluster_id"], claimed["other_cluster_id"]) == (other_id, cluster_id)
+        for node in others:
+            assert node.metadata().cluster_id == cluster_id
+            assert node.topics() == [TOPIC]
+
+        voters = f"--controllers=2@{cluster.addresses[1]},3@{cluster.addresses[2]}"
+        cluster.nodes[4] = NodeProcess(tmp_path, 4, cluster.addresses, voters, bootstrap=False)
+        await cluster.start(4)
+        await cluster.ok("node", "replace", "1", "--with", "4", "--yes")
+        await becomes(cluster.voters, [2, 3, 4])
     finally:
         cluster.kill()
 

@@ -75,8 +75,9 @@ _LIST: tuple[Setting, ...] = (
     BooleanSetting(
         "bootstrap",
         False,
-        "Form a new cluster of the controllers when all of them are blank. Does nothing on a node"
-        " that belongs to a cluster.",
+        "Form a new cluster of the controllers when all of them are blank. For the first start only:"
+        " it does nothing on a node that belongs to a cluster, but one that lists itself alone"
+        " forms another cluster when its disk is lost and no member of the first one reaches it.",
     ),
     BooleanSetting(
         "insecure",
@@ -510,6 +511,11 @@ class NodeConfig:
     def is_controller(self) -> bool:
         """The node is one of the controllers."""
         return any(node_id == self.node_id for node_id, _ in self.controllers)
+
+    @property
+    def founds_alone(self) -> bool:
+        """The node forms a cluster of its own while its directory is blank."""
+        return self.bootstrap and len(self.controllers) == 1
 
     @classmethod
     def from_text(cls, values: Mapping[str, str]) -> NodeConfig:

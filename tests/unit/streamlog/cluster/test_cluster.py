@@ -19,8 +19,10 @@ from jepsen_like.sim.ports.fabric import Fabric, NetworkConditions
 from jepsen_like.sim.ports.network import SimNetwork
 from jepsen_like.sim.ports.scheduler import Scheduler
 from replication.errors import DiskFull, LogCorrupt
+from replication.group import MembershipClaim
 from replication.types import METADATA_GROUP, DirectoryId, GroupId, LogPosition, NodeId
 from streamlog.cluster.calls import PeerChannels
+from streamlog.cluster.claims import CLAIM_WAIT_MS, Claims
 from streamlog.cluster.cluster import Cluster
 from streamlog.cluster.metadata.records import RegisterNode
 from streamlog.cluster.metadata.state import Topic
@@ -60,6 +62,7 @@ class Node:
         self.view = ClusterView(config)
         self.failures: list[Exception] = []
         self.joined: list[int] = []
+        self.claims = Claims()
         self.host = self.run(self._host())
         self.cluster = self.run(self._cluster())
         self.run(self.network.listen(f"{self.name}:1", self.cluster.services()))
@@ -71,6 +74,7 @@ class Node:
         return Cluster(
             settings=LiveSettings(self.config),
             damage=DamageReports(),
+            claims=self.claims,
             identity=FakeIdentity(self.node_id, DirectoryId(self.directory_id)),
             view=self.view,
             group_host=self.host,
@@ -357,6 +361,57 @@ def test_the_founders_blank_disk_founds_nothing(world: World) -> None:
     world.groups.logs[NodeId(1)].clear()
     blank = world.node(1, THREE, bootstrap=True)
     assert refusal(blank, blank.cluster.start()).reason is Reason.NODE_ID_TAKEN
+
+
+@pytest.mark.parametrize("after_ms", [0, CLAIM_WAIT_MS - 10])
+def test_a_blank_lone_founder_that_a_cluster_claims_founds_nothing(
+    world: World, after_ms: int
+) -> None:
+    """Members of the cluster that it belonged to call it; it says who, and what to do."""
+    blank = world.node(1, ONE, bootstrap=True)
+    blank.begin()
+    world.sleep(after_ms / 1_000)
+    blank.claims.heard(MembershipClaim(NodeId(2), 0xBAD))
+    world.wait(blank.starting.done)
+    error = blank.starting.exception()
+    assert isinstance(error, StreamlogError)
+    assert error.reason is Reason.NODE_ID_TAKEN
+    for word in (f"{0xBAD:032x}", "node 2 of it", "node replace 1 --with NEW", "without bootstrap"):
+        assert word in error.message
+    assert blank.view.cluster_id == 0
+    assert not blank.host.groups
+
+
+def test_a_lone_founder_that_a_cluster_claims_later_stops(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody could tell it before: an error names both clusters, and the node ends."""
+    (node,) = world.started(world.node(1, ONE, bootstrap=True))
+    own = node.view.cluster_id
+    node.claims.heard(MembershipClaim(NodeId(2), own))
+    world.sleep(1)
+    assert not node.failures
+    node.claims.heard(MembershipClaim(NodeId(2), 0xBAD))
+    world.wait(lambda: bool(node.failures))
+    (error,) = node.failures
+    assert isinstance(error, StreamlogError)
+    assert error.reason is Reason.CLUSTER_MISMATCH
+    for word in (f"{own:032x}", f"{0xBAD:032x}", "node 2 of it", "node replace 1 --with NEW"):
+        assert word in error.message
+    assert "claimed_by_another_cluster" in caplog.messages
+
+
+def test_a_claim_does_not_end_a_cluster_of_several(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is an error in the log, once for each that claims."""
+    first = world.three()[0]
+    for _ in range(3):
+        first.claims.heard(MembershipClaim(NodeId(2), 0xBAD))
+    world.sleep(5)
+    assert not first.failures
+    assert caplog.messages.count("claimed_by_another_cluster") == 1
+    assert create(first, "a").name == "a"
 
 
 def test_a_node_of_another_cluster_is_refused(world: World) -> None:

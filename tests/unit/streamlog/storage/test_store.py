@@ -264,6 +264,31 @@ def test_full_disk_refuses_data_and_takes_votes() -> None:
     run(work())
 
 
+def test_a_disk_that_others_fill_is_noticed_while_little_is_appended() -> None:
+    """What is free is asked for every second in which something is appended."""
+
+    async def work() -> None:
+        disk = SimDisk()
+        settings = replace(SMALL, disk_reserve_bytes=100_000, unwritten_bytes_max=1 << 20)
+        store = new_store(disk, settings)
+        await store.start(Recorder())
+        log = await store.create(creation_of(1))
+        assert isinstance(log, GroupLog)
+        disk.faults.capacity_bytes = disk.volume.used_bytes() + 90_000
+        append_values(log, 1, 1, [[b"one"]])
+        log.check_room(10)
+        await asyncio.sleep(1.5)
+        append_values(log, 2, 1, [[b"two"]])
+        await log.settled()
+        await asyncio.sleep(0.1)
+        assert store.disk_free_bytes < settings.disk_reserve_bytes
+        with pytest.raises(DiskFull):
+            log.check_room(10)
+        await store.stop()
+
+    run(work())
+
+
 def test_snapshot_is_kept_and_the_log_below_goes_in_whole_segments() -> None:
     """A state machine's snapshot survives a power cut; the start moves to a segment's base."""
 

@@ -6,9 +6,8 @@ asks for some more moves, never so many that the cluster has more than MOVING_MA
 new metadata leader goes on by itself, and new partitions or returning nodes are seen.
 
 Replicas are evened out only where `balance.replicas` says so. Who is the preferred leader costs no
-copy, so that is evened always, unless leaders do not go home (`leader.return.ms` is 0): a few at a
-time, and only while every node lives and is in service and nothing moves, because what is uneven
-then stays so.
+copy, so that is evened unless `balance.leaders` is off: a few at a time, and only while every node
+lives and is in service and nothing moves, because what is uneven then stays so.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ class Evacuation:
         if self._settings.now.balance_replicas:
             moves = Relocation(state).balance(BALANCE_MOVES_MAX)
             return ReassignPartitions(assignments(state, moves)) if moves else None
-        moves = self._leaders_to_even(state) if self._settings.now.leader_return_ms else []
+        moves = self._leaders_to_even(state) if self._settings.now.balance_leaders else []
         return ReassignPartitions(assignments(state, moves), order_only=True) if moves else None
 
     def _leaders_to_even(self, state: MetadataState) -> list[Move]:

@@ -47,8 +47,8 @@ class Node:
             bootstrap=node_id <= 3,
             snapshot_records=10,
             journal_file_bytes=1 << 20,
+            balance_leaders=world.balances_leaders,
             balance_replicas=world.balances,
-            leader_return_ms=world.leader_return_ms,
         )
         self.view = ClusterView(self.config)
         self.starting = self.loop.create_task(self._start())
@@ -130,7 +130,7 @@ class World:
         self.random = random.Random(seed)
         self.balances = False
         """Nodes that start from now on even out the replicas by themselves."""
-        self.leader_return_ms = 10_000
+        self.balances_leaders = True
         """Of nodes that start from now on."""
         self.nodes: dict[int, Node] = {}
         self.every: list[Node] = []

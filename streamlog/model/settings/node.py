@@ -380,8 +380,7 @@ _LIST: tuple[Setting, ...] = (
         3_600_000,
         "ms",
         "How often a node looks for partitions whose preferred leader is another node that is ready;"
-        " found twice, they are handed to it. 0: never, and a node that leads the metadata does not"
-        " even out which nodes are preferred.",
+        " found twice, they are handed to it. 0: never.",
         live=True,
     ),
     _number(
@@ -392,6 +391,14 @@ _LIST: tuple[Setting, ...] = (
         "bytes/s",
         "How fast this node copies to replicas that are new, all of them together; 0: as fast as it"
         " can.",
+        live=True,
+    ),
+    BooleanSetting(
+        "balance.leaders",
+        True,
+        "While this node leads the metadata: change which node of a partition is the preferred"
+        " leader, some at a time, so that all nodes are equally often. Turn it off where leaders"
+        " shall stay as `streamlog partition move` named them.",
         live=True,
     ),
     BooleanSetting(
@@ -456,6 +463,7 @@ class NodeConfig:
     shutdown_handover_ms: int = 5_000
     leader_return_ms: int = 10_000
     move_bytes_per_second: int = 64 * MIB
+    balance_leaders: bool = True
     balance_replicas: bool = False
 
     def __post_init__(self) -> None:

@@ -371,14 +371,15 @@ def test_leaders_are_evened_out_by_themselves(world: World) -> None:
 
 @pytest.mark.parametrize("world", [13], indirect=True)
 def test_leaders_stay_where_they_are_named(world: World) -> None:
-    """When leaders shall not go home."""
-    world.leader_return_ms = 0
+    """Where they shall not be evened out; they still go home."""
+    world.balances_leaders = False
     world.boot(1, 2, 3)
     topic = created(world, "a", 6)
     for number in range(6):
         move(world, topic, number, 1, 2, 3)
     world.scheduler.run(world.scheduler.now + 30)
     assert preferred(world) == [6, 0, 0]
+    world.wait(lambda: set(leaders(world, topic).values()) == {1})
 
 
 REFUSALS = {

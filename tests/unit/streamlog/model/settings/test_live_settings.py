@@ -66,6 +66,7 @@ async def test_a_larger_budget_lets_waiters_in() -> None:
 def test_the_live_settings_are_these() -> None:
     """Each is asked for at each use, or listened to; another one would silently change nothing."""
     assert sorted(key for key, setting in NODE_SETTINGS.items() if setting.live) == [
+        "balance.leaders",
         "balance.replicas",
         "connection.inflight.bytes",
         "default.partitions",

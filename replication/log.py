@@ -198,6 +198,11 @@ class ReplicaLog(Protocol):
 class LogInstaller(Protocol):
     """A copy of a log that is being received."""
 
+    @property
+    def end(self) -> LogPosition:
+        """Where what came so far ends."""
+        ...
+
     async def write(self, frames: bytes) -> None:
         """Take whole frames that connect to what came before; checked. Raises LogCorrupt."""
         ...

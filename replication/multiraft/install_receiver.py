@@ -6,14 +6,19 @@ old log. For the same reason a copy is refused when the log it would replace hol
 sender's own term beyond it, or when it ends below the commit; and when an earlier leader may have
 committed more than the copy has (`unconfirmed`), and this replica may have acknowledged that.
 
-A newer copy discards an older one of the same group; a copy that is being put in place is beyond
-recall, and runs to its end even when its stream breaks.
+A copy that breaks off is not lost: what came of it is committed, and takes the log's place as a
+shorter copy, if that loses nothing that the log holds (`_may_keep`). The leader goes on behind it with
+entries, so that a large copy need not begin anew when the network fails or leaders change.
+
+A newer copy ends an older one of the same group; a copy that is being put in place is beyond recall,
+and runs to its end even when its stream breaks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 from replication.errors import LogCorrupt, ReplicationError
@@ -37,8 +42,15 @@ if TYPE_CHECKING:
     from replication.multiraft.group import Group
 
 
+_LOG = logging.getLogger(__name__)
+
+
 class _Refused(Exception):
     """This copy can not be taken; the message goes to the sender."""
+
+
+class _BrokeOff(_Refused):
+    """The sender ended the stream before the copy was whole."""
 
 
 class _Incoming:
@@ -47,6 +59,9 @@ class _Incoming:
     def __init__(self, task: asyncio.Task[None] | None) -> None:
         self.task = task
         self.finishing = False
+        """It is being put in place."""
+        self.kept = False
+        """By a task of its own: the one that received it is over."""
 
 
 class InstallReceiver:
@@ -112,8 +127,8 @@ class InstallReceiver:
                 group.installing = True
                 await self._copy(group, begin, bulk, incoming)
             finally:
-                group.installing = False
-                del self._incoming[group.group_id]
+                if not incoming.kept:
+                    self._forget(group)
         except (_Refused, LogCorrupt) as refused:
             await _try_to_send(bulk, _failure(begin, group, str(refused)))
         except (CallFailed, ReplicationError):
@@ -158,12 +173,45 @@ class InstallReceiver:
                     break
                 await bulk.send(_progress(begin, group, received))
             _check_still(group, begin)
-        except BaseException:
-            await installer.abort()
+        except BaseException as failure:
+            if not self._keep(group, begin, installer, incoming, failure):
+                await installer.abort()
             raise
         incoming.finishing = True
         await self._put_in_place(group, installer)
         await bulk.send(_progress(begin, group, received, done=True))
+
+    def _keep(
+        self,
+        group: Group,
+        begin: InstallBegin,
+        installer: LogInstaller,
+        incoming: _Incoming,
+        failure: BaseException,
+    ) -> bool:
+        """Put what came of a copy that broke off in place; False: it is of no use."""
+        broke_off = isinstance(failure, (CallFailed, _BrokeOff, asyncio.CancelledError))
+        if not broke_off or not _may_keep(group, begin, installer):
+            return False
+
+        async def work() -> None:
+            try:
+                await self._put_in_place(group, installer)
+            except ReplicationError:
+                pass  # the storage failed, and says so itself
+            else:
+                _LOG.info("copy_kept", extra={"group": group.group_id, "end": group.log.end.end})
+            finally:
+                self._forget(group)
+
+        incoming.finishing = incoming.kept = True
+        if self._tasks.start(work(), f"keep the copy of group {group.group_id}") is None:
+            incoming.finishing = incoming.kept = False  # The node stops.
+        return incoming.kept
+
+    def _forget(self, group: Group) -> None:
+        group.installing = False
+        del self._incoming[group.group_id]
 
     @staticmethod
     async def _put_in_place(group: Group, installer: LogInstaller) -> None:
@@ -198,6 +246,17 @@ def _check_still(group: Group, begin: InstallBegin) -> None:
         raise _Refused(f"the log ends at {log.end.end} in that term, beyond {begin.end}")
 
 
+def _may_keep(group: Group, begin: InstallBegin, installer: LogInstaller) -> bool:
+    """What came of the copy may take the place of the log: it is committed, as the whole copy is,
+    and reaches beyond all that the log holds. It need not be of the present term for that. A replica
+    that forgot what it acknowledged needs all of the copy."""
+    log, end = group.log, installer.end.end
+    fit = group.failed is None and group.role is Role.FOLLOWER and not log.lost
+    damaged = log.needs_install or group.core.needs_install
+    behind = max(begin.start.end, log.end.end, group.commit_end)
+    return fit and not damaged and end > behind
+
+
 def _may_go_on(log: ReplicaLog, begin: InstallBegin) -> bool:
     """The log reaches beyond the copy, and what it has there may be the leader's, too. It is not
     where the logs have parted already."""
@@ -210,7 +269,9 @@ def _may_go_on(log: ReplicaLog, begin: InstallBegin) -> bool:
 async def _chunk(bulk: BulkReceiver, begin: InstallBegin) -> InstallChunk:
     chunk = await bulk.receive()
     if not isinstance(chunk, InstallChunk) or chunk.install_id != begin.install_id:
-        raise _Refused("the stream carries another copy" if chunk else "the copy broke off")
+        if chunk is None:
+            raise _BrokeOff("the copy broke off")
+        raise _Refused("the stream carries another copy")
     return chunk
 
 

@@ -229,6 +229,14 @@ class _Installer:
         self._store = store
         self._contents = contents
 
+    @property
+    def end(self) -> LogPosition:
+        entries = self._contents.entries
+        if not entries:
+            return self._contents.start
+        meta, _ = entries[-1]
+        return LogPosition(meta.term, meta.end)
+
     async def write(self, frames: bytes) -> None:
         metas, cut = self._store.codec.split(self._log.creation, frames)
         self._contents.entries += zip(metas, cut, strict=True)

@@ -105,6 +105,10 @@ class StagedInstall:
             take_over=take_over,
         )
 
+    @property
+    def end(self) -> LogPosition:
+        return self._segments.end
+
     async def write(self, frames: bytes) -> None:
         entries, parts = self._logs.codec.split(self._creation, frames)
         if not entries:

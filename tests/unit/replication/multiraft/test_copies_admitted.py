@@ -5,11 +5,14 @@ The leader is in term 5 and copies [10, 12): its log begins at 10, where an entr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
+from replication.ports import CallFailed, StatusCode
 from replication.transport.messages import InstallBegin, InstallChunk, InstallProgress
 from replication.types import (
     EntryMeta,
@@ -197,3 +200,77 @@ def test_entries_of_the_leaders_term_within_the_copy_do_not_matter(
 ) -> None:
     """The copy has them, too."""
     assert offer(cluster, FROM_THE_LEADER, unconfirmed=unconfirmed).done
+
+
+class BrokenBulk(ScriptedBulk):
+    """Of the copy only the first entry comes."""
+
+    def __init__(self, breaks: str) -> None:
+        super().__init__(unconfirmed=False)
+        begin, whole = self._coming
+        assert isinstance(whole, InstallChunk)
+        self._coming = [begin, replace(whole, data=COPIED[0][1], last=False)]
+        self._breaks = breaks
+
+    async def receive(self) -> InstallBegin | InstallChunk | None:
+        if not self._coming and self._breaks == "breaks":
+            raise CallFailed(StatusCode.UNAVAILABLE, "the connection broke")
+        if not self._coming and self._breaks == "is cancelled":
+            await asyncio.Event().wait()
+        return await super().receive()
+
+
+def break_off(cluster: Cluster, log: Log, breaks: str) -> tuple[list[Entry], Recorder]:
+    """What the replica has when a copy has come to half of it."""
+    held = entries(log.start.end, *log.terms)
+    contents = Contents(CREATION, HardState(Term(4), None), log.start, MEMBERS, held)
+    contents.needs_install = log.needs_install
+    node = cluster.boot(2, MemoryDisk({SEVEN: contents}))
+    group, recorder = node.group(SEVEN), Recorder()
+    group.add_observer(recorder)
+
+    async def receive() -> None:
+        coming = asyncio.ensure_future(
+            node.host.install_received(NodeId(LEADER), BrokenBulk(breaks))
+        )
+        await asyncio.wait([coming], timeout=0.1)
+        coming.cancel()
+        await asyncio.wait([coming])
+        while group.installing:
+            await asyncio.sleep(0.001)
+
+    cluster.run(2, receive())
+    now = node.store.log(SEVEN).now
+    assert group.commit_end == now.start.end if now.entries == held else END - 1
+    return now.entries, recorder
+
+
+@pytest.mark.parametrize("breaks", ["ends", "breaks", "is cancelled"])
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param(BLANK, id="blank"),
+        pytest.param(SHORT, id="ends below the copy's start"),
+    ],
+)
+def test_what_came_of_a_copy_is_kept(cluster: Cluster, log: Log, breaks: str) -> None:
+    """It is committed: the leader goes on behind it with entries."""
+    kept, recorder = break_off(cluster, log, breaks)
+    assert kept == COPIED[:1]
+    assert ("replaced",) in recorder.heard
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param(AS_LONG, id="reaches beyond what came"),
+        pytest.param(PARTED, id="is another one, and longer"),
+        pytest.param(TRIMMED_ABOVE_SHORT, id="starts where that ends"),
+        pytest.param(DAMAGED, id="is damaged"),
+    ],
+)
+def test_half_a_copy_takes_nothing_away(cluster: Cluster, log: Log) -> None:
+    """The replica may have acknowledged what it has beyond, or does not know what it had."""
+    kept, recorder = break_off(cluster, log, "ends")
+    assert kept == entries(log.start.end, *log.terms)
+    assert ("replaced",) not in recorder.heard
